@@ -1,1 +1,45 @@
-//! placeholder
+//! The one path from a holder's rows to anybody's eyes, in types.
+//!
+//! ```text
+//! PermitChecked<U> + U::Rows + Place ──authorise──▶ KeyRelease<U>
+//! store.scan(KeyRelease<U>)          ────────────▶ Unreleased<T, U>   (compute stays inside)
+//! seal(Unreleased<T, U>, recipient)  ────────────▶ Held<T, U>
+//! release(Held, clearance, receipt)  ────────────▶ Released<T>
+//! ```
+//!
+//! Every token has private fields, one maker that verifies a signature or proof, and no `Clone`.
+//! Leaving a step out is a compile error (`tests/compile_fail`); using tokens of two different
+//! deals together is refused at run time, because all carry the deal that they were made for.
+//!
+//! **Invariant:** no function here decrypts, stores or sends anything. The spine decides; the
+//! store obeys, because its only scan asks for a [`KeyRelease`].
+//!
+//! **Invariant:** nothing here holds a reference to a clock: `now` is an argument of each maker.
+//!
+//! Care use ([`Care`]) and [`Upkeep`] on the holder's own premises are complete. For secondary
+//! use the marker [`Secondary`] exists and cannot be authorised yet: its permit, opt-out, charge
+//! and receipt tokens are made from ledger proofs and come with the ledger.
+
+mod authority;
+mod care;
+mod place;
+mod release;
+mod rows;
+mod scope;
+mod unreleased;
+mod upkeep;
+
+pub use authority::{Authority, HolderAuthority, SignedStatement, Statement, StatementRefused};
+pub use care::{
+    AccessRecord, AccessRecorded, CareAccess, CareDisclosure, CareGrant, CareRestricted,
+    CareSession,
+};
+pub use place::{OnPremises, Place, PremisesStatement};
+pub use release::{AuthoriseError, KeyRelease, PermitChecked, authorise};
+pub use rows::{DatasetAccess, RowRule, SubjectSet};
+pub use scope::{Care, Scope, ScopeMismatch, Secondary, Use};
+pub use unreleased::{Held, Recipient, Released, Unreleased, release, seal};
+pub use upkeep::{Upkeep, UpkeepAuthorised, UpkeepOrder};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+use salus_spine::{Care, PermitChecked, Place, authorise};
+
+fn shortcut(permit: PermitChecked<Care>, place: Place) {
+    let _ = authorise(permit, (), place);
+}
+
+fn main() {}
