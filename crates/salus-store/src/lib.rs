@@ -1,1 +1,41 @@
-//! placeholder
+//! The lake: datasets as versioned sets of encrypted Parquet files.
+//!
+//! **Invariant:** this is the only crate that knows Parquet and object stores. It knows no SQL.
+//!
+//! **Invariant:** rows leave it in one way, [`Lake::open`], which takes a
+//! [`salus_spine::KeyRelease`] and yields [`salus_spine::Unreleased`]. Upkeep yields none.
+//!
+//! **Invariant:** no leaf column is ever written in plaintext; a schema with an unmapped leaf is
+//! refused before the first byte.
+//!
+//! **Invariant:** a version is visible whole or not at all, and never changes once it is.
+
+mod admit;
+mod file;
+mod keytools;
+mod lake;
+mod manifest;
+mod object_reader;
+mod plain;
+mod policy;
+mod scan;
+mod sealed;
+mod storage;
+mod visible;
+mod write;
+
+pub use admit::{Identity, Superseded};
+pub use file::FileError;
+pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, WrappingMode};
+pub use lake::{DatasetSpec, Lake, LakeError, LiveRows, Snapshot};
+pub use manifest::{DataFile, Manifest, ManifestError, root_of};
+pub use plain::{PlainError, parquet_batches};
+pub use policy::{KeyChoice, KeyPolicy, PolicyError};
+pub use scan::{
+    BatchStream, ColumnStatistics, Partition, ReadSession, RowGroupStatistics, ScanError,
+    ScanFilter, TableSource,
+};
+pub use sealed::{SealedError, open as open_sealed, seal as seal_object};
+pub use storage::{Storage, StorageError};
+pub use visible::leaves;
+pub use write::Writer;

@@ -1,0 +1,269 @@
+//! New files and new versions.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use salus_crypto::{Digest, OsEntropy};
+use salus_model::{DatasetId, DatasetVersion, Entropy};
+
+use crate::admit::Superseded;
+use crate::keytools::{KeyToolsError, NewFileKeys, WriteKeys};
+use crate::lake::{Lake, LakeError, Snapshot};
+use crate::manifest::{DataFile, Manifest, aad_prefix, root_of};
+use crate::storage::StorageError;
+use crate::visible::leaves;
+
+/// Rows in one row group.
+const GROUP_ROWS: usize = 256 * 1024;
+/// A file is closed when it has this many bytes.
+const FILE_BYTES: usize = 128 * 1024 * 1024;
+/// How often a version is prepared anew because others published first.
+const ATTEMPTS: usize = 16;
+
+/// Writes rows into new files; they are visible, all together, once [`Writer::publish`] returns.
+///
+/// A writer that is dropped leaves files that no version names; `dataset compact` removes them.
+pub struct Writer {
+    lake: Arc<Lake>,
+    base: Arc<Snapshot>,
+    version: DatasetVersion,
+    keys: WriteKeys,
+    open: Option<Open>,
+    files: Vec<DataFile>,
+    superseded: Superseded,
+    journal_through: Option<u64>,
+}
+
+struct Open {
+    name: String,
+    material: String,
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+}
+
+/// A name that no other file has.
+pub(crate) fn file_name(version: DatasetVersion, ending: &str) -> Result<String, KeyToolsError> {
+    let mut random = [0; 8];
+    OsEntropy.fill(&mut random)?;
+    let random = u64::from_be_bytes(random);
+    Ok(format!("{:020}-{random:016x}.{ending}", version.number()))
+}
+
+fn difference(wanted: &Schema, found: &Schema) -> Option<String> {
+    if wanted.fields().len() != found.fields().len() {
+        let (wanted, found) = (wanted.fields().len(), found.fields().len());
+        return Some(format!("{wanted} columns are wanted, there are {found}"));
+    }
+    let pairs = wanted.fields().iter().zip(found.fields());
+    pairs.into_iter().find_map(|(w, f)| {
+        let same = w.name() == f.name() && w.data_type() == f.data_type();
+        (!same).then(|| {
+            let (wanted, found) = (w.data_type(), f.data_type());
+            format!("column '{}' of {wanted} is wanted, it is '{}' of {found}", w.name(), f.name())
+        })
+    })
+}
+
+impl Lake {
+    /// Begins to append to a dataset's newest version.
+    ///
+    /// # Errors
+    /// When the dataset is not there, or its keys are not available.
+    pub async fn append(self: &Arc<Self>, dataset: &DatasetId) -> Result<Writer, LakeError> {
+        let base = self.snapshot(dataset, None).await?;
+        self.writer(base).await
+    }
+
+    pub(crate) async fn writer(self: &Arc<Self>, base: Arc<Snapshot>) -> Result<Writer, LakeError> {
+        let manifest = &base.manifest;
+        let leaves = leaves(&manifest.schema);
+        let keys = WriteKeys::prepare(
+            Arc::clone(&self.keys),
+            manifest.encryption,
+            &manifest.dataset,
+            &leaves,
+            &manifest.keys,
+        )
+        .await
+        .map_err(|source| LakeError::Keys { dataset: manifest.dataset.clone(), source })?;
+        let version = manifest.version.next();
+        Ok(Writer {
+            lake: Arc::clone(self),
+            base,
+            version,
+            keys,
+            open: None,
+            files: Vec::new(),
+            superseded: Superseded::default(),
+            journal_through: None,
+        })
+    }
+}
+
+impl Writer {
+    fn dataset(&self) -> &DatasetId {
+        &self.base.manifest.dataset
+    }
+
+    fn encode_error(&self) -> impl Fn(parquet::errors::ParquetError) -> LakeError + use<> {
+        let dataset = self.dataset().clone();
+        move |source| LakeError::Encode { dataset: dataset.clone(), source }
+    }
+
+    /// Writes a batch of the dataset's schema.
+    ///
+    /// # Errors
+    /// When the schema differs, or a finished file cannot be stored.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        let schema = Arc::clone(&self.base.manifest.schema);
+        if let Some(difference) = difference(&schema, &batch.schema()) {
+            return Err(LakeError::OtherSchema { dataset: self.dataset().clone(), difference });
+        }
+        let failed = self.encode_error();
+        let batch =
+            RecordBatch::try_new(schema, batch.columns().to_vec()).map_err(|e| failed(e.into()))?;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin().await?,
+        };
+        // Encoding and encrypting is work for a processor, not for the thread that serves others.
+        let rows = batch.num_rows() as u64;
+        let (writer, full) = tokio::task::block_in_place(|| {
+            open.writer.write(&batch).map_err(&failed)?;
+            let bytes = open.writer.bytes_written() + open.writer.in_progress_size();
+            Ok::<_, LakeError>((open, bytes >= FILE_BYTES))
+        })?;
+        open = writer;
+        open.rows += rows;
+        if full {
+            self.close(open).await
+        } else {
+            self.open = Some(open);
+            Ok(())
+        }
+    }
+
+    /// From which sequence on the rows of a key count.
+    pub fn supersede(&mut self, superseded: &Superseded) {
+        self.superseded = self.superseded.merged(superseded);
+    }
+
+    /// Up to which position the journal's rows are in these files.
+    pub const fn set_journal_through(&mut self, position: u64) {
+        self.journal_through = Some(position);
+    }
+
+    async fn begin(&self) -> Result<Open, LakeError> {
+        let dataset = self.dataset();
+        let no_keys = |source| LakeError::Keys { dataset: dataset.clone(), source };
+        let name = file_name(self.version, "parquet").map_err(no_keys)?;
+        let aad = aad_prefix(self.lake.holder(), dataset, self.version, &name);
+        let NewFileKeys { properties, material } =
+            self.keys.new_file(aad).await.map_err(no_keys)?;
+        let properties = WriterProperties::builder()
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .with_file_encryption_properties(properties)
+            .build();
+        let schema = Arc::clone(&self.base.manifest.schema);
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
+            .map_err(self.encode_error())?;
+        Ok(Open { name, material: material.to_json(), writer, rows: 0 })
+    }
+
+    async fn close(&mut self, open: Open) -> Result<(), LakeError> {
+        let failed = self.encode_error();
+        let Open { name, material, writer, rows } = open;
+        let (bytes, sha256) = tokio::task::block_in_place(|| {
+            let bytes = writer.into_inner().map_err(failed)?;
+            let sha256 = Digest::of(&bytes);
+            Ok::<_, LakeError>((bytes, sha256))
+        })?;
+        let (lake, dataset) = (&self.lake, self.dataset());
+        let size = bytes.len() as u64;
+        let beside = lake.material_path(dataset, &name);
+        lake.storage.put_new(&beside, material.into()).await?;
+        lake.storage.put_new(&lake.data_path(dataset, &name), bytes.into()).await?;
+        let file = DataFile { name, first_version: self.version, rows, bytes: size, sha256 };
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// Publishes what was written as the dataset's next version.
+    ///
+    /// When others publish first, their rows stay and these come on top. Nothing is published
+    /// when there is nothing to publish.
+    ///
+    /// # Errors
+    /// When storing fails; the dataset is then as before.
+    pub async fn publish(self) -> Result<Arc<Snapshot>, LakeError> {
+        let (lake, dataset) = (Arc::clone(&self.lake), self.dataset().clone());
+        self.publish_replacing(&[]).await?;
+        lake.snapshot(&dataset, None).await
+    }
+
+    /// As [`Writer::publish`], in place of the named files; false when one of them is gone.
+    pub(crate) async fn publish_replacing(
+        mut self,
+        replaced: &[String],
+    ) -> Result<Option<DatasetVersion>, LakeError> {
+        if let Some(open) = self.open.take() {
+            self.close(open).await?;
+        }
+        let moved_on = self.journal_through.is_some_and(|p| p > self.base.manifest.journal_through);
+        let changes = !self.files.is_empty() || !replaced.is_empty() || !self.superseded.is_empty();
+        if !changes && !moved_on {
+            return Ok(Some(self.base.manifest.version));
+        }
+        let dataset = self.dataset().clone();
+        let mut base = Arc::clone(&self.base);
+        for _ in 0..ATTEMPTS {
+            let gone = |name: &String| !base.manifest.files.iter().any(|f| f.name == *name);
+            if replaced.iter().any(gone) {
+                return Ok(None);
+            }
+            let manifest = self.next_manifest(&base, replaced).await?;
+            match self.lake.publish(&manifest).await {
+                Ok(_) => return Ok(Some(manifest.version)),
+                Err(LakeError::Storage(StorageError::Exists { .. })) => {
+                    base = self.lake.snapshot(&dataset, None).await?;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Err(LakeError::Busy { dataset })
+    }
+
+    async fn next_manifest(
+        &self,
+        base: &Snapshot,
+        replaced: &[String],
+    ) -> Result<Manifest, LakeError> {
+        let version = base.manifest.version.next();
+        let kept = base.manifest.files.iter().filter(|f| !replaced.contains(&f.name));
+        let mut files: Vec<DataFile> = kept.chain(&self.files).cloned().collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        let superseded = if self.superseded.is_empty() {
+            base.manifest.superseded.clone()
+        } else {
+            let all = self.lake.stored_superseded(&base.manifest).await?.merged(&self.superseded);
+            Some(self.lake.write_superseded(&base.manifest.dataset, version, &all).await?)
+        };
+        let through = self.journal_through.unwrap_or(0).max(base.manifest.journal_through);
+        Ok(Manifest {
+            version,
+            previous: Some(base.digest),
+            created: self.lake.clock.now(),
+            root: root_of(&files, superseded.as_ref()),
+            files,
+            superseded,
+            journal_through: through,
+            ..base.manifest.clone()
+        })
+    }
+}
