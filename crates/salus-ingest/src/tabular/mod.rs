@@ -1,0 +1,20 @@
+//! Tables from CSV, NDJSON and Parquet files, by a schema that somebody has confirmed.
+
+mod builder;
+mod import;
+mod infer;
+mod parquet_rows;
+mod quarantine;
+mod reader;
+mod schema;
+mod value;
+
+pub use import::{ImportError, ImportReport, Importer, Progress};
+pub use infer::{InferError, infer};
+pub use quarantine::{QUARANTINE_SUFFIX, quarantine_dataset};
+pub use reader::{Format, FormatUnknown, ReadError};
+pub use schema::{Column, ColumnKind, SchemaFile, SchemaFileError};
+pub use value::Unfit;
+
+#[cfg(test)]
+mod tests;

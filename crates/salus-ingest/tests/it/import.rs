@@ -1,0 +1,123 @@
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
+use salus_ingest::tabular::{Format, ImportReport, Importer, SchemaFile};
+use salus_store::EncryptionSettings;
+
+use crate::site::TestSite;
+
+const SCHEMA: &str = r#"
+dataset = "visits"
+subject = "patient"
+[[column]]
+name = "patient"
+type = "text"
+class = "identifiers"
+required = true
+[[column]]
+name = "pulse"
+type = "integer"
+class = "clinical"
+min = 0
+max = 300
+[[column]]
+name = "note"
+type = "text"
+class = "freetext"
+"#;
+
+const CSV: Format = Format::Csv { delimiter: b',' };
+
+async fn import(site: &TestSite, text: impl Into<Vec<u8>>, format: Format) -> ImportReport {
+    let schema = SchemaFile::parse(SCHEMA).unwrap();
+    let importer = Importer::new(site.lake.clone(), schema, EncryptionSettings::STRICT);
+    let source = Box::new(std::io::Cursor::new(text.into()));
+    importer.run("visits.csv", source, format, |_| ()).await.unwrap()
+}
+
+fn every_byte_below(folder: &Path, found: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            every_byte_below(&path, found);
+        } else {
+            found.extend(std::fs::read(path).unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_accepted_or_quarantined_and_none_is_lost() {
+    let site = TestSite::new();
+    let text = "patient,pulse,note\n\
+                p1,70,calm\n\
+                ,71,who\n\
+                p3,fast,SECRETMARKER\n\
+                p4,301,\n\
+                p5,,\n\
+                p6,1\n";
+    let report = import(&site, text, CSV).await;
+    assert_eq!((report.accepted, report.quarantined), (2, 4));
+    let reasons: Vec<(&str, u64)> =
+        report.reasons.iter().map(|r| (r.field.as_str(), r.records)).collect();
+    assert_eq!(reasons, [("", 1), ("patient", 1), ("pulse", 1), ("pulse", 1)]);
+
+    let rows = site.rows("visits").await;
+    let patients: Vec<_> = rows.column(0).as_string::<i32>().iter().flatten().collect();
+    assert_eq!(patients, ["p1", "p5"]);
+    let pulses = rows.column(1).as_primitive::<Int64Type>();
+    assert_eq!((pulses.value(0), pulses.is_null(1)), (70, true));
+
+    let kept = site.rows(report.quarantine.unwrap().as_str()).await;
+    let lines = kept.column_by_name("line").unwrap().as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(lines, [3, 4, 5, 7]);
+    let records = kept.column_by_name("record").unwrap().as_string::<i32>().clone();
+    assert_eq!(records.value(1), "p3,fast,SECRETMARKER");
+    for reason in &report.reasons {
+        assert!(!reason.reason.contains("fast"), "a reason holds a value");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_record_is_on_disk_in_plaintext() {
+    let site = TestSite::new();
+    let text = "patient,pulse,note\nPATIENTMARKER,70,NOTEMARKER\nBADMARKER,x,y\n";
+    import(&site, text, CSV).await;
+    let mut bytes = Vec::new();
+    every_byte_below(site.folder.path(), &mut bytes);
+    for marker in ["PATIENTMARKER", "NOTEMARKER", "BADMARKER", "patient", "pulse"] {
+        let found = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
+        assert!(!found, "{marker} is on disk");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_add_up_and_large_ones_come_whole() {
+    let site = TestSite::new();
+    let mut text = String::from("patient,pulse,note\n");
+    for i in 0..50_000 {
+        text.push_str(&format!("p{i},{},n{i}\n", i % 300));
+    }
+    import(&site, text, CSV).await;
+    let lines = "{\"patient\":\"q\",\"pulse\":1}\n".repeat(10);
+    let report = import(&site, lines, Format::Ndjson).await;
+    assert_eq!(report.version.number(), 3);
+    let rows = site.rows("visits").await;
+    assert_eq!(rows.num_rows(), 50_010);
+    let sum: i64 = rows.column(1).as_primitive::<Int64Type>().iter().flatten().sum();
+    let wanted: i64 = (0..50_000).map(|i| i % 300).sum::<i64>() + 10;
+    assert_eq!(sum, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_cannot_be_read_publishes_nothing() {
+    let site = TestSite::new();
+    let schema = SchemaFile::parse(SCHEMA).unwrap();
+    let importer = Importer::new(site.lake.clone(), schema, EncryptionSettings::STRICT);
+    let source = Box::new("patient,pulse,weight\np1,2,3\n".as_bytes());
+    let refused = importer.run("x.csv", source, CSV, |_| ()).await.unwrap_err();
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(cause.contains("'weight'"), "{cause}");
+    assert_eq!(site.rows("visits").await.num_rows(), 0);
+}
