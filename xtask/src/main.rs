@@ -1,1 +1,34 @@
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`.
+#![allow(clippy::print_stdout, reason = "its output is for the person who runs it")]
+
+mod layers;
+mod tests_run;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [FILTER…]   install what the tests need, check layers and format, run every test
+cargo xtask check-layers     check that crates use only what lies below them
+cargo xtask lint             clippy over everything, warnings are errors";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let rest: Vec<String> = words.collect();
+    let done = match command.as_str() {
+        "test" => tests_run::run(&rest),
+        "check-layers" => layers::check(),
+        "lint" => tests_run::lint(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask {command}: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

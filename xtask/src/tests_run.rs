@@ -1,0 +1,87 @@
+//! `cargo xtask test`: everything that a fresh Debian machine with Rust lacks, then every test.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Debian packages that building or testing needs, with the reason shown to the person.
+const DEBIAN: &[(&str, &str)] = &[
+    ("pkg-config", "finds libssl"),
+    ("libssl-dev", "the randomness of the privacy noise"),
+    ("softhsm2", "a PKCS#11 token for the key-store tests"),
+    ("postgresql-client", "psql, for the PostgreSQL wire tests"),
+    ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC"),
+];
+
+const NEXTEST: &str = "0.9.143";
+
+/// Installs, checks, tests; the runner's summary comes last.
+pub(crate) fn run(filters: &[String]) -> Result<()> {
+    install_debian()?;
+    install_nextest()?;
+    step("format", Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    crate::layers::check()?;
+    let mut tests = Command::new("cargo");
+    tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(filters);
+    step("tests", &mut tests)
+}
+
+/// Clippy over all targets.
+pub(crate) fn lint() -> Result<()> {
+    let mut clippy = Command::new("cargo");
+    clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    step("clippy", &mut clippy)
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{name} does not start"))?;
+    if status.success() { Ok(()) } else { bail!("{name} failed") }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
+fn is_installed(package: &str) -> bool {
+    let format = "${Status}";
+    let query = Command::new("dpkg-query").args(["-W", "-f", format, package]).output();
+    query.is_ok_and(|q| String::from_utf8_lossy(&q.stdout).ends_with("ok installed"))
+}
+
+fn install_debian() -> Result<()> {
+    if !succeeds(Command::new("dpkg-query").arg("--version")) {
+        bail!("this is no Debian; install by hand what {DEBIAN:?} names, and run the tests there");
+    }
+    let missing: Vec<_> = DEBIAN.iter().filter(|(name, _)| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (name, why) in &missing {
+        println!("installing Debian's {name}: {why}");
+    }
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    let by_hand = || format!("run: sudo apt-get install {}", names.join(" "));
+    let root = succeeds(Command::new("sh").args(["-c", "test \"$(id -u)\" = 0"]));
+    let apt = |args: &[&str]| {
+        let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+        if !root {
+            command.args(["-n", "apt-get"]);
+        }
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        command
+    };
+    step("apt-get update", &mut apt(&["update", "-q"])).with_context(by_hand)?;
+    let install = ["install", "-y", "-q", "--no-install-recommends"];
+    step("apt-get install", apt(&install).args(&names)).with_context(by_hand)
+}
+
+fn install_nextest() -> Result<()> {
+    if succeeds(Command::new("cargo").args(["nextest", "--version"])) {
+        return Ok(());
+    }
+    println!("installing cargo-nextest {NEXTEST} from crates.io: runs the tests");
+    let mut install = Command::new("cargo");
+    install.args(["install", "cargo-nextest", "--locked", "--version", NEXTEST]);
+    step("cargo install cargo-nextest", &mut install)
+}
