@@ -187,3 +187,39 @@ pub(crate) fn hkdf(salt: &[u8], parent: &[u8], info: &[u8], out: &mut [u8]) {
     let expanded = Hkdf::<Sha256>::new(Some(salt), parent).expand(info, out);
     assert!(expanded.is_ok(), "HKDF output of {} bytes", out.len());
 }
+
+/// AES-256-GCM as `nonce (12 bytes) | ciphertext | tag (16 bytes)`, with the context as given.
+///
+/// This is the form that Vault's transit engine keeps behind `vault:vN:`, for key stores that must
+/// be read by others. Whatever Salus alone reads uses [`AeadKey::seal`], which is versioned and
+/// never without context.
+///
+/// # Errors
+/// When no nonce can be drawn, or the plaintext is 64 GiB or longer.
+pub fn seal_bare(
+    entropy: &mut dyn Entropy,
+    key: &AeadKey,
+    context: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, SealFailed> {
+    let mut nonce = [0; NONCE_BYTES];
+    entropy.fill(&mut nonce)?;
+    let payload = Payload { msg: plaintext, aad: context };
+    let sealed = key.cipher().encrypt(Nonce::from_slice(&nonce), payload);
+    Ok([nonce.as_slice(), &sealed.map_err(|_| SealFailed::TooLong)?].concat())
+}
+
+/// Opens what [`seal_bare`] made with the same key and context.
+///
+/// # Errors
+/// When key, context or any byte differ; which of them is not told.
+pub fn open_bare(
+    key: &AeadKey,
+    context: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenRefused> {
+    let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or(OpenRefused)?;
+    let payload = Payload { msg: sealed, aad: context };
+    let opened = key.cipher().decrypt(Nonce::from_slice(nonce), payload);
+    opened.map(Zeroizing::new).map_err(|_| OpenRefused)
+}

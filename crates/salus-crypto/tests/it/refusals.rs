@@ -144,3 +144,15 @@ fn a_header_cannot_lower_or_explode_the_cost() {
     let short = Passphrase::new(Secret::new("seven77".to_owned()));
     assert!(matches!(short, Err(Unsuitable::TooShort { found: 7 })));
 }
+
+#[test]
+fn the_bare_form_opens_with_its_key_context_and_bytes_only() {
+    let key = AeadKey::generate(&mut OsEntropy).unwrap();
+    let sealed = aead::seal_bare(&mut OsEntropy, &key, b"context", b"key").unwrap();
+    assert_eq!(sealed.len(), 12 + 3 + 16);
+    assert_eq!(*aead::open_bare(&key, b"context", &sealed).unwrap(), b"key");
+    assert_eq!(aead::open_bare(&key, b"", &sealed), Err(aead::OpenRefused));
+    for changed in damaged(&sealed) {
+        assert_eq!(aead::open_bare(&key, b"context", &changed), Err(aead::OpenRefused));
+    }
+}
