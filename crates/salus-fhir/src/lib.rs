@@ -1,0 +1,6 @@
+#[allow(missing_docs)]
+mod definitions;
+pub mod fhirpath;
+mod temporal;
+pub use definitions::*;
+pub use temporal::*;
