@@ -1,6 +1,25 @@
-#[allow(missing_docs)]
+//! FHIR R4 as pure functions: FHIRPath, flat views, validation, Bundles and search.
+//!
+//! Everything is judged against the official definitions, which are embedded as one table
+//! ([`definitions`]). Resources are `serde_json::Value`s with exact numbers
+//! (`arbitrary_precision`).
+//!
+//! - [`fhirpath`]: expressions, parsed once and evaluated on many resources.
+//! - [`view`]: SQL-on-FHIR v2 ViewDefinitions.
+//!
+//! **Invariant:** no file, socket, thread, clock or randomness; bytes, values and the present
+//! moment are arguments, and what must be stored or fetched is returned as a plan.
+//!
+//! **Invariant:** no message of an error carries a value or an id of a resource, only names of
+//! elements, types and parameters, and what the caller's own query or view said.
+
 mod definitions;
 pub mod fhirpath;
 mod temporal;
-pub use definitions::*;
-pub use temporal::*;
+pub mod view;
+
+pub use definitions::{
+    Definitions, Element, ElementType, Primitive, SearchParameter, SearchType, TypeDefinition,
+    TypeId, TypeKind, definitions,
+};
+pub use temporal::{Precision, Temporal, TimeOfDay};

@@ -8,6 +8,7 @@
 mod ast;
 mod eval;
 mod functions;
+mod infer;
 mod item;
 mod lexer;
 mod parser;
@@ -16,6 +17,7 @@ mod scalar;
 use salus_model::{Class, Classified, Timestamp};
 use serde_json::Value as Json;
 
+pub(crate) use infer::Inferred;
 pub(crate) use item::decimal;
 pub use item::{Collection, Item, Node};
 pub use scalar::{Quantity, Scalar};

@@ -1,0 +1,4 @@
+//! The crate's public interface against official and synthetic data.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod sql_on_fhir;
