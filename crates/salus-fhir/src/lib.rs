@@ -5,7 +5,9 @@
 //! (`arbitrary_precision`).
 //!
 //! - [`fhirpath`]: expressions, parsed once and evaluated on many resources.
-//! - [`view`]: SQL-on-FHIR v2 ViewDefinitions.
+//! - [`view`]: SQL-on-FHIR v2 ViewDefinitions; [`shipped`]: the views that come with Salus.
+//! - [`parse_json`] and [`validate`]: bytes to a resource that conforms to R4, or issues that name
+//!   the element; [`operation_outcome`] tells them to a client.
 //!
 //! **Invariant:** no file, socket, thread, clock or randomness; bytes, values and the present
 //! moment are arguments, and what must be stored or fetched is returned as a plan.
@@ -15,11 +17,19 @@
 
 mod definitions;
 pub mod fhirpath;
+mod json;
+mod outcome;
+mod primitive;
+pub mod shipped;
 mod temporal;
+mod validate;
 pub mod view;
 
 pub use definitions::{
     Definitions, Element, ElementType, Primitive, SearchParameter, SearchType, TypeDefinition,
     TypeId, TypeKind, definitions,
 };
+pub use json::{JsonError, JsonLimits, parse_json};
+pub use outcome::{Issue, IssueCode, Severity, operation_outcome};
 pub use temporal::{Precision, Temporal, TimeOfDay};
+pub use validate::validate;

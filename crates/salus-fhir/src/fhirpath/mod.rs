@@ -17,6 +17,7 @@ mod scalar;
 use salus_model::{Class, Classified, Timestamp};
 use serde_json::Value as Json;
 
+pub(crate) use functions::split_reference;
 pub(crate) use infer::Inferred;
 pub(crate) use item::decimal;
 pub use item::{Collection, Item, Node};

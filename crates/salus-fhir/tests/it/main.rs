@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod sql_on_fhir;
+mod synthea;
+mod validation;
