@@ -1,0 +1,39 @@
+//! FHIR R4 as pure functions: FHIRPath, flat views, validation, Bundles and search.
+//!
+//! Everything is judged against the official definitions, which are embedded as one table
+//! ([`definitions`]). Resources are `serde_json::Value`s with exact numbers
+//! (`arbitrary_precision`).
+//!
+//! - [`fhirpath`]: expressions, parsed once and evaluated on many resources.
+//! - [`view`]: SQL-on-FHIR v2 ViewDefinitions; [`shipped`]: the views that come with Salus.
+//! - [`parse_json`] and [`validate`]: bytes to a resource that conforms to R4, or issues that name
+//!   the element; [`operation_outcome`] tells them to a client.
+//! - [`bundle`]: transactions and batches as a plan for a store.
+//!
+//! **Invariant:** no file, socket, thread, clock or randomness; bytes, values and the present
+//! moment are arguments, and what must be stored or fetched is returned as a plan.
+//!
+//! **Invariant:** no message of an error carries a value or an id of a resource, only names of
+//! elements, types and parameters, and what the caller's own query or view said.
+
+pub mod bundle;
+mod definitions;
+pub mod fhirpath;
+mod json;
+mod outcome;
+mod primitive;
+mod resource;
+pub mod shipped;
+mod temporal;
+mod validate;
+pub mod view;
+
+pub use definitions::{
+    Definitions, Element, ElementType, Primitive, SearchParameter, SearchType, TypeDefinition,
+    TypeId, TypeKind, definitions,
+};
+pub use json::{JsonError, JsonLimits, parse_json};
+pub use outcome::{Issue, IssueCode, Severity, operation_outcome};
+pub use resource::{ResourceId, ResourceIdError, ResourceKey, stamp};
+pub use temporal::{Precision, Temporal, TimeOfDay};
+pub use validate::validate;

@@ -1,0 +1,7 @@
+//! The crate's public interface against official and synthetic data.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod shipped_views;
+mod sql_on_fhir;
+mod synthea;
+mod validation;
