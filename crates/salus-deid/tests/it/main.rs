@@ -1,0 +1,6 @@
+//! Salus de-identification against published values and planted leaks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+
+mod adult;
+mod optimum;
