@@ -237,6 +237,12 @@ impl<'p, const W: usize> Engine<'p, W> {
         rung.leaves[node as usize].into()
     }
 
+    /// The mean over columns of the share of the domain that a key leaves open.
+    pub(crate) fn mean_share(&self, key: &[u64; W], levels: &[u8]) -> f64 {
+        let open = |c: usize| self.leaves(key, c, levels) as f64 / self.ladder(c).domain as f64;
+        (0..levels.len()).map(open).sum::<f64>() / levels.len() as f64
+    }
+
     fn fate(
         &mut self,
         groups: &Groups<W>,
@@ -365,7 +371,7 @@ impl<'p, const W: usize> Engine<'p, W> {
         }
     }
 
-    fn key_of_row(&self, row: usize, levels: &[u8]) -> [u64; W] {
+    pub(crate) fn key_of_row(&self, row: usize, levels: &[u8]) -> [u64; W] {
         let problem = self.problem;
         let quasi = self.order.iter().zip(levels).map(|(&i, &level)| {
             let column = problem.quasi_column(i);
