@@ -150,6 +150,18 @@ impl Grouper {
         self.collect(source.keys.len(), population, entries)
     }
 
+    /// Numbers keys in order of first appearance.
+    pub(crate) fn number<const W: usize>(
+        &mut self,
+        expected: usize,
+        keys: impl Iterator<Item = [u64; W]>,
+    ) -> (Vec<u32>, Vec<[u64; W]>) {
+        self.reset(expected);
+        let mut distinct = Vec::new();
+        let numbers = keys.map(|key| self.place(&mut distinct, &key) as u32).collect();
+        (numbers, distinct)
+    }
+
     /// Class of each group when some columns are left out of the key, and how many classes.
     pub(crate) fn classes<const W: usize>(
         &mut self,

@@ -1,5 +1,6 @@
 //! Search for the least lossy node of the lattice at which the models hold.
 
+mod anytime;
 mod exact;
 mod seed;
 
@@ -23,6 +24,12 @@ pub enum SearchError {
          add levels to the hierarchies or relax a model"
     )]
     Unsatisfiable,
+    /// A model that local recoding cannot hold class by class.
+    #[error(
+        "local recoding works class by class: it cannot keep models about a population table or \
+         about the whole release; use full-domain generalisation"
+    )]
+    NotLocal,
     /// Too many nodes could be better than the best one known.
     #[error(
         "{candidates} or more combinations of levels would have to be weighed for a proven \
@@ -38,7 +45,9 @@ impl Classified for SearchError {
     fn class(&self) -> Class {
         match self {
             Self::Problem(inner) => inner.class(),
-            Self::Unsatisfiable | Self::TooManyCandidates { .. } => Class::BadRequest,
+            Self::Unsatisfiable | Self::NotLocal | Self::TooManyCandidates { .. } => {
+                Class::BadRequest
+            }
         }
     }
 }

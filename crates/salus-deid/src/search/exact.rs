@@ -10,6 +10,7 @@ const MOST_CANDIDATES: usize = 4_000_000;
 /// Nodes that may better the best, general before specific.
 struct Candidates {
     width: usize,
+    most: usize,
     /// `width` levels per candidate, in descending lexicographic order.
     levels: Vec<u8>,
     bounds: Vec<f64>,
@@ -22,14 +23,18 @@ impl Candidates {
 
     /// Lists all nodes whose bound lies below `best`, by columns, cutting as soon as the cheapest
     /// completion is too dear.
-    fn below<const W: usize>(engine: &Engine<'_, W>, best: f64) -> Result<Self, SearchError> {
+    fn below<const W: usize>(
+        engine: &Engine<'_, W>,
+        best: f64,
+        most: usize,
+    ) -> Result<Self, SearchError> {
         let width = engine.width();
         let costs: Vec<Vec<f64>> = (0..width)
             .map(|c| {
                 (0..=engine.ladder(c).top()).map(|l| engine.column_bound(c, l, None)).collect()
             })
             .collect();
-        let mut found = Self { width, levels: Vec::new(), bounds: Vec::new() };
+        let mut found = Self { width, most, levels: Vec::new(), bounds: Vec::new() };
         let mut prefix = Vec::with_capacity(width);
         let start = engine.problem.loss.start();
         found.extend(engine, &costs, best, &mut prefix, start)?;
@@ -53,8 +58,8 @@ impl Candidates {
             return Ok(());
         }
         if depth == self.width {
-            if self.bounds.len() >= MOST_CANDIDATES {
-                return Err(SearchError::TooManyCandidates { candidates: MOST_CANDIDATES });
+            if self.bounds.len() >= self.most {
+                return Err(SearchError::TooManyCandidates { candidates: self.most });
             }
             self.levels.extend_from_slice(prefix);
             self.bounds.push(bound);
@@ -72,6 +77,7 @@ impl Candidates {
 
 struct Search<'e, 'p, const W: usize> {
     engine: &'e mut Engine<'p, W>,
+    late: &'e dyn Fn() -> bool,
     candidates: Candidates,
     best: Option<(Vec<u8>, f64)>,
     goal: f64,
@@ -83,15 +89,32 @@ pub(super) fn search<const W: usize>(
     seed: Option<(Vec<u8>, f64)>,
 ) -> Result<Option<(Vec<u8>, f64)>, SearchError> {
     let goal = seed.as_ref().map_or(f64::INFINITY, |(_, loss)| *loss);
-    let candidates = Candidates::below(engine, goal)?;
-    let all: Vec<u32> = (0..candidates.bounds.len() as u32).collect();
-    let mut search = Search { engine, candidates, best: seed, goal };
-    let bottom = vec![0; search.engine.width()];
-    search.descend(0, &all, None, &bottom);
-    Ok(search.best)
+    let candidates = Candidates::below(engine, goal, MOST_CANDIDATES)?;
+    Ok(Search { engine, late: &|| false, candidates, best: seed, goal }.run())
+}
+
+/// The same with few candidates and until it is late; none when either does not suffice.
+pub(super) fn prove<const W: usize>(
+    engine: &mut Engine<'_, W>,
+    seed: &[u8],
+    loss: f64,
+    most: usize,
+    late: &dyn Fn() -> bool,
+) -> Option<(Vec<u8>, f64)> {
+    let candidates = Candidates::below(engine, loss, most).ok()?;
+    let best = Some((seed.to_vec(), loss));
+    let found = Search { engine, late, candidates, best, goal: loss }.run();
+    if late() { None } else { found }
 }
 
 impl<const W: usize> Search<'_, '_, W> {
+    fn run(mut self) -> Option<(Vec<u8>, f64)> {
+        let all: Vec<u32> = (0..self.candidates.bounds.len() as u32).collect();
+        let bottom = vec![0; self.engine.width()];
+        self.descend(0, &all, None, &bottom);
+        self.best
+    }
+
     /// Visits candidates that agree in the columns before `depth`, general ones first. `groups`
     /// stand at `from`, which is at least as specific as each of them.
     fn descend(&mut self, depth: usize, among: &[u32], groups: Option<&Groups<W>>, from: &[u8]) {
@@ -103,7 +126,7 @@ impl<const W: usize> Search<'_, '_, W> {
             let (part, later) = rest.split_at(same);
             rest = later;
             let alive: Vec<u32> = part.iter().copied().filter(|&c| self.open(c)).collect();
-            if alive.is_empty() {
+            if alive.is_empty() || (self.late)() {
                 continue;
             }
             let meet = self.meet(&alive);
@@ -113,7 +136,7 @@ impl<const W: usize> Search<'_, '_, W> {
             });
             let here = rolled.as_ref().or(groups);
             if alive.len() == 1 || depth + 1 == self.candidates.width {
-                self.visit(alive[0], here, &meet, among);
+                self.visit(alive[0], here, &meet);
             } else {
                 self.descend(depth + 1, &alive, here, &meet);
             }
@@ -135,7 +158,7 @@ impl<const W: usize> Search<'_, '_, W> {
         meet
     }
 
-    fn visit(&mut self, candidate: u32, groups: Option<&Groups<W>>, levels: &[u8], _: &[u32]) {
+    fn visit(&mut self, candidate: u32, groups: Option<&Groups<W>>, levels: &[u8]) {
         let verdict = match groups {
             Some(groups) => self.engine.check(groups, levels),
             None => {

@@ -30,17 +30,46 @@ impl<const W: usize> Seeds<W> {
         if let Some(known) = self.seen.get(levels) {
             return known.clone();
         }
+        let groups = self.groups(engine, levels);
+        let verdict = engine.check(&groups, levels);
+        self.seen.insert(levels.to_vec(), verdict.clone());
+        self.store(engine, levels, groups);
+        verdict
+    }
+
+    pub(crate) fn tops(&self) -> &[u8] {
+        &self.tops
+    }
+
+    /// Makes the groups of the most general node below all of `nodes` available to their checks.
+    pub(crate) fn prepare(&mut self, engine: &mut Engine<'_, W>, nodes: &[Vec<u8>]) {
+        let Some(first) = nodes.first() else { return };
+        let mut meet = first.clone();
+        for node in nodes {
+            for (m, &level) in meet.iter_mut().zip(node) {
+                *m = (*m).min(level);
+            }
+        }
+        if self.snapshots.iter().any(|(from, _)| *from == meet) {
+            return;
+        }
+        let groups = self.groups(engine, &meet);
+        self.store(engine, &meet, groups);
+    }
+
+    fn groups(&self, engine: &mut Engine<'_, W>, levels: &[u8]) -> Groups<W> {
         let source = self
             .snapshots
             .iter()
             .filter(|(from, _)| from.iter().zip(levels).all(|(a, b)| a <= b))
             .min_by_key(|(_, groups)| groups.keys.len());
-        let groups = match source {
+        match source {
             Some((from, groups)) => engine.roll_up(groups, from, levels),
             None => engine.groups_at(levels),
-        };
-        let verdict = engine.check(&groups, levels);
-        self.seen.insert(levels.to_vec(), verdict.clone());
+        }
+    }
+
+    fn store(&mut self, engine: &Engine<'_, W>, levels: &[u8], groups: Groups<W>) {
         if groups.keys.len() * 3 < engine.base.keys.len() * 2 {
             self.stored += groups.keys.len();
             self.snapshots.push((levels.to_vec(), groups));
@@ -48,7 +77,6 @@ impl<const W: usize> Seeds<W> {
                 self.stored -= self.snapshots.remove(0).1.keys.len();
             }
         }
-        verdict
     }
 
     /// A path from bottom to top that always takes the step which costs least.
@@ -72,6 +100,23 @@ impl<const W: usize> Seeds<W> {
     /// Descends from the lowest node of a cheap path that satisfies the models to a node that no
     /// neighbour betters.
     pub(crate) fn climb(mut self, engine: &mut Engine<'_, W>) -> Option<(Vec<u8>, f64)> {
+        self.climb_until(engine, &|| false)
+    }
+
+    /// The same within a time.
+    pub(crate) fn climb_while(
+        mut self,
+        engine: &mut Engine<'_, W>,
+        late: &dyn Fn() -> bool,
+    ) -> Option<(Vec<u8>, f64)> {
+        self.climb_until(engine, late)
+    }
+
+    fn climb_until(
+        &mut self,
+        engine: &mut Engine<'_, W>,
+        late: &dyn Fn() -> bool,
+    ) -> Option<(Vec<u8>, f64)> {
         let limit = engine.problem.limit;
         let chain = self.chain(engine);
         let (mut low, mut high) = (0, chain.len() - 1);
@@ -89,7 +134,9 @@ impl<const W: usize> Seeds<W> {
             return None;
         }
         let mut loss = verdict.loss;
-        while let Some((better, smaller)) = self.step(engine, &best, loss) {
+        while !late()
+            && let Some((better, smaller)) = self.step(engine, &best, loss)
+        {
             (best, loss) = (better, smaller);
         }
         Some((best, loss))

@@ -4,5 +4,7 @@
 
 mod adult;
 mod attack;
+mod local;
 mod optimum;
 mod risk;
+mod unbias;

@@ -19,7 +19,7 @@ fn the_input_risk_is_the_published_one() {
 
 #[test]
 fn population_uniqueness_agrees_with_independent_solvers() {
-    // testdata/reference/population.py, scipy 1.16.
+    // testdata/reference/population.py, scipy 1.17.
     let expected = [
         (60_324, 0.435_902_776, 0.431_949_448, 0.427_023_314),
         (100_000, 0.377_986_813, 0.386_906_541, 0.369_736_048),
