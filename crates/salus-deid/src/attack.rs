@@ -1,0 +1,193 @@
+//! Attacks on a release, run and not estimated, and the score that they give.
+//!
+//! Each attack is tried on people who are in the data and on as many control people who are not:
+//! what succeeds on both is what the release says about the population, not about its members.
+
+mod frame;
+mod linkage;
+mod neighbours;
+mod score;
+mod singling_out;
+mod statistics;
+
+use salus_model::{Class, Classified, Entropy, EntropyFailed};
+use serde::Serialize;
+
+use crate::dice::Dice;
+use crate::quasi::QuasiIdentifiers;
+use crate::table::{Table, TableError};
+
+pub use score::Report;
+pub use statistics::{Rate, normal_quantile, residual, wilson};
+
+use frame::Frame;
+
+/// Why attacks could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AttackError {
+    /// A column is missing in one of the tables.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyFailed),
+    /// Fewer than two columns are shared, or no attempt may be made.
+    #[error("{0}")]
+    Plan(&'static str),
+}
+
+impl Classified for AttackError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Table(_) | Self::Plan(_) => Class::BadRequest,
+            Self::Entropy(_) => Class::Unavailable,
+        }
+    }
+}
+
+/// What the attacker tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attack {
+    /// Isolate a person by one rare or extreme value.
+    SinglingOutUnivariate,
+    /// Isolate a person by a combination of values.
+    SinglingOutMultivariate,
+    /// Join two files about the same people through the release.
+    Linkability,
+    /// Guess an unknown value of a person from the known ones.
+    Inference,
+    /// Find the one person of a population file that a released record fits.
+    PopulationLinkage,
+    /// Intersect what this and earlier releases of the same data leave possible.
+    Differencing,
+    /// Tell members from others by their distance to the nearest released record.
+    Membership,
+}
+
+/// What an attack achieved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The attack.
+    pub attack: Attack,
+    /// The column that was guessed, for inference and differencing.
+    pub secret: Option<String>,
+    /// Attempts on members; as many were made on control people.
+    pub attempts: u64,
+    /// Successful attempts on members.
+    pub successes: u64,
+    /// Successful attempts on control people.
+    pub control_successes: u64,
+    /// The success rate on members.
+    pub rate: Rate,
+    /// The success rate on control people.
+    pub control: Rate,
+    /// (rate − control) / (1 − control), held within 0 and 1.
+    pub risk: Rate,
+}
+
+/// One line of the result vector.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// The attack was run.
+    Run(Finding),
+    /// The attack could not be run.
+    NotRun {
+        /// The attack.
+        attack: Attack,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The tables that attacks need.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The data that the release was made from.
+    pub real: &'a Table,
+    /// People of the same population who are not in the data.
+    pub control: &'a Table,
+    /// The release.
+    pub released: &'a Table,
+    /// Earlier releases of the same data.
+    pub earlier: &'a [&'a Table],
+    /// A file of identified people, if the attacker may have one.
+    pub population: Option<&'a Table>,
+    /// The hierarchies that released labels come from, for generalised releases.
+    pub hierarchies: Option<&'a QuasiIdentifiers>,
+}
+
+/// How the attacks go about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Attempts per attack and group, where there are as many targets.
+    pub attempts: usize,
+    /// Columns in a multivariate singling-out predicate.
+    pub predicate_columns: usize,
+    /// Columns that inference and differencing try to guess; the others are known.
+    pub secrets: Vec<String>,
+}
+
+/// Runs every attack that the scene allows and scores the release.
+///
+/// # Privacy
+/// The report is about the release and may itself reveal something of the data: results of failed
+/// attempts are for the steward. What no attack here finds may still be found by another; a score
+/// is evidence, not proof. Where a release is differentially private its (ε, δ) is the proof.
+///
+/// # Errors
+/// When a shared column is missing, or the plan makes no attempt.
+///
+/// # Cost
+/// Nearest neighbours cost attempts × distinct released records × columns at worst.
+///
+/// # Source
+/// Giomi et al. 2023, "A unified framework for quantifying privacy risk in synthetic data",
+/// sections 4 and 5, for singling out, linkability, inference and the residual risk; Stadler,
+/// Oprisanu and Troncoso 2022 for equal-size control groups.
+pub fn run(
+    scene: &Scene<'_>,
+    plan: &Plan,
+    entropy: &mut dyn Entropy,
+) -> Result<Report, AttackError> {
+    if plan.attempts == 0 {
+        return Err(AttackError::Plan("an attack needs at least one attempt"));
+    }
+    let mut dice = Dice::new(entropy);
+    let frame = Frame::new(scene, &mut dice)?;
+    for secret in &plan.secrets {
+        scene.real.position(secret)?;
+    }
+    let mut outcomes = vec![
+        singling_out::univariate(&frame, plan, &mut dice)?,
+        singling_out::multivariate(&frame, plan, &mut dice)?,
+        neighbours::linkability(&frame, plan, &mut dice)?,
+        neighbours::membership(&frame, plan, &mut dice)?,
+        linkage::population(&frame, scene, plan, &mut dice)?,
+    ];
+    if plan.secrets.is_empty() {
+        outcomes.push(Tally::not_run(Attack::Inference, "no column to guess was named"));
+        outcomes.push(Tally::not_run(Attack::Differencing, "no column to guess was named"));
+    }
+    for secret in &plan.secrets {
+        outcomes.push(neighbours::inference(&frame, plan, secret, &mut dice)?);
+        outcomes.push(linkage::differencing(&frame, scene, plan, secret, &mut dice)?);
+    }
+    Ok(Report::from_tallies(outcomes, singling_out::verbatim_tail(&frame)))
+}
+
+/// Counts of one attack before intervals are put around them.
+pub(crate) enum Tally {
+    Counted { attack: Attack, secret: Option<String>, attempts: u64, hits: u64, control: u64 },
+    NotRun { attack: Attack, reason: String },
+}
+
+impl Tally {
+    fn not_run(attack: Attack, reason: impl Into<String>) -> Self {
+        Self::NotRun { attack, reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! The tables of an attack in one coding.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::{AttackError, Scene};
+use crate::dice::Dice;
+use crate::hierarchy::{Hierarchy, SUPPRESSED};
+use crate::table::{Column, Table};
+
+/// What a released label stands for, in codes of people's values.
+#[derive(Debug, Clone)]
+pub(super) enum Cover {
+    /// One value, or none that anybody has.
+    One(Option<u32>),
+    /// Some values.
+    Some(HashSet<u32>),
+    /// Any value.
+    All,
+}
+
+impl Cover {
+    pub(super) fn holds(&self, value: u32) -> bool {
+        match self {
+            Self::One(only) => *only == Some(value),
+            Self::Some(values) => values.contains(&value),
+            Self::All => true,
+        }
+    }
+}
+
+/// One column: people's values coded over members and control people alike.
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) real: Vec<u32>,
+    pub(super) control: Vec<u32>,
+    pub(super) released: Vec<u32>,
+    pub(super) covers: Vec<Cover>,
+    /// Numbers behind people's values and, where they are numbers too, behind released labels.
+    pub(super) numbers: Option<Numbers>,
+    pub(super) values: usize,
+}
+
+pub(super) struct Numbers {
+    pub(super) of_value: Vec<f64>,
+    pub(super) of_label: Vec<Option<f64>>,
+    pub(super) range: f64,
+}
+
+impl Field {
+    /// How far a released label is from a value, from 0 to 1.
+    pub(super) fn gap(&self, label: u32, value: u32) -> f64 {
+        if let Some(numbers) = &self.numbers
+            && let Some(number) = numbers.of_label[label as usize]
+        {
+            return (number - numbers.of_value[value as usize]).abs() / numbers.range;
+        }
+        if self.covers[label as usize].holds(value) { 0.0 } else { 1.0 }
+    }
+}
+
+/// Members, equally many control people, and the release.
+pub(super) struct Frame {
+    pub(super) fields: Vec<Field>,
+    /// Members and control people, each.
+    pub(super) people: usize,
+    pub(super) released: usize,
+}
+
+/// Codes texts alike over several columns.
+struct Coder<'t> {
+    known: HashMap<&'t str, u32>,
+}
+
+impl<'t> Coder<'t> {
+    fn code(&mut self, column: &'t Column, rows: &[usize]) -> Vec<u32> {
+        let renamed: Vec<u32> = column
+            .dictionary()
+            .iter()
+            .map(|text| {
+                let next = self.known.len() as u32;
+                *self.known.entry(text).or_insert(next)
+            })
+            .collect();
+        rows.iter().map(|&row| renamed[column.codes()[row] as usize]).collect()
+    }
+}
+
+impl Frame {
+    /// Draws equally many members and control people: an attack that has more members to find
+    /// than control people succeeds more often for that reason alone.
+    pub(super) fn new(scene: &Scene<'_>, dice: &mut Dice<'_>) -> Result<Self, AttackError> {
+        let names: Vec<&str> = scene
+            .released
+            .columns()
+            .iter()
+            .map(Column::name)
+            .filter(|name| scene.real.column(name).is_ok() && scene.control.column(name).is_ok())
+            .collect();
+        if names.len() < 2 {
+            return Err(AttackError::Plan(
+                "the release shares fewer than two columns with the real and control tables",
+            ));
+        }
+        let people = scene.real.rows().min(scene.control.rows());
+        let real_rows = dice.choose(scene.real.rows(), people)?;
+        let control_rows = dice.choose(scene.control.rows(), people)?;
+        // The order of a release must not tell: attacks see it shuffled.
+        let released_rows = dice.choose(scene.released.rows(), scene.released.rows())?;
+        let fields = names
+            .iter()
+            .map(|name| {
+                let hierarchy = scene.hierarchies.and_then(|q| {
+                    q.items().iter().find(|i| i.column == *name).map(|i| &i.hierarchy)
+                });
+                let mut coder = Coder { known: HashMap::new() };
+                let real = coder.code(scene.real.column(name)?, &real_rows);
+                let control = coder.code(scene.control.column(name)?, &control_rows);
+                let column = scene.released.column(name)?;
+                Ok(Field {
+                    name: (*name).to_owned(),
+                    covers: covers(column, &coder.known, hierarchy),
+                    numbers: numbers(&coder.known, column),
+                    values: coder.known.len(),
+                    released: released_rows.iter().map(|&r| column.codes()[r]).collect(),
+                    real,
+                    control,
+                })
+            })
+            .collect::<Result<Vec<_>, AttackError>>()?;
+        Ok(Self { fields, people, released: scene.released.rows() })
+    }
+
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|f| f.name == name)
+    }
+}
+
+/// What each label of a released column stands for.
+pub(super) fn covers(
+    released: &Column,
+    values: &HashMap<&str, u32>,
+    hierarchy: Option<&Hierarchy>,
+) -> Vec<Cover> {
+    let mut below: HashMap<&str, HashSet<u32>> = HashMap::new();
+    if let Some(hierarchy) = hierarchy {
+        for (text, &code) in values {
+            for level in 1..=hierarchy.top() {
+                if let Some(label) = hierarchy.generalise(text, level) {
+                    below.entry(label).or_default().insert(code);
+                }
+            }
+        }
+    }
+    released
+        .dictionary()
+        .iter()
+        .map(|label| match (values.get(label.as_str()), below.remove(label.as_str())) {
+            _ if label == SUPPRESSED => Cover::All,
+            (Some(&code), Some(mut more)) => {
+                more.insert(code);
+                Cover::Some(more)
+            }
+            (Some(&code), None) => Cover::One(Some(code)),
+            (None, Some(some)) => Cover::Some(some),
+            (None, None) => Cover::One(None),
+        })
+        .collect()
+}
+
+fn numbers(values: &HashMap<&str, u32>, released: &Column) -> Option<Numbers> {
+    let parse = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+    let mut of_value = vec![0.0; values.len()];
+    for (text, &code) in values {
+        of_value[code as usize] = parse(text)?;
+    }
+    let of_label: Vec<Option<f64>> = released.dictionary().iter().map(|t| parse(t)).collect();
+    let all = || of_value.iter().copied().chain(of_label.iter().flatten().copied());
+    let low = all().fold(f64::INFINITY, f64::min);
+    let high = all().fold(f64::NEG_INFINITY, f64::max);
+    Some(Numbers { of_value, of_label, range: (high - low).max(f64::MIN_POSITIVE) })
+}
+
+/// The codes that a frame gives to the texts of people's values of a column.
+pub(super) fn value_codes<'t>(
+    real: &'t Table,
+    control: &'t Table,
+    name: &str,
+) -> HashMap<&'t str, u32> {
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    for source in [real, control] {
+        if let Ok(column) = source.column(name) {
+            for text in column.dictionary() {
+                let next = known.len() as u32;
+                known.entry(text).or_insert(next);
+            }
+        }
+    }
+    known
+}

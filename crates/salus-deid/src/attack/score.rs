@@ -1,0 +1,118 @@
+//! One number out of the whole vector.
+
+use serde::Serialize;
+
+use super::statistics::{normal_quantile, residual, wilson};
+use super::{Entry, Finding, Tally};
+
+/// The chance that any interval of a report misses.
+const ERROR: f64 = 0.05;
+
+/// What the attacks found, together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// 100 · (1 − the largest upper bound of risk), and 0 when a person is published verbatim.
+    pub score: f64,
+    /// A line per attack.
+    pub entries: Vec<Entry>,
+    /// Members with a value that nobody else has and whose whole record is in the release.
+    pub published_verbatim: u64,
+    /// The chance that each single interval holds; all hold together with 95 %.
+    pub confidence: f64,
+    /// The result in a few sentences.
+    pub words: String,
+}
+
+impl Report {
+    /// Puts intervals around the counts. Each attack has two rates, so that with m attacks each
+    /// interval takes 0.05 / 2m of the error (Bonferroni).
+    pub(super) fn from_tallies(tallies: Vec<Tally>, published_verbatim: u64) -> Self {
+        let run = tallies.iter().filter(|t| matches!(t, Tally::Counted { .. })).count().max(1);
+        let error = ERROR / (2.0 * run as f64);
+        let z = normal_quantile(1.0 - error / 2.0);
+        let entries: Vec<Entry> = tallies.into_iter().map(|tally| entry(tally, z)).collect();
+        let mut report = Self {
+            score: 0.0,
+            entries,
+            published_verbatim,
+            confidence: 1.0 - error,
+            words: String::new(),
+        };
+        report.score = match report.worst() {
+            _ if published_verbatim > 0 => 0.0,
+            Some(worst) => 100.0 * (1.0 - worst.risk.upper),
+            None => 0.0,
+        };
+        report.words = report.say();
+        report
+    }
+
+    /// The attacks that were run.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Run(finding) => Some(finding),
+            Entry::NotRun { .. } => None,
+        })
+    }
+
+    /// The attack with the largest upper bound of risk.
+    #[must_use]
+    pub fn worst(&self) -> Option<&Finding> {
+        self.findings().max_by(|a, b| a.risk.upper.total_cmp(&b.risk.upper))
+    }
+
+    /// Attacks whose risk is above chance beyond doubt.
+    pub fn proven(&self) -> impl Iterator<Item = &Finding> {
+        self.findings().filter(|f| f.risk.lower > 0.0)
+    }
+
+    fn say(&self) -> String {
+        let Some(worst) = self.worst() else {
+            return "No attack could be run, so nothing is known about the risk.".to_owned();
+        };
+        let percent = |x: f64| format!("{:.1} %", 100.0 * x);
+        let mut words = format!(
+            "Of {} attacks the most successful was {:?}: of {} attempts {} succeeded, against {} \
+             on people who are not in the data. With 95 % confidence over all attacks, at most {} \
+             of the members are exposed by being in the data.",
+            self.findings().count(),
+            worst.attack,
+            worst.attempts,
+            worst.successes,
+            worst.control_successes,
+            percent(worst.risk.upper),
+        );
+        if self.proven().next().is_some() {
+            words.push_str(" At least one attack does better on members than chance explains.");
+        } else {
+            words.push_str(" No attack does better on members than chance explains.");
+        }
+        if self.published_verbatim > 0 {
+            words.push_str(&format!(
+                " {} members with a value that nobody else has are published as they are: the \
+                 score is 0 whatever the rates.",
+                self.published_verbatim
+            ));
+        }
+        words
+    }
+}
+
+fn entry(tally: Tally, z: f64) -> Entry {
+    match tally {
+        Tally::NotRun { attack, reason } => Entry::NotRun { attack, reason },
+        Tally::Counted { attack, secret, attempts, hits, control } => {
+            let (rate, control_rate) = (wilson(hits, attempts, z), wilson(control, attempts, z));
+            Entry::Run(Finding {
+                attack,
+                secret,
+                attempts,
+                successes: hits,
+                control_successes: control,
+                rate,
+                control: control_rate,
+                risk: residual(rate, control_rate),
+            })
+        }
+    }
+}

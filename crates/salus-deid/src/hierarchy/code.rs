@@ -1,0 +1,115 @@
+//! Hierarchies that lie in the codes themselves.
+
+use super::{Hierarchy, HierarchyError};
+
+/// A code system whose prefixes are its groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeSystem {
+    /// ICD-10: subcategory, three-character category, letter block and the chapter of WHO's
+    /// tabular list.
+    Icd10,
+    /// ATC: substance, chemical subgroup, pharmacological subgroup, therapeutic subgroup, main
+    /// group (7, 5, 4, 3 and 1 characters).
+    Atc,
+    /// Postcodes: one character less at each level.
+    Postcode,
+}
+
+impl Hierarchy {
+    /// A hierarchy from the prefixes of a code system.
+    ///
+    /// # Errors
+    /// When there is no value or one comes twice.
+    ///
+    /// # Source
+    /// ICD-10 chapters: WHO, ICD-10 version 2019, tabular list. ATC levels: WHO Collaborating
+    /// Centre for Drug Statistics Methodology, structure and principles.
+    pub fn codes(values: &[String], system: CodeSystem) -> Result<Self, HierarchyError> {
+        let steps: Vec<Vec<String>> = match system {
+            CodeSystem::Icd10 => vec![
+                values.iter().map(|v| prefix(&normal(v), 3)).collect(),
+                values.iter().map(|v| prefix(&normal(v), 2)).collect(),
+                values.iter().map(|v| icd10_chapter(&normal(v))).collect(),
+            ],
+            CodeSystem::Atc => [5, 4, 3, 1]
+                .iter()
+                .map(|&n| values.iter().map(|v| prefix(&normal(v), n)).collect())
+                .collect(),
+            CodeSystem::Postcode => {
+                let longest = values.iter().map(|v| v.chars().count()).max().unwrap_or(0);
+                (1..longest)
+                    .map(|cut| values.iter().map(|v| masked(v, longest, cut)).collect())
+                    .collect()
+            }
+        };
+        Self::from_steps(values, nested(steps))
+    }
+}
+
+fn normal(code: &str) -> String {
+    code.trim().to_uppercase().replace('.', "")
+}
+
+fn prefix(code: &str, length: usize) -> String {
+    code.chars().take(length).collect()
+}
+
+/// `10115` cut by 2 is `101**`; shorter codes are filled up, so that equal shapes stay equal.
+fn masked(code: &str, longest: usize, cut: usize) -> String {
+    let kept = longest - cut;
+    let mut text: String = code.chars().take(kept).collect();
+    text.extend(std::iter::repeat_n('*', longest - text.chars().count()));
+    text
+}
+
+/// Two-character blocks may straddle a chapter (D4 is neoplasms, D5 is blood; H5 is eye, H6 is
+/// ear, but D4 holds D48 and D49): where a step does not nest in the next, the parent's name is
+/// put before the label.
+fn nested(mut steps: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    for lower in (0..steps.len().saturating_sub(1)).rev() {
+        let (below, above) = steps.split_at_mut(lower + 1);
+        let (Some(below), Some(above)) = (below.last_mut(), above.first()) else { continue };
+        let mut parent = hashbrown::HashMap::new();
+        let clash =
+            below.iter().zip(above.iter()).any(|(b, a)| *parent.entry(b.clone()).or_insert(a) != a);
+        if clash {
+            for (b, a) in below.iter_mut().zip(above) {
+                *b = format!("{a}/{b}");
+            }
+        }
+    }
+    steps
+}
+
+const ICD10_CHAPTERS: [(&str, &str, &str); 22] = [
+    ("A00", "B99", "I"),
+    ("C00", "D48", "II"),
+    ("D50", "D89", "III"),
+    ("E00", "E90", "IV"),
+    ("F00", "F99", "V"),
+    ("G00", "G99", "VI"),
+    ("H00", "H59", "VII"),
+    ("H60", "H95", "VIII"),
+    ("I00", "I99", "IX"),
+    ("J00", "J99", "X"),
+    ("K00", "K93", "XI"),
+    ("L00", "L99", "XII"),
+    ("M00", "M99", "XIII"),
+    ("N00", "N99", "XIV"),
+    ("O00", "O99", "XV"),
+    ("P00", "P96", "XVI"),
+    ("Q00", "Q99", "XVII"),
+    ("R00", "R99", "XVIII"),
+    ("S00", "T98", "XIX"),
+    ("V01", "Y98", "XX"),
+    ("Z00", "Z99", "XXI"),
+    ("U00", "U99", "XXII"),
+];
+
+fn icd10_chapter(code: &str) -> String {
+    let category = prefix(code, 3);
+    ICD10_CHAPTERS
+        .iter()
+        .find(|(from, to, _)| category.as_str() >= *from && category.as_str() <= *to)
+        .map_or_else(|| "no chapter".to_owned(), |(_, _, chapter)| format!("chapter {chapter}"))
+}

@@ -1,0 +1,194 @@
+//! Heuristic search for lattices that are too large to prove an optimum on.
+
+use salus_model::{Clock, Timestamp};
+
+use super::seed::{Seeds, neighbours};
+use super::{Optimality, Outcome, SearchError, exact, outcome, with_words};
+use crate::engine::Engine;
+use crate::problem::Problem;
+
+/// Candidates that the proof at the end may weigh.
+const PROVABLE: usize = 20_000;
+
+impl Problem<'_> {
+    /// Finds a good node until `deadline`, better with more time, and proves it optimal where few
+    /// enough candidates are left.
+    ///
+    /// Descends from the top along the cheapest steps, exchanges levels between columns, then
+    /// perturbs and descends again. Deterministic but for when the time ends.
+    ///
+    /// # Errors
+    /// When nothing is found that satisfies the models.
+    ///
+    /// # Cost
+    /// Until the deadline, and one check beyond it.
+    pub fn anytime(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<Outcome, SearchError> {
+        fn run<const W: usize>(
+            problem: &Problem<'_>,
+            clock: &dyn Clock,
+            deadline: Timestamp,
+        ) -> Result<Outcome, SearchError> {
+            let mut engine = Engine::<W>::new(problem);
+            let late = || clock.now() >= deadline;
+            let mut walk = Walk::start(&mut engine, &late)?;
+            walk.improve(&mut engine, &late);
+            let proven = exact::prove(&mut engine, &walk.best, walk.loss, PROVABLE, &late);
+            if let Some((best, loss)) = proven {
+                return Ok(outcome(&mut engine, &best, loss, Optimality::Proven));
+            }
+            walk.wander(&mut engine, &late);
+            Ok(outcome(&mut engine, &walk.best, walk.loss, Optimality::BestFound))
+        }
+        with_words!(self, run(self, clock, deadline))
+    }
+}
+
+/// A walk through the lattice that remembers the best node.
+struct Walk<const W: usize> {
+    seeds: Seeds<W>,
+    best: Vec<u8>,
+    loss: f64,
+    state: u64,
+}
+
+impl<const W: usize> Walk<W> {
+    fn start(engine: &mut Engine<'_, W>, late: &dyn Fn() -> bool) -> Result<Self, SearchError> {
+        let mut seeds = Seeds::new(engine);
+        let top = seeds.tops().to_vec();
+        let from_top = seeds.check(engine, &top);
+        let (best, loss) = if from_top.holds(engine.problem.limit) {
+            (top, from_top.loss)
+        } else {
+            // With non-monotone models something below the top may hold where the top does not.
+            seeds.climb(engine).ok_or(SearchError::Unsatisfiable)?
+        };
+        let mut walk = Self { seeds, best, loss, state: 0x5A15 };
+        let (node, loss) = walk.descend(engine, walk.best.clone(), walk.loss, late);
+        walk.keep(node, loss);
+        if let Some((node, loss)) = Seeds::new(engine).climb_while(engine, late) {
+            walk.keep(node, loss);
+        }
+        Ok(walk)
+    }
+
+    fn keep(&mut self, node: Vec<u8>, loss: f64) {
+        if loss < self.loss {
+            (self.best, self.loss) = (node, loss);
+        }
+    }
+
+    /// Takes the cheapest of all steps down until none holds.
+    fn descend(
+        &mut self,
+        engine: &mut Engine<'_, W>,
+        mut node: Vec<u8>,
+        mut loss: f64,
+        late: &dyn Fn() -> bool,
+    ) -> (Vec<u8>, f64) {
+        while !late() {
+            let steps = neighbours(&node, self.seeds.tops(), false);
+            self.seeds.prepare(engine, &steps);
+            let mut next: Option<(Vec<u8>, f64)> = None;
+            for step in steps {
+                let goal = next.as_ref().map_or(loss, |(_, l)| *l);
+                if engine.bound(&step, None) < goal {
+                    let found = self.seeds.check(engine, &step).loss;
+                    if found < goal {
+                        next = Some((step, found));
+                    }
+                }
+                if late() {
+                    break;
+                }
+            }
+            match next {
+                Some(better) => (node, loss) = better,
+                None => break,
+            }
+        }
+        (node, loss)
+    }
+
+    /// Exchanges levels between columns, first improvement first, until no exchange helps.
+    fn exchange(
+        &mut self,
+        engine: &mut Engine<'_, W>,
+        mut node: Vec<u8>,
+        mut loss: f64,
+        late: &dyn Fn() -> bool,
+    ) -> (Vec<u8>, f64) {
+        loop {
+            let swaps = neighbours(&node, self.seeds.tops(), true);
+            self.seeds.prepare(engine, &swaps);
+            // What generalisation alone costs is a good guess of which exchange pays.
+            let mut order: Vec<(f64, Vec<u8>)> = swaps
+                .into_iter()
+                .map(|swap| (engine.bound(&swap, None), swap))
+                .filter(|(bound, _)| *bound < loss)
+                .collect();
+            order.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut better = None;
+            for (bound, swap) in order {
+                if late() || bound >= loss {
+                    break;
+                }
+                let found = self.seeds.check(engine, &swap).loss;
+                if found < loss {
+                    better = Some((swap, found));
+                    break;
+                }
+            }
+            match better {
+                Some((swap, found)) => (node, loss) = self.descend(engine, swap, found, late),
+                None => return (node, loss),
+            }
+        }
+    }
+
+    fn improve(&mut self, engine: &mut Engine<'_, W>, late: &dyn Fn() -> bool) {
+        let (node, loss) = self.exchange(engine, self.best.clone(), self.loss, late);
+        self.keep(node, loss);
+    }
+
+    /// Raises a few columns, descends again, and goes on from there when that is not much worse.
+    fn wander(&mut self, engine: &mut Engine<'_, W>, late: &dyn Fn() -> bool) {
+        let (mut node, mut loss) = (self.best.clone(), self.loss);
+        while !late() {
+            let mut raised = node.clone();
+            let columns = 2 + self.draw(3);
+            for _ in 0..columns {
+                let column = self.draw(raised.len());
+                let room = usize::from(self.seeds.tops()[column] - raised[column]);
+                raised[column] += (self.draw(room + 1)) as u8;
+            }
+            if raised == node {
+                continue;
+            }
+            let found = self.seeds.check(engine, &raised).loss;
+            if !found.is_finite() {
+                continue;
+            }
+            let (down, found) = self.descend(engine, raised, found, late);
+            let (down, found) = if found < loss * 1.02 {
+                self.exchange(engine, down, found, late)
+            } else {
+                (down, found)
+            };
+            if found < loss * 1.01 {
+                (node, loss) = (down.clone(), found);
+            } else if self.draw(20) == 0 {
+                (node, loss) = (self.best.clone(), self.loss);
+            }
+            self.keep(down, found);
+        }
+    }
+
+    /// SplitMix64: which columns are perturbed need not be unpredictable.
+    fn draw(&mut self, below: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % below.max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,247 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::{
+    Aggregate, Column, GroundDistance, Hierarchy, Levels, Loss, PrivacyModel, Problem,
+    QuasiIdentifier, QuasiIdentifiers, SearchError, SuppressionLimit, Table,
+};
+
+/// Eight values, joined by twos, fours and all.
+fn tree() -> Hierarchy {
+    let rows: Vec<Vec<String>> = (0..8)
+        .map(|v| vec![format!("{v}"), format!("p{}", v / 2), format!("q{}", v / 4), "*".into()])
+        .collect();
+    Hierarchy::from_rows(&rows).unwrap()
+}
+
+fn quasi(columns: usize) -> QuasiIdentifiers {
+    QuasiIdentifiers::new(
+        (0..columns)
+            .map(|c| QuasiIdentifier { column: format!("c{c}"), hierarchy: tree() })
+            .collect(),
+    )
+    .unwrap()
+}
+
+fn table(rows: &[(Vec<u8>, u8)], columns: usize) -> Table {
+    let mut built: Vec<Column> = (0..columns)
+        .map(|c| {
+            Column::from_values(format!("c{c}"), rows.iter().map(|(q, _)| q[c].to_string()))
+                .unwrap()
+        })
+        .collect();
+    built.push(Column::from_values("s", rows.iter().map(|(_, s)| s.to_string())).unwrap());
+    Table::from_columns(built).unwrap()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Demand {
+    k: usize,
+    entropy_l: Option<f64>,
+    close: Option<f64>,
+    average: Option<f64>,
+}
+
+/// The loss at a node by the definitions alone, on texts; infinite when the models fail.
+fn naive(
+    table: &Table,
+    quasi: &QuasiIdentifiers,
+    levels: &[u8],
+    demand: Demand,
+    limit: usize,
+    (generalisation, suppression): (f64, f64),
+) -> f64 {
+    let n = table.rows();
+    let sensitive = table.column("s").unwrap();
+    let mut classes: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
+    for row in 0..n {
+        let key = quasi
+            .items()
+            .iter()
+            .zip(levels)
+            .map(|(item, &level)| {
+                let text = table.column(&item.column).unwrap().value(row).unwrap();
+                item.hierarchy.generalise(text, level).unwrap().to_owned()
+            })
+            .collect();
+        classes.entry(key).or_default().push(row);
+    }
+    let share = |rows: &[usize], s: &str| {
+        rows.iter().filter(|&&r| sensitive.value(r).unwrap() == s).count() as f64
+            / rows.len() as f64
+    };
+    let everybody: Vec<usize> = (0..n).collect();
+    let holds = |rows: &[usize]| {
+        let shares: Vec<f64> = sensitive.dictionary().iter().map(|s| share(rows, s)).collect();
+        let entropy: f64 = shares.iter().filter(|s| **s > 0.0).map(|s| -s * s.ln()).sum();
+        let apart: f64 = sensitive
+            .dictionary()
+            .iter()
+            .map(|s| (share(rows, s) - share(&everybody, s)).abs())
+            .sum::<f64>()
+            / 2.0;
+        rows.len() >= demand.k
+            && demand.entropy_l.is_none_or(|l| entropy + 1e-9 >= l.ln())
+            && demand.close.is_none_or(|t| apart <= t + 1e-9)
+    };
+    let mut kept: Vec<&Vec<usize>> = classes.values().filter(|rows| holds(rows)).collect();
+    kept.sort_by_key(|rows| rows.len());
+    if let Some(most) = demand.average {
+        while !kept.is_empty()
+            && kept.len() as f64 / kept.iter().map(|r| r.len()).sum::<usize>() as f64 > most
+        {
+            let smallest = kept[0].len();
+            kept.retain(|rows| rows.len() > smallest);
+        }
+    }
+    let kept: Vec<usize> = kept.into_iter().flatten().copied().collect();
+    if n - kept.len() > limit {
+        return f64::INFINITY;
+    }
+    let mut product = 1.0;
+    for &level in levels {
+        let open = f64::from(1u32 << level) / 8.0;
+        let one = open + suppression * (1.0 - open);
+        let sum = kept.len() as f64 * open * generalisation + (n - kept.len()) as f64 * one;
+        let low = generalisation * n as f64 / 8.0;
+        product *= 1.0 + ((sum - low) / (n as f64 - low)).max(0.0);
+    }
+    product.powf(1.0 / levels.len() as f64) - 1.0
+}
+
+fn all_levels(columns: usize) -> Vec<Vec<u8>> {
+    (0..4usize.pow(columns as u32))
+        .map(|mut i| {
+            (0..columns)
+                .map(|_| {
+                    let level = (i % 4) as u8;
+                    i /= 4;
+                    level
+                })
+                .collect()
+        })
+        .collect()
+}
+
+fn models(demand: Demand) -> Vec<PrivacyModel> {
+    let mut models = vec![PrivacyModel::k_anonymity(demand.k as u32).unwrap()];
+    models.extend(demand.entropy_l.map(|l| PrivacyModel::entropy_diversity("s", l).unwrap()));
+    models.extend(
+        demand.close.map(|t| PrivacyModel::t_closeness("s", t, GroundDistance::Equal).unwrap()),
+    );
+    models.extend(demand.average.map(|most| PrivacyModel::average_risk(most).unwrap()));
+    models
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_search_finds_what_weighing_every_node_finds(
+        rows in prop::collection::vec((prop::collection::vec(0u8..8, 3), 0u8..4), 5..60),
+        k in 1usize..6,
+        entropy_l in prop::option::of(1.0..3.0f64),
+        close in prop::option::of(0.05..0.6f64),
+        average in prop::option::of(0.1..0.5f64),
+        limit in prop::sample::select(vec![0.0, 0.05, 0.2, 0.5, 1.0]),
+        factor in prop::sample::select(vec![0.0, 0.25, 0.5, 0.8, 1.0]),
+    ) {
+        let (table, quasi) = (table(&rows, 3), quasi(3));
+        let demand = Demand { k, entropy_l, close, average };
+        let weights: (f64, f64) = (
+            if factor <= 0.5 { 1.0 } else { 2.0 * (1.0 - factor) },
+            if factor < 0.5 { 2.0 * factor } else { 1.0 },
+        );
+        let most = (limit * rows.len() as f64).floor() as usize;
+        let best = all_levels(3)
+            .iter()
+            .map(|levels| naive(&table, &quasi, levels, demand, most, weights))
+            .fold(f64::INFINITY, f64::min);
+        let loss = Loss::new(Aggregate::GeometricMean, factor).unwrap();
+        let models = models(demand);
+        let share = SuppressionLimit::new(limit).unwrap();
+        let problem = Problem::new(&table, &quasi, &models, share, loss, None).unwrap();
+        match problem.optimum() {
+            Ok(found) => {
+                prop_assert!((found.loss - best).abs() < 1e-9, "{} where {best}", found.loss);
+                let again =
+                    naive(&table, &quasi, found.levels.as_slice(), demand, most, weights);
+                prop_assert!((again - best).abs() < 1e-9);
+                prop_assert!(found.suppressed.len() <= most);
+            }
+            Err(SearchError::Unsatisfiable) => prop_assert!(best.is_infinite(), "missed {best}"),
+            Err(other) => prop_assert!(false, "{other}"),
+        }
+    }
+}
+
+#[test]
+fn suppressed_rows_are_those_in_failing_classes() {
+    let rows: Vec<(Vec<u8>, u8)> =
+        [0, 0, 0, 0, 0, 4, 4, 4, 4, 7].iter().map(|&v| (vec![v], 0)).collect();
+    let (table, quasi) = (table(&rows, 1), quasi(1));
+    let models = [PrivacyModel::k_anonymity(3).unwrap()];
+    let share = SuppressionLimit::new(0.1).unwrap();
+    let problem = Problem::new(&table, &quasi, &models, share, Loss::REFERENCE, None).unwrap();
+    let found = problem.optimum().unwrap();
+    assert_eq!(found.levels, Levels::new(vec![0]));
+    assert_eq!(found.suppressed, [9]);
+}
+
+#[test]
+fn presence_counts_people_in_classes_that_nobody_of_the_release_is_in() {
+    let people: Vec<(Vec<u8>, u8)> = (0..8).map(|v| (vec![v], 0)).collect();
+    let sample: Vec<(Vec<u8>, u8)> = [0, 1, 2].iter().map(|&v| (vec![v], 0)).collect();
+    let (table, population, quasi) = (table(&sample, 1), table(&people, 1), quasi(1));
+    let at_least_a_quarter = [PrivacyModel::delta_presence(0.25, 0.9).unwrap()];
+    let share = SuppressionLimit::new(1.0).unwrap();
+    let problem = Problem::new(
+        &table,
+        &quasi,
+        &at_least_a_quarter,
+        share,
+        Loss::REFERENCE,
+        Some(&population),
+    )
+    .unwrap();
+    // 3 of 8 at the top; lower down somebody in 4..8 has no chance at all.
+    assert_eq!(problem.optimum().unwrap().levels, Levels::new(vec![3]));
+    let at_most_three_quarters = [PrivacyModel::delta_presence(0.0, 0.75).unwrap()];
+    let problem = Problem::new(
+        &table,
+        &quasi,
+        &at_most_three_quarters,
+        SuppressionLimit::NONE,
+        Loss::REFERENCE,
+        Some(&population),
+    )
+    .unwrap();
+    assert_eq!(problem.optimum().unwrap().levels, Levels::new(vec![2]));
+}
+
+#[test]
+fn k_map_counts_people_and_not_records() {
+    let people: Vec<(Vec<u8>, u8)> = [0, 0, 0, 1, 1].iter().map(|&v| (vec![v], 0)).collect();
+    let sample: Vec<(Vec<u8>, u8)> = [0, 1].iter().map(|&v| (vec![v], 0)).collect();
+    let (table, population, quasi) = (table(&sample, 1), table(&people, 1), quasi(1));
+    for (k, level) in [(2, 0), (3, 1), (5, 1)] {
+        let models = [PrivacyModel::k_map(k).unwrap()];
+        let problem = Problem::new(
+            &table,
+            &quasi,
+            &models,
+            SuppressionLimit::NONE,
+            Loss::REFERENCE,
+            Some(&population),
+        )
+        .unwrap();
+        assert_eq!(problem.optimum().unwrap().levels, Levels::new(vec![level]), "k = {k}");
+    }
+    let models = [PrivacyModel::k_map(2).unwrap()];
+    let unposed =
+        Problem::new(&table, &quasi, &models, SuppressionLimit::NONE, Loss::REFERENCE, None);
+    assert!(unposed.is_err(), "k-map without a population must be refused");
+}

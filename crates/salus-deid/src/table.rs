@@ -1,0 +1,496 @@
+//! Tables with dictionary-coded columns, and their CSV form.
+
+use std::io::{Read, Write};
+
+use hashbrown::HashMap;
+use salus_model::{Class, Classified};
+
+/// Whether the first line of a CSV file names the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Header {
+    /// The first line names the columns.
+    Present,
+    /// Every line is a record; columns are named `column-1`, `column-2` and so on.
+    Absent,
+}
+
+/// What happens to white space around a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whitespace {
+    /// It is part of the value.
+    Keep,
+    /// It is removed.
+    Trim,
+}
+
+/// How a CSV file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CsvFormat {
+    /// The byte between fields.
+    pub delimiter: u8,
+    /// The byte around a field that holds a delimiter or a line break; doubled inside.
+    pub quote: u8,
+    /// Whether the first line names the columns.
+    pub header: Header,
+    /// What happens to white space around a field.
+    pub whitespace: Whitespace,
+}
+
+impl CsvFormat {
+    /// RFC 4180 with a header line and `delimiter` between fields.
+    #[must_use]
+    pub const fn with_delimiter(delimiter: u8) -> Self {
+        Self { delimiter, quote: b'"', header: Header::Present, whitespace: Whitespace::Keep }
+    }
+
+    /// The same format without a header line, as hierarchy files have it.
+    #[must_use]
+    pub const fn without_header(self) -> Self {
+        Self { header: Header::Absent, ..self }
+    }
+
+    pub(crate) fn reader<R: Read>(self, input: R) -> csv::Reader<R> {
+        csv::ReaderBuilder::new()
+            .delimiter(self.delimiter)
+            .quote(self.quote)
+            .has_headers(false)
+            .flexible(true)
+            .trim(match self.whitespace {
+                Whitespace::Keep => csv::Trim::None,
+                Whitespace::Trim => csv::Trim::All,
+            })
+            .from_reader(input)
+    }
+}
+
+/// Why a table could not be read or built.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The reader failed, or the text is no CSV.
+    #[error("the CSV text could not be read{}", line.map_or(String::new(), |n| format!(" at line {n}")))]
+    Csv {
+        /// Line of the trouble, counted from 1.
+        line: Option<u64>,
+        /// What the reader said.
+        #[source]
+        source: csv::Error,
+    },
+    /// A field is not UTF-8.
+    #[error("line {line}, column {column}: the field is not UTF-8; convert the file to UTF-8")]
+    NotUtf8 {
+        /// Line, counted from 1.
+        line: u64,
+        /// Column, counted from 1.
+        column: usize,
+    },
+    /// A line has more or fewer fields than the first.
+    #[error(
+        "line {line} has {found} fields where the first line has {expected}; check the delimiter and the quotes"
+    )]
+    Ragged {
+        /// Line, counted from 1.
+        line: u64,
+        /// Fields on that line.
+        found: usize,
+        /// Fields on the first line.
+        expected: usize,
+    },
+    /// There is no record.
+    #[error("the table has no record")]
+    Empty,
+    /// Two columns share a name.
+    #[error("two columns are called '{name}'; rename one")]
+    DuplicateColumn {
+        /// The shared name.
+        name: String,
+    },
+    /// No column has that name.
+    #[error("there is no column '{name}'; the columns are {known}")]
+    NoSuchColumn {
+        /// The name that was asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// Columns of one table differ in length.
+    #[error("column '{name}' has {found} values where the table has {expected} records")]
+    Length {
+        /// The column.
+        name: String,
+        /// Its values.
+        found: usize,
+        /// Records of the table.
+        expected: usize,
+    },
+    /// More records or values than 32 bits count.
+    #[error("more than 4,294,967,294 records or distinct values; split the table")]
+    TooLarge,
+}
+
+impl Classified for TableError {
+    fn class(&self) -> Class {
+        Class::BadRequest
+    }
+}
+
+/// A column: each distinct text once, and a code per record.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Column {
+    name: String,
+    dictionary: Vec<String>,
+    codes: Vec<u32>,
+}
+
+/// Prints sizes only: values may be personal.
+impl std::fmt::Debug for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Column({}, {} records, {} values)",
+            self.name,
+            self.codes.len(),
+            self.dictionary.len()
+        )
+    }
+}
+
+impl Column {
+    /// A column from its values in record order.
+    ///
+    /// # Errors
+    /// When there are more than 32 bits can number.
+    pub fn from_values<S: AsRef<str>>(
+        name: impl Into<String>,
+        values: impl IntoIterator<Item = S>,
+    ) -> Result<Self, TableError> {
+        let mut builder = ColumnBuilder::new(name.into());
+        for value in values {
+            builder.push(value.as_ref())?;
+        }
+        Ok(builder.finish())
+    }
+
+    /// The column's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The distinct values; a record's code is a position in this list.
+    #[must_use]
+    pub fn dictionary(&self) -> &[String] {
+        &self.dictionary
+    }
+
+    /// One code per record.
+    #[must_use]
+    pub fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
+    /// The text of a record, or none beyond the end.
+    #[must_use]
+    pub fn value(&self, row: usize) -> Option<&str> {
+        let code = *self.codes.get(row)?;
+        self.dictionary.get(code as usize).map(String::as_str)
+    }
+
+    /// How often each dictionary entry occurs.
+    #[must_use]
+    pub fn counts(&self) -> Vec<u64> {
+        let mut counts = vec![0; self.dictionary.len()];
+        for &code in &self.codes {
+            counts[code as usize] += 1;
+        }
+        counts
+    }
+
+    /// The same column with each distinct value rewritten; equal results merge.
+    #[must_use]
+    pub fn map(&self, mut rewrite: impl FnMut(&str) -> String) -> Self {
+        let mut index: HashMap<String, u32> = HashMap::new();
+        let mut dictionary = Vec::new();
+        let renamed: Vec<u32> = self
+            .dictionary
+            .iter()
+            .map(|old| {
+                let new = rewrite(old);
+                *index.entry(new.clone()).or_insert_with(|| {
+                    dictionary.push(new);
+                    dictionary.len() as u32 - 1
+                })
+            })
+            .collect();
+        let codes = self.codes.iter().map(|&code| renamed[code as usize]).collect();
+        Self { name: self.name.clone(), dictionary, codes }
+    }
+
+    /// The column under another name.
+    #[must_use]
+    pub fn renamed(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A column from a dictionary and codes that point into it.
+    pub(crate) fn from_parts(name: String, dictionary: Vec<String>, codes: Vec<u32>) -> Self {
+        debug_assert!(codes.iter().all(|&c| (c as usize) < dictionary.len()));
+        Self { name, dictionary, codes }
+    }
+
+    /// Each dictionary entry as a finite number; none when any is not.
+    #[must_use]
+    pub fn numbers(&self) -> Option<Vec<f64>> {
+        self.dictionary
+            .iter()
+            .map(|text| text.trim().parse::<f64>().ok().filter(|x| x.is_finite()))
+            .collect()
+    }
+}
+
+/// Builds a column value by value.
+pub(crate) struct ColumnBuilder {
+    name: String,
+    index: HashMap<String, u32>,
+    dictionary: Vec<String>,
+    codes: Vec<u32>,
+}
+
+impl ColumnBuilder {
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, index: HashMap::new(), dictionary: Vec::new(), codes: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, value: &str) -> Result<(), TableError> {
+        // The last code is kept free, so that a count of codes fits 32 bits too.
+        if self.codes.len() >= (u32::MAX - 1) as usize {
+            return Err(TableError::TooLarge);
+        }
+        let code = match self.index.get(value) {
+            Some(&code) => code,
+            None => {
+                let code = self.dictionary.len() as u32;
+                self.dictionary.push(value.to_owned());
+                self.index.insert(value.to_owned(), code);
+                code
+            }
+        };
+        self.codes.push(code);
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Column {
+        Column { name: self.name, dictionary: self.dictionary, codes: self.codes }
+    }
+}
+
+/// Records with named columns, each a dictionary and a code per record.
+///
+/// # Shape and units
+/// At least one column and one record; every column as long as the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+impl Table {
+    /// A table from columns of one length.
+    ///
+    /// # Errors
+    /// When a name comes twice, a length differs, or nothing is there.
+    pub fn from_columns(columns: Vec<Column>) -> Result<Self, TableError> {
+        let rows = columns.first().map_or(0, |c| c.codes.len());
+        if rows == 0 {
+            return Err(TableError::Empty);
+        }
+        for (i, column) in columns.iter().enumerate() {
+            if columns.iter().take(i).any(|c| c.name == column.name) {
+                return Err(TableError::DuplicateColumn { name: column.name.clone() });
+            }
+            if column.codes.len() != rows {
+                return Err(TableError::Length {
+                    name: column.name.clone(),
+                    found: column.codes.len(),
+                    expected: rows,
+                });
+            }
+        }
+        Ok(Self { columns, rows })
+    }
+
+    /// Reads CSV text, UTF-8 with or without a byte-order mark.
+    ///
+    /// Every line counts: an empty line is skipped only because CSV has no record there; a line
+    /// with another number of fields than the first is an error, never a guess.
+    ///
+    /// # Errors
+    /// As [`TableError`] says, by line and column.
+    ///
+    /// # Cost
+    /// Memory for each distinct value once and four bytes per cell.
+    pub fn read_csv(input: impl Read, format: CsvFormat) -> Result<Self, TableError> {
+        let mut builders: Vec<ColumnBuilder> = Vec::new();
+        let mut seen_header = false;
+        each_record(input, format, |fields| {
+            if !seen_header {
+                seen_header = true;
+                builders = match format.header {
+                    Header::Present => {
+                        fields.iter().map(|f| ColumnBuilder::new((*f).to_owned())).collect()
+                    }
+                    Header::Absent => (1..=fields.len())
+                        .map(|n| ColumnBuilder::new(format!("column-{n}")))
+                        .collect(),
+                };
+                if format.header == Header::Present {
+                    return Ok(());
+                }
+            }
+            for (builder, field) in builders.iter_mut().zip(fields) {
+                builder.push(field)?;
+            }
+            Ok(())
+        })?;
+        Self::from_columns(builders.into_iter().map(ColumnBuilder::finish).collect())
+    }
+
+    /// Writes the table as CSV, quoting where needed.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn write_csv(&self, output: impl Write, format: CsvFormat) -> Result<(), TableError> {
+        let failed = |source| TableError::Csv { line: None, source };
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(format.delimiter)
+            .quote(format.quote)
+            .from_writer(output);
+        if format.header == Header::Present {
+            writer.write_record(self.columns.iter().map(|c| &c.name)).map_err(failed)?;
+        }
+        for row in 0..self.rows {
+            writer
+                .write_record(self.columns.iter().map(|c| &c.dictionary[c.codes[row] as usize]))
+                .map_err(failed)?;
+        }
+        writer.flush().map_err(|e| failed(e.into()))
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The columns in file order.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Where a column stands.
+    ///
+    /// # Errors
+    /// When no column has that name.
+    pub fn position(&self, name: &str) -> Result<usize, TableError> {
+        self.columns.iter().position(|c| c.name == name).ok_or_else(|| TableError::NoSuchColumn {
+            name: name.to_owned(),
+            known: self.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The column of that name.
+    ///
+    /// # Errors
+    /// When no column has that name.
+    pub fn column(&self, name: &str) -> Result<&Column, TableError> {
+        Ok(&self.columns[self.position(name)?])
+    }
+
+    /// The records at `rows`, in that order; positions beyond the end are left out.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub fn select(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self, TableError> {
+        let rows: Vec<usize> = rows.into_iter().filter(|&r| r < self.rows).collect();
+        if rows.is_empty() {
+            return Err(TableError::Empty);
+        }
+        let columns = self
+            .columns
+            .iter()
+            .map(|c| Column {
+                name: c.name.clone(),
+                dictionary: c.dictionary.clone(),
+                codes: rows.iter().map(|&r| c.codes[r]).collect(),
+            })
+            .collect();
+        Ok(Self { columns, rows: rows.len() })
+    }
+
+    /// The table with one column put in place of that of the same name, or added at the end.
+    ///
+    /// # Errors
+    /// When its length differs.
+    pub fn with_column(mut self, column: Column) -> Result<Self, TableError> {
+        if column.codes.len() != self.rows {
+            return Err(TableError::Length {
+                name: column.name,
+                found: column.codes.len(),
+                expected: self.rows,
+            });
+        }
+        match self.columns.iter_mut().find(|c| c.name == column.name) {
+            Some(old) => *old = column,
+            None => self.columns.push(column),
+        }
+        Ok(self)
+    }
+
+    /// The table without some columns: attribute suppression.
+    ///
+    /// # Errors
+    /// When a name is unknown or nothing is left.
+    pub fn without_columns(mut self, names: &[&str]) -> Result<Self, TableError> {
+        for name in names {
+            let at = self.position(name)?;
+            self.columns.remove(at);
+        }
+        Self::from_columns(self.columns)
+    }
+}
+
+/// Calls `visit` with the fields of each record, all of one length.
+pub(crate) fn each_record<E: From<TableError>>(
+    input: impl Read,
+    format: CsvFormat,
+    mut visit: impl FnMut(&[&str]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = format.reader(input);
+    let mut record = csv::ByteRecord::new();
+    let mut width = None;
+    loop {
+        let more = reader.read_byte_record(&mut record).map_err(|source| TableError::Csv {
+            line: source.position().map(csv::Position::line),
+            source,
+        })?;
+        if !more {
+            return Ok(());
+        }
+        let line = record.position().map_or(0, csv::Position::line);
+        let expected = *width.get_or_insert(record.len());
+        if record.len() != expected {
+            return Err(TableError::Ragged { line, found: record.len(), expected }.into());
+        }
+        let mut fields = Vec::with_capacity(expected);
+        for (i, bytes) in record.iter().enumerate() {
+            let text = std::str::from_utf8(bytes)
+                .map_err(|_| TableError::NotUtf8 { line, column: i + 1 })?;
+            fields.push(text);
+        }
+        visit(&fields)?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

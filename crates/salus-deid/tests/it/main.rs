@@ -1,0 +1,10 @@
+//! Salus de-identification against published values and planted leaks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+
+mod adult;
+mod attack;
+mod local;
+mod optimum;
+mod risk;
+mod unbias;
