@@ -16,7 +16,7 @@ use x509_parser::time::ASN1Time;
 
 use crate::call::{KeyProof, MemberKey, ProofAlgorithm};
 use crate::contract::records::{CertificateRecord, Serial};
-use crate::words::{Der, Fingerprint, PublicKey};
+use crate::words::{Opaque, Fingerprint, PublicKey};
 
 /// The most certificates of one chain.
 pub(crate) const MAX_CHAIN: usize = 4;
@@ -96,7 +96,7 @@ pub fn key_binding_message(member: &salus_model::MemberId, key: &PublicKey) -> V
 pub(crate) fn check_member_key(
     member: &salus_model::MemberId,
     key: &MemberKey,
-    roots: &[Der],
+    roots: &[Opaque],
     at: Timestamp,
 ) -> Result<CertificateRecord, CertificateError> {
     let record = check_chain(&key.chain, roots, at)?;
@@ -105,7 +105,7 @@ pub(crate) fn check_member_key(
     Ok(record)
 }
 
-fn check_proof(leaf: &Der, proof: &KeyProof, message: &[u8]) -> Result<(), CertificateError> {
+fn check_proof(leaf: &Opaque, proof: &KeyProof, message: &[u8]) -> Result<(), CertificateError> {
     let algorithm: &dyn SignatureVerificationAlgorithm = match proof.algorithm {
         ProofAlgorithm::Ed25519 => webpki::ring::ED25519,
         ProofAlgorithm::EcdsaP256Sha256 => webpki::ring::ECDSA_P256_SHA256,
@@ -122,8 +122,8 @@ fn check_proof(leaf: &Der, proof: &KeyProof, message: &[u8]) -> Result<(), Certi
 
 /// Checks a chain of organisations' certificates from the leaf upwards.
 fn check_chain(
-    chain: &[Der],
-    roots: &[Der],
+    chain: &[Opaque],
+    roots: &[Opaque],
     at: Timestamp,
 ) -> Result<CertificateRecord, CertificateError> {
     let too_large = chain.iter().any(|der| der.as_bytes().len() > MAX_CERTIFICATE_BYTES);
@@ -146,7 +146,7 @@ fn check_chain(
     record(chain, &parsed, roots)
 }
 
-fn parse(der: &Der) -> Option<X509Certificate<'_>> {
+fn parse(der: &Opaque) -> Option<X509Certificate<'_>> {
     match X509Certificate::from_der(der.as_bytes()) {
         Ok(([], certificate)) => Some(certificate),
         _ => None,
@@ -154,7 +154,7 @@ fn parse(der: &Der) -> Option<X509Certificate<'_>> {
 }
 
 /// The rules of RFC 5280, section 6, by `rustls-webpki`.
-fn check_path(chain: &[Der], roots: &[Der], at: Timestamp) -> Result<(), CertificateError> {
+fn check_path(chain: &[Opaque], roots: &[Opaque], at: Timestamp) -> Result<(), CertificateError> {
     let refused = |reason: String| CertificateError::Chain { reason };
     let seconds = u64::try_from(at.as_micros() / 1_000_000)
         .map_err(|_| refused("the block's time is before 1970".into()))?;
@@ -176,9 +176,9 @@ fn check_path(chain: &[Der], roots: &[Der], at: Timestamp) -> Result<(), Certifi
 
 /// What the state keeps of a chain: its window and, link by link, issuer and serial number.
 fn record(
-    chain: &[Der],
+    chain: &[Opaque],
     parsed: &[X509Certificate<'_>],
-    roots: &[Der],
+    roots: &[Opaque],
 ) -> Result<CertificateRecord, CertificateError> {
     let mut not_before = Timestamp::EPOCH;
     let mut not_after = None;
@@ -192,7 +192,7 @@ fn record(
             Some(_) => return Err(wrong_order),
             None => root_of(certificate, roots).ok_or(wrong_order)?,
         };
-        serials.push(Serial { issuer, serial: Der::new(certificate.raw_serial().to_vec()) });
+        serials.push(Serial { issuer, serial: Opaque::new(plain_serial(certificate.raw_serial())) });
         not_before = not_before.max(moment(certificate.validity().not_before));
         let end = moment(certificate.validity().not_after);
         not_after = Some(not_after.map_or(end, |known: Timestamp| known.min(end)));
@@ -206,12 +206,17 @@ fn record(
     })
 }
 
+/// A serial number without leading zeros, which authorities write now with and now without.
+fn plain_serial(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().skip_while(|byte| *byte == 0).collect()
+}
+
 fn key_fingerprint(certificate: &X509Certificate<'_>) -> Fingerprint {
     Fingerprint::new(Sha256::digest(certificate.public_key().raw).into())
 }
 
 /// The root that signed the chain's last certificate.
-fn root_of(last: &X509Certificate<'_>, roots: &[Der]) -> Option<Fingerprint> {
+fn root_of(last: &X509Certificate<'_>, roots: &[Opaque]) -> Option<Fingerprint> {
     roots.iter().filter_map(parse).find_map(|root| {
         let signed = root.subject().as_raw() == last.issuer().as_raw()
             && last.verify_signature(Some(root.public_key())).is_ok();
@@ -265,9 +270,9 @@ pub(crate) struct CheckedCrl {
 
 /// Checks a revocation list: who signed it, and that it is current at the moment.
 pub(crate) fn check_crl(
-    crl: &Der,
-    issuer: &[Der],
-    roots: &[Der],
+    crl: &Opaque,
+    issuer: &[Opaque],
+    roots: &[Opaque],
     at: Timestamp,
 ) -> Result<CheckedCrl, CertificateError> {
     let Ok(([], list)) = CertificateRevocationList::from_der(crl.as_bytes()) else {
@@ -282,15 +287,15 @@ pub(crate) fn check_crl(
     }
     let revoked = list
         .iter_revoked_certificates()
-        .map(|entry| (entry.raw_serial().to_vec(), moment(entry.revocation_date)))
+        .map(|entry| (plain_serial(entry.raw_serial()), moment(entry.revocation_date)))
         .collect();
     Ok(CheckedCrl { issuer, number, next_update, revoked })
 }
 
 fn crl_issuer(
     list: &CertificateRevocationList<'_>,
-    issuer: &[Der],
-    roots: &[Der],
+    issuer: &[Opaque],
+    roots: &[Opaque],
     at: Timestamp,
 ) -> Result<Fingerprint, CertificateError> {
     let signed_by = |authority: &X509Certificate<'_>| {
@@ -312,8 +317,8 @@ fn crl_issuer(
 
 /// The window of a chain of authorities, every link of which is signed by the next.
 fn check_authority_chain(
-    chain: &[Der],
-    roots: &[Der],
+    chain: &[Opaque],
+    roots: &[Opaque],
 ) -> Result<(Timestamp, Timestamp), CertificateError> {
     if chain.len() > MAX_CHAIN {
         return Err(CertificateError::Size);

@@ -9,7 +9,7 @@ use crate::call::Method;
 use crate::cbor::{self, CborError};
 use crate::policy::Policy;
 use crate::transaction::MAX_TRANSACTION_BYTES;
-use crate::words::{ConfigHash, Der, PublicKey, tagged_hash};
+use crate::words::{ConfigHash, Opaque, PublicKey, tagged_hash};
 
 /// The most bytes that a block may have, whatever a configuration says.
 pub const MAX_BLOCK_BYTES: u32 = 8 * 1024 * 1024;
@@ -47,7 +47,7 @@ pub struct ConfigForm {
     /// How many configurations came before this one.
     pub version: u64,
     /// The certificate authorities whose members' certificates count.
-    pub roots: Vec<Der>,
+    pub roots: Vec<Opaque>,
     /// The validators; the order carries no meaning and is ascending.
     pub validators: BTreeSet<Validator>,
     /// Who decides on members, configuration and contracts.

@@ -360,11 +360,11 @@ fixed_bytes! {
     ArtefactId, 32, "artefact id";
 }
 
-/// Bytes that stand on the ledger only because a standard wants them: a certificate, a CRL.
+/// Bytes that somebody else reads: a certificate, a revocation list, a transaction in a block.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Der(Vec<u8>);
+pub struct Opaque(Vec<u8>);
 
-impl Der {
+impl Opaque {
     /// Takes the bytes as they are; whoever uses them parses them.
     #[must_use]
     pub const fn new(bytes: Vec<u8>) -> Self {
@@ -378,31 +378,31 @@ impl Der {
     }
 }
 
-impl fmt::Debug for Der {
+impl fmt::Debug for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Der({} bytes)", self.0.len())
+        write!(f, "Opaque({} bytes)", self.0.len())
     }
 }
 
-impl Serialize for Der {
+impl Serialize for Opaque {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_bytes(&self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for Der {
+impl<'de> Deserialize<'de> for Opaque {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Bytes;
         impl de::Visitor<'_> for Bytes {
-            type Value = Der;
+            type Value = Opaque;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a byte string")
             }
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Der, E> {
-                Ok(Der(bytes.to_vec()))
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Opaque, E> {
+                Ok(Opaque(bytes.to_vec()))
             }
-            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Der, E> {
-                Ok(Der(bytes))
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Opaque, E> {
+                Ok(Opaque(bytes))
             }
         }
         from.deserialize_byte_buf(Bytes)

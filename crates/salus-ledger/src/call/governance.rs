@@ -7,7 +7,7 @@ use crate::block::Equivocation;
 use crate::config::PlatformConfig;
 use crate::contract::{Contract, ContractVersion};
 use crate::policy::Role;
-use crate::words::{ConfigHash, Der, Height, PublicKey};
+use crate::words::{ConfigHash, Opaque, Height, PublicKey};
 
 /// Admits an organisation, together with its first keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct MemberKey {
     /// What this key may do; a part of what its member may.
     pub roles: BTreeSet<Role>,
     /// The organisation's certificate, then its intermediates.
-    pub chain: Vec<Der>,
+    pub chain: Vec<Opaque>,
     /// The certificate's own key says that the ledger key is the organisation's.
     pub proof: KeyProof,
 }
@@ -60,7 +60,7 @@ pub struct KeyProof {
     /// How it is signed.
     pub algorithm: ProofAlgorithm,
     /// The signature, as X.509 writes it for the algorithm.
-    pub signature: Der,
+    pub signature: Opaque,
 }
 
 /// The signature algorithms of certificates that Salus accepts.
@@ -100,10 +100,10 @@ pub struct RevokeKey {
 #[serde(deny_unknown_fields)]
 pub struct PublishCrl {
     /// The list.
-    pub crl: Der,
+    pub crl: Opaque,
     /// The authority's certificate, then its intermediates; empty when it is a root of the
     /// configuration.
-    pub issuer: Vec<Der>,
+    pub issuer: Vec<Opaque>,
 }
 
 /// Shows two votes of one validator for different blocks of one height.

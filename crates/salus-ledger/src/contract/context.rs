@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use salus_model::{MemberId, Timestamp};
 
-use super::{MemberRefusal, Refusal};
+use super::{Contract, ContractVersion, MemberRefusal, Refusal};
 use crate::call::Method;
 use crate::config::PlatformConfig;
 use crate::contract::records::Standing;
@@ -116,6 +116,12 @@ impl Context<'_, '_> {
 
     pub(crate) fn require_any_member(&self) -> Result<(), Stop> {
         if self.endorsers.is_empty() { Err(EndorsementRefusal::NoMember.into()) } else { Ok(()) }
+    }
+
+    /// The version of a contract's rules that decides this block.
+    pub(crate) fn version_of(&self, contract: Contract) -> Result<ContractVersion, Stop> {
+        let schedule = self.view.read(&slot::schedule(contract))?;
+        Ok(schedule.map_or(ContractVersion::FIRST, |schedule| schedule.at(self.height)))
     }
 
     pub(crate) fn require_pseudonym(&self, key: &PublicKey) -> Result<(), Stop> {

@@ -117,6 +117,12 @@ impl ContractVersion {
     pub const fn get(self) -> u16 {
         self.0
     }
+
+    /// The version after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// Decides one call: writes what it changes, or stops with the rule that it breaks.

@@ -19,10 +19,9 @@ super::refusal::refusals! {
             "validator key {key} is not an active key of that member with role validator";
         PastHeight { at: Height } = "platform.past-height",
             "block {at} is decided already; name a later one";
-        UnknownVersion { contract: Contract, version: ContractVersion } = "platform.unknown-version",
-            "this program does not know version {version:?} of {contract:?}";
-        OlderVersion { contract: Contract } = "platform.older-version",
-            "{contract:?} would go back to an older version";
+        NotNextVersion { contract: Contract, version: ContractVersion, present: ContractVersion }
+            = "platform.not-next-version",
+            "{contract:?} is at version {present:?}; the next is one more, not {version:?}";
     }
 }
 
@@ -64,23 +63,23 @@ fn change_config(call: &ChangeConfig, cx: &mut Context<'_, '_>) -> Result<(), St
     Ok(cx.view.write(&slot::config(), &call.config)?)
 }
 
+/// Accepts the present version's successor whether or not this program knows it: every program
+/// decides alike, and one that does not know it stops at its height, by name. Whatever was
+/// scheduled for later is replaced, so that naming the present version takes a plan back.
 fn activate(call: &ActivateContract, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     cx.require_governance()?;
     let (contract, version) = (call.contract, call.version);
     if call.at <= cx.height {
         return Err(PlatformRefusal::PastHeight { at: call.at }.into());
     }
-    if version > contract.newest() || version < ContractVersion::FIRST {
-        return Err(PlatformRefusal::UnknownVersion { contract, version }.into());
-    }
     let slot = slot::schedule(contract);
     let mut schedule =
         cx.view.read(&slot)?.unwrap_or(ContractSchedule { from: BTreeMap::new() });
-    let latest = schedule.from.last_key_value();
-    let goes_back = latest.is_some_and(|(at, v)| *at > call.at || *v > version);
-    if goes_back || schedule.at(call.at) > version {
-        return Err(PlatformRefusal::OlderVersion { contract }.into());
+    let present = schedule.at(cx.height);
+    if version != present && version != present.next() {
+        return Err(PlatformRefusal::NotNextVersion { contract, version, present }.into());
     }
+    schedule.from.retain(|at, _| *at <= cx.height);
     schedule.from.insert(call.at, version);
     Ok(cx.view.write(&slot, &schedule)?)
 }

@@ -14,7 +14,7 @@ use crate::call::{
 use crate::contract::ContractVersion;
 use crate::policy::{Policy, Role};
 use crate::words::{
-    BlockHash, Commitment, Fingerprint, Height, Money, OptOutRoot, PublicKey, TxId,
+    BlockHash, CodeHash, Commitment, Fingerprint, Height, Money, OptOutRoot, PublicKey, TxId,
 };
 
 /// The last block that the state has taken in.
@@ -72,7 +72,7 @@ pub struct Serial {
     /// SHA-256 of the issuer's public key.
     pub issuer: Fingerprint,
     /// The serial number.
-    pub serial: crate::words::Der,
+    pub serial: crate::words::Opaque,
 }
 
 /// A ledger key of an organisation.
@@ -279,6 +279,8 @@ pub struct Deal {
     pub escrow: Money,
     /// The job whose budget is reserved.
     pub job: JobId,
+    /// The code that was ordered.
+    pub code: CodeHash,
     /// When it runs out.
     pub expires: Timestamp,
     /// Where it stands.

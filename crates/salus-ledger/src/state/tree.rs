@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::{StateChanges, StateError, StateStore};
-use crate::words::{Der, Height, StateRoot};
+use crate::words::{Opaque, Height, StateRoot};
 
 const NODE: u8 = b's';
 
@@ -89,9 +89,9 @@ pub fn root(store: &dyn StateStore, height: Height) -> Result<StateRoot, StateEr
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateProof {
-    key: Der,
-    value: Option<Der>,
-    path: Der,
+    key: Opaque,
+    value: Option<Opaque>,
+    path: Opaque,
 }
 
 /// A proof that does not lead to the root.
@@ -117,7 +117,7 @@ pub fn prove(store: &dyn StateStore, height: Height, key: &[u8]) -> Result<State
     let (_, proof) =
         tree.get_with_proof(tree_key(key), height.get()).map_err(|e| broken(&e))?;
     let path = borsh::to_vec(&proof).map_err(|e| broken(&e.into()))?;
-    Ok(StateProof { key: Der::new(key.to_vec()), value: value.map(Der::new), path: Der::new(path) })
+    Ok(StateProof { key: Opaque::new(key.to_vec()), value: value.map(Opaque::new), path: Opaque::new(path) })
 }
 
 impl StateProof {
@@ -135,7 +135,7 @@ impl StateProof {
     pub fn verify(&self, root: &StateRoot) -> Result<Option<&[u8]>, StateProofError> {
         let proof = jmt::proof::SparseMerkleProof::<Sha256>::try_from_slice(self.path.as_bytes())
             .map_err(|_| StateProofError)?;
-        let value = self.value.as_ref().map(Der::as_bytes);
+        let value = self.value.as_ref().map(Opaque::as_bytes);
         proof
             .verify(RootHash(*root.as_bytes()), tree_key(self.key.as_bytes()), value)
             .map_err(|_| StateProofError)?;
