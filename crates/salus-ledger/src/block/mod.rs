@@ -3,6 +3,7 @@
 mod execute;
 mod vote;
 
+pub(crate) use execute::replay;
 pub use execute::{ExecuteError, Executed, check_proposal, execute, propose};
 pub use vote::{Certificate, CertificateError, Equivocation, EquivocationError, Vote, VoteCollector, VoteRefused};
 

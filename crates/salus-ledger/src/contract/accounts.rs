@@ -201,7 +201,7 @@ fn check_use(used: &DatasetUse, permit: &PermitRecord, cx: &Context<'_, '_>) -> 
     let dataset = &used.dataset;
     cx.require_member_as(&dataset.holder, Role::Holder)?;
     let record = concerned(dataset, cx)?;
-    permits::covers(permit, dataset, &used.columns)?;
+    permit.covers(dataset, &used.columns)?;
     if used.version > record.version {
         let (dataset, version) = (dataset.clone(), used.version);
         return Err(AccountRefusal::StaleVersion { dataset, version }.into());

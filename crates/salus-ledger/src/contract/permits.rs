@@ -221,21 +221,26 @@ pub(super) fn budget_for(
         .ok_or_else(|| PermitRefusal::OutsideDataset { dataset: dataset.clone() })
 }
 
-/// Whether the permit covers these columns of a dataset.
-pub(super) fn covers(
-    record: &PermitRecord,
-    dataset: &DatasetRef,
-    columns: &BTreeSet<Column>,
-) -> Result<(), PermitRefusal> {
-    let ground = record.terms.grounds.iter().find(|ground| &ground.dataset == dataset);
-    let ground =
-        ground.ok_or_else(|| PermitRefusal::OutsideDataset { dataset: dataset.clone() })?;
-    match columns.difference(&ground.columns).next() {
-        None => Ok(()),
-        Some(column) => Err(PermitRefusal::OutsideColumn {
-            dataset: dataset.clone(),
-            column: column.clone(),
-        }),
+impl PermitRecord {
+    /// Whether the permit covers these columns of a dataset.
+    ///
+    /// # Errors
+    /// Names the dataset or the first column outside it.
+    pub fn covers(
+        &self,
+        dataset: &DatasetRef,
+        columns: &BTreeSet<Column>,
+    ) -> Result<(), PermitRefusal> {
+        let ground = self.terms.grounds.iter().find(|ground| &ground.dataset == dataset);
+        let ground =
+            ground.ok_or_else(|| PermitRefusal::OutsideDataset { dataset: dataset.clone() })?;
+        match columns.difference(&ground.columns).next() {
+            None => Ok(()),
+            Some(column) => Err(PermitRefusal::OutsideColumn {
+                dataset: dataset.clone(),
+                column: column.clone(),
+            }),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use salus_model::{DealId, JobId, MemberId, PermitId, ReceiptId};
 use serde::de::DeserializeOwned;
 
-use super::StateError;
+use super::{StateError, StateStore};
 use crate::cbor;
 use crate::config::PlatformConfig;
 use crate::contract::records::{
@@ -55,7 +55,7 @@ impl<T: DeserializeOwned> Slot<T> {
 }
 
 /// The prefix under which all values of a kind stand.
-pub(crate) fn prefix(kind: &str) -> Vec<u8> {
+fn prefix(kind: &str) -> Vec<u8> {
     format!("{kind}/").into_bytes()
 }
 
@@ -177,4 +177,26 @@ pub(crate) fn deal(id: &DealId) -> Slot<Deal> {
 
 pub(crate) fn artefact(id: &ArtefactId) -> Slot<ArtefactRecord> {
     Slot::new("artefact", &[id.as_bytes()])
+}
+
+/// All values of a kind, by their whole keys.
+pub(crate) fn scan<T: DeserializeOwned>(
+    store: &dyn StateStore,
+    kind: &'static str,
+) -> Result<Vec<(Vec<u8>, T)>, StateError> {
+    let mut found = Vec::new();
+    for (key, bytes) in store.scan(&prefix(kind))? {
+        let value = cbor::decode_stored(&bytes, MAX_VALUE_BYTES)
+            .map_err(|source| StateError::Damaged { slot: kind, source })?;
+        found.push((key, value));
+    }
+    Ok(found)
+}
+
+/// One value as it was committed last.
+pub(crate) fn read<T: DeserializeOwned>(
+    store: &dyn StateStore,
+    slot: &Slot<T>,
+) -> Result<Option<T>, StateError> {
+    store.value(slot.key())?.map(|bytes| slot.decode(&bytes)).transpose()
 }
