@@ -3,4 +3,6 @@
 
 mod accounts;
 mod ca;
+mod proofs;
+mod refusals;
 mod world;
