@@ -1,0 +1,117 @@
+use std::collections::BTreeSet;
+
+use salus_model::{DatasetVersion, JobId, PermitId, PrivacyCharge, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::words::{
+    AttestationDigest, CodeHash, Column, Commitment, DatasetRef, GateDecision, PublicKey,
+    ResultHash,
+};
+
+/// What one job used of one dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetUse {
+    /// The dataset.
+    pub dataset: DatasetRef,
+    /// The version that was read.
+    pub version: DatasetVersion,
+    /// The columns that were read.
+    pub columns: BTreeSet<Column>,
+    /// The epoch of the holder's opt-out list that was applied; 0 when it has none.
+    pub optout_epoch: u64,
+    /// What it costs.
+    pub charge: PrivacyCharge,
+}
+
+/// Where the computation ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttestationRef {
+    /// On the premises of the holders.
+    Premises,
+    /// Elsewhere, under evidence with this digest.
+    Evidence(AttestationDigest),
+}
+
+/// What a receipt says.
+///
+/// # Privacy
+/// No query text, no literal, no count and no seed: the input commitment and the result hash are
+/// salted, and the salts stay with whoever computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The person's key for the permit.
+    pub actor: PublicKey,
+    /// The permit.
+    pub permit: PermitId,
+    /// Dataset by dataset, each once; every holder has to sign.
+    pub uses: Vec<DatasetUse>,
+    /// The code that ran.
+    pub code: CodeHash,
+    /// A salted commitment to what was read.
+    pub input: Commitment,
+    /// The salted hash of the sealed result.
+    pub result: ResultHash,
+    /// Where it ran.
+    pub attestation: AttestationRef,
+    /// The release gate's decision; a charge without a bound needs one, signed by an officer.
+    pub gate: Option<GateDecision>,
+}
+
+/// Charges and records a short job in one transaction; only then is it released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordRelease {
+    /// The receipt.
+    pub release: Release,
+}
+
+/// What is set aside on one dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserved {
+    /// The dataset.
+    pub dataset: DatasetRef,
+    /// The most that the job may cost.
+    pub charge: PrivacyCharge,
+}
+
+/// Reserves budget for a long job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserve {
+    /// The permit.
+    pub permit: PermitId,
+    /// Dataset by dataset, each once; every holder has to sign.
+    pub amounts: Vec<Reserved>,
+    /// When the reservation runs out and returns.
+    pub expires: Timestamp,
+}
+
+/// Charges a long job against its reservation and records it; what is left over returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitReservation {
+    /// The job.
+    pub job: JobId,
+    /// The receipt; no charge above what is reserved.
+    pub release: Release,
+}
+
+/// Returns a reservation that was not used; every holder has to sign that nothing was released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelReservation {
+    /// The job.
+    pub job: JobId,
+}
+
+/// Returns the reservations of a dataset that have run out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpireReservations {
+    /// The dataset.
+    pub dataset: DatasetRef,
+}

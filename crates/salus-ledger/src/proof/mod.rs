@@ -1,0 +1,22 @@
+//! Proofs that verify with a trust anchor and nothing else: no network, no ledger, no clock.
+
+mod anchor;
+mod checkpoint;
+mod misbehaviour;
+mod pruned;
+mod receipt;
+mod tlog;
+mod witness;
+
+pub use anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
+pub use checkpoint::{
+    Checkpoint, CheckpointError, CheckpointTrust, NoteSignature, SignedCheckpoint, WitnessName,
+    WitnessNameError,
+};
+pub use misbehaviour::{Fork, ForkError};
+pub use pruned::{PrunedBlock, PrunedError};
+pub use receipt::{
+    MAX_RECEIPT_BYTES, ReceiptError, ReceiptParts, VerifiedReceipt, issue_receipt, verify_receipt,
+};
+pub use tlog::{TlogError, TlogProof, VerifiedEntry};
+pub use witness::{Witness, WitnessRefused};

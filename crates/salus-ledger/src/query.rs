@@ -1,0 +1,224 @@
+//! What the ledger says, for those who act on it: permits in force, accounts, members, warnings.
+
+use std::collections::BTreeSet;
+
+use salus_model::{
+    Class, Classified, DealId, MemberId, PermitId, Purpose, ReceiptId, Timestamp,
+};
+
+use crate::config::PlatformConfig;
+use crate::contract::PermitRefusal;
+use crate::contract::records::{
+    Account, CrlRecord, DatasetRecord, Deal, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord,
+    PermitSpending, PermitState, ReceiptRecord, Standing, Tip,
+};
+use crate::policy::Role;
+use crate::state::{StateError, StateStore, slot};
+use crate::words::{CodeHash, Column, DatasetRef, Money, PublicKey};
+
+macro_rules! reads {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $value:ty, $slot:expr;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// When the store cannot answer.
+        pub fn $name(store: &dyn StateStore, $($arg: $type),*) -> Result<Option<$value>, StateError> {
+            slot::read(store, &$slot)
+        }
+    )*};
+}
+
+reads! {
+    /// The last committed block.
+    tip() -> Tip, slot::tip();
+    /// The configuration in force.
+    config() -> PlatformConfig, slot::config();
+    /// The configuration with this version, once it has been replaced.
+    past_config(version: u64) -> PlatformConfig, slot::past_config(version);
+    /// A member.
+    member(id: &MemberId) -> MemberRecord, slot::member(id);
+    /// A member's key.
+    key(key: &PublicKey) -> KeyRecord, slot::key(key);
+    /// A dataset.
+    dataset(id: &DatasetRef) -> DatasetRecord, slot::dataset(id);
+    /// A dataset's privacy account.
+    account(id: &DatasetRef) -> Account, slot::account(id);
+    /// A holder's opt-out list.
+    opt_outs(holder: &MemberId) -> HolderOptOuts, slot::opt_outs(holder);
+    /// A permit.
+    permit(id: &PermitId) -> PermitRecord, slot::permit(id);
+    /// What a permit has spent on a dataset.
+    spending(permit: &PermitId, dataset: &DatasetRef) -> PermitSpending,
+        slot::spending(permit, dataset);
+    /// A receipt.
+    receipt(id: &ReceiptId) -> ReceiptRecord, slot::receipt(id);
+    /// A deal.
+    deal(id: &DealId) -> Deal, slot::deal(id);
+    /// A member's wallet.
+    wallet(member: &MemberId) -> Money, slot::wallet(member);
+}
+
+/// The key of a permit in the state, for a state proof of it.
+#[must_use]
+pub fn permit_key(id: &PermitId) -> Vec<u8> {
+    slot::permit(id).key().to_vec()
+}
+
+/// The key of a dataset's account in the state, for a state proof of it.
+#[must_use]
+pub fn account_key(id: &DatasetRef) -> Vec<u8> {
+    slot::account(id).key().to_vec()
+}
+
+/// What somebody wants to read under a permit.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    /// The permit.
+    pub permit: &'a PermitId,
+    /// The person's key for it.
+    pub actor: &'a PublicKey,
+    /// The dataset.
+    pub dataset: &'a DatasetRef,
+    /// The columns.
+    pub columns: &'a BTreeSet<Column>,
+    /// What for.
+    pub purpose: Purpose,
+    /// The code that would run.
+    pub code: &'a CodeHash,
+}
+
+/// Why an access is not permitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// The permit does not cover it.
+    #[error(transparent)]
+    Refused(#[from] PermitRefusal),
+    /// The permit is for another purpose.
+    #[error("permit {permit} is not for purpose {purpose}")]
+    OtherPurpose {
+        /// The permit.
+        permit: PermitId,
+        /// The purpose that was asked for.
+        purpose: Purpose,
+    },
+    /// The state cannot be read.
+    #[error("the ledger's state cannot be read")]
+    State(#[from] StateError),
+}
+
+impl Classified for AccessError {
+    fn class(&self) -> Class {
+        match self {
+            Self::State(error) => error.class(),
+            _ => Class::Refused,
+        }
+    }
+}
+
+/// The permit, when it covers the access at this moment: asked before any key is touched.
+///
+/// # Errors
+/// Names what the permit does not cover.
+pub fn permitted(
+    store: &dyn StateStore,
+    access: &Access<'_>,
+    now: Timestamp,
+) -> Result<PermitRecord, AccessError> {
+    let id = || access.permit.clone();
+    let record = permit(store, access.permit)?
+        .ok_or_else(|| PermitRefusal::Unknown { permit: id() })?;
+    match record.state {
+        PermitState::Granted(_) => {}
+        PermitState::Revoked { .. } => return Err(PermitRefusal::Revoked { permit: id() }.into()),
+        _ => return Err(PermitRefusal::NotGranted { permit: id() }.into()),
+    }
+    if now >= record.terms.expires {
+        return Err(PermitRefusal::Expired { permit: id() }.into());
+    }
+    if record.pseudonym != *access.actor {
+        return Err(PermitRefusal::OtherPerson { permit: id() }.into());
+    }
+    if record.terms.purpose != access.purpose {
+        return Err(AccessError::OtherPurpose { permit: id(), purpose: access.purpose });
+    }
+    if record.terms.code.is_some_and(|code| code != *access.code) {
+        return Err(PermitRefusal::OutsideCode { code: *access.code }.into());
+    }
+    record.covers(access.dataset, access.columns)?;
+    Ok(record)
+}
+
+/// Something that somebody has to see to before it hurts. Nothing stops for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// A certificate runs out within the notice.
+    CertificateExpires {
+        /// Whose.
+        member: MemberId,
+        /// Which key it vouches for.
+        key: PublicKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// A certificate has run out: the key signs no transaction any more.
+    CertificateExpired {
+        /// Whose.
+        member: MemberId,
+        /// Which key it vouched for.
+        key: PublicKey,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// A validator's certificate has run out. Its votes still count, so that no expiry stops the
+    /// ledger; it is to be renewed, or the validator replaced.
+    ValidatorCertificateExpired {
+        /// Whose.
+        member: MemberId,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// An authority has not published the revocation list that it promised.
+    RevocationListOverdue {
+        /// SHA-256 of the authority's key.
+        issuer: Vec<u8>,
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// How long before the end of a certificate its member is warned: 30 days, in microseconds.
+pub const NOTICE_MICROS: i64 = 30 * 86_400 * 1_000_000;
+
+/// All that somebody has to see to.
+///
+/// # Errors
+/// When the store cannot answer.
+///
+/// # Cost
+/// One scan over the members' keys.
+pub fn warnings(store: &dyn StateStore, now: Timestamp) -> Result<Vec<Warning>, StateError> {
+    let soon = now.saturating_add_micros(NOTICE_MICROS);
+    let mut warnings = Vec::new();
+    for (key, record) in slot::scan::<KeyRecord>(store, slot::KEY)? {
+        let raw = key.get(slot::KEY.len() + 1..).unwrap_or_default();
+        let Ok(key) = PublicKey::try_from(raw) else { continue };
+        let (member, at) = (record.member, record.certificate.not_after);
+        if record.standing != Standing::Active || at > soon {
+            continue;
+        }
+        warnings.push(if at >= now {
+            Warning::CertificateExpires { member, key, at }
+        } else if record.roles.contains(&Role::Validator) {
+            Warning::ValidatorCertificateExpired { member, at }
+        } else {
+            Warning::CertificateExpired { member, key, at }
+        });
+    }
+    for (key, record) in slot::scan::<CrlRecord>(store, slot::CRL)? {
+        if let Some(since) = record.next_update.filter(|next| *next <= now) {
+            let issuer = key.get(slot::CRL.len() + 1..).unwrap_or_default().to_vec();
+            warnings.push(Warning::RevocationListOverdue { issuer, since });
+        }
+    }
+    Ok(warnings)
+}
