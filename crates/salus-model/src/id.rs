@@ -133,6 +133,8 @@ text_id! {
     ReceiptId, "receipt id", 63, "a-z, 0-9 and, after the first character, - _ .", slug;
     /// A job that computes.
     JobId, "job id", 63, "a-z, 0-9 and, after the first character, - _ .", slug;
+    /// A write-ahead journal of one holder, such as `fhir`.
+    JournalName, "journal name", 63, "a-z, 0-9 and, after the first character, - _ .", slug;
     /// A table or view as SQL names it.
     TableName, "table name", 63, "a-z, 0-9 and, after the first character, - _ .", slug;
     /// A care role, such as `dietitian`.

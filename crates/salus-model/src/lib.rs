@@ -19,8 +19,8 @@ pub use class::{Class, Classified};
 pub use clock::{Clock, ManualClock, Timestamp, TimestampError};
 pub use entropy::{Entropy, EntropyFailed};
 pub use id::{
-    ColumnPath, DatasetId, DatasetVersion, DealId, HolderId, IdError, JobId, KeyName, MemberId,
-    PermitId, ReceiptId, RoleName, StaffId, TableName,
+    ColumnPath, DatasetId, DatasetVersion, DealId, HolderId, IdError, JobId, JournalName, KeyName,
+    MemberId, PermitId, ReceiptId, RoleName, StaffId, TableName,
 };
 pub use privacy::{MicroRho, PrivacyCharge};
 pub use purpose::Purpose;
