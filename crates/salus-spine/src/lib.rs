@@ -20,6 +20,7 @@
 //! use the marker [`Secondary`] exists and cannot be authorised yet: its permit, opt-out, charge
 //! and receipt tokens are made from ledger proofs and come with the ledger.
 
+mod audit;
 mod authority;
 mod care;
 mod place;
@@ -29,6 +30,7 @@ mod scope;
 mod unreleased;
 mod upkeep;
 
+pub use audit::{AuditReading, AuditReadingOrder};
 pub use authority::{Authority, HolderAuthority, SignedStatement, Statement, StatementRefused};
 pub use care::{
     AccessRecord, AccessRecorded, CareAccess, CareDisclosure, CareGrant, CareRestricted,

@@ -230,3 +230,44 @@ fn a_subject_set_does_not_print_its_members() {
     assert!(!format!("{rule:?}").contains("secret"));
     assert_eq!(set.digest(), SubjectSet::new(["urn:patient:secret".to_owned()]).digest());
 }
+
+#[test]
+fn reading_the_access_log_is_for_one_auditor_and_one_stretch_of_time() {
+    let signer = authority("st-mary");
+    let auditor = StaffId::new("Eve Auditor").unwrap();
+    let order = || AuditReadingOrder {
+        holder: HolderId::new("st-mary").unwrap(),
+        auditor: auditor.clone(),
+        entries_from: at("2025-06-01T00:00:00Z"),
+        entries_until: at("2025-07-01T00:00:00Z"),
+        issued: at(START),
+        expires: at(END),
+    };
+    let verify = |order: &SignedStatement<AuditReadingOrder>, now: &str, who: &StaffId| {
+        AuditReading::verify(order, &signer.verifier(), at(now), who)
+    };
+    let signed = signer.sign(order());
+    let reading = verify(&signed, LATER, &auditor).unwrap();
+    assert!(reading.covers(at("2025-06-01T00:00:00Z")));
+    assert!(!reading.covers(at("2025-05-31T23:59:59Z")));
+    assert!(!reading.covers(at("2025-07-01T00:00:00Z")));
+    let bob = StaffId::new("Bob").unwrap();
+    assert_eq!(verify(&signed, LATER, &bob).unwrap_err(), StatementRefused::OtherRecipient);
+    assert!(matches!(verify(&signed, END, &auditor), Err(StatementRefused::Expired { .. })));
+    type Change = fn(&mut AuditReadingOrder);
+    let changes: [(&str, Change); 5] = [
+        ("auditor", |o| o.auditor = StaffId::new("Bob").unwrap()),
+        ("from", |o| o.entries_from = Timestamp::EPOCH),
+        ("until", |o| o.entries_until = o.entries_until.saturating_add_micros(1)),
+        ("issued", |o| o.issued = o.issued.saturating_add_micros(-1)),
+        ("expires", |o| o.expires = o.expires.saturating_add_micros(1)),
+    ];
+    for (what, change) in changes {
+        let mut altered = order();
+        change(&mut altered);
+        let who = altered.auditor.clone();
+        let forged = SignedStatement::new(altered, signed.signature());
+        let refused = verify(&forged, LATER, &who).unwrap_err();
+        assert_eq!(refused, StatementRefused::Signature, "{what}");
+    }
+}

@@ -10,6 +10,8 @@ pub enum Upkeep {
     Compact,
     /// Decrypts every page to check it; yields findings, no values.
     Verify,
+    /// Removes old versions, and files that no version names; decrypts no page.
+    Expire,
 }
 
 impl Upkeep {
@@ -17,6 +19,7 @@ impl Upkeep {
         match self {
             Self::Compact => "compact",
             Self::Verify => "verify",
+            Self::Expire => "expire",
         }
     }
 }
