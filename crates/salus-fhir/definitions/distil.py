@@ -162,6 +162,9 @@ structures = [
     for r in resources(folder, name)
     if r["resourceType"] == "StructureDefinition" and r.get("derivation") != "constraint"
 ]
+# The package adds resource types of later versions; R4 has those of its own value set.
+OFFICIAL = codes_of("http://hl7.org/fhir/ValueSet/resource-types", sets, systems)
+structures = [r for r in structures if r["kind"] != "resource" or r["id"] in OFFICIAL]
 RESOURCES = {r["id"] for r in structures if r["kind"] == "resource"}
 print("# FHIR R4 4.0.1, distilled by distil.py; origin and licence in README.md")
 used = {}

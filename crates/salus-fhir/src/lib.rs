@@ -8,6 +8,8 @@
 //! - [`view`]: SQL-on-FHIR v2 ViewDefinitions; [`shipped`]: the views that come with Salus.
 //! - [`parse_json`] and [`validate`]: bytes to a resource that conforms to R4, or issues that name
 //!   the element; [`operation_outcome`] tells them to a client.
+//! - [`search`]: what resources are found by, queries, and whether they match.
+//! - [`capability_statement`]: what a server says about itself, from the same tables.
 //! - [`bundle`]: transactions and batches as a plan for a store.
 //!
 //! **Invariant:** no file, socket, thread, clock or randomness; bytes, values and the present
@@ -17,17 +19,20 @@
 //! elements, types and parameters, and what the caller's own query or view said.
 
 pub mod bundle;
+mod capability;
 mod definitions;
 pub mod fhirpath;
 mod json;
 mod outcome;
 mod primitive;
 mod resource;
+pub mod search;
 pub mod shipped;
 mod temporal;
 mod validate;
 pub mod view;
 
+pub use capability::{Interaction, ServerIdentity, capability_statement};
 pub use definitions::{
     Definitions, Element, ElementType, Primitive, SearchParameter, SearchType, TypeDefinition,
     TypeId, TypeKind, definitions,

@@ -24,6 +24,16 @@ pub fn validate(resource: &Json) -> Vec<Issue> {
     check.issues
 }
 
+/// Checks a part of a resource, such as `Bundle.entry`, that stands at `place`.
+pub(crate) fn validate_part(json: &Json, type_name: &str, place: &str) -> Vec<Issue> {
+    let mut check = Validator { issues: Vec::new(), path: place.to_owned() };
+    match (json.as_object(), definitions().type_named(type_name)) {
+        (Some(object), Some(type_id)) => check.object(object, type_id, 0),
+        _ => check.report(IssueCode::Structure, "it is a JSON object"),
+    }
+    check.issues
+}
+
 struct Validator {
     issues: Vec<Issue>,
     path: String,

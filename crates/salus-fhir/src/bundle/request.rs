@@ -4,7 +4,7 @@ use super::references::{LinkKind, each_link};
 use crate::definitions::definitions;
 use crate::outcome::{Issue, IssueCode};
 use crate::resource::{ResourceId, ResourceKey};
-use crate::validate::validate;
+use crate::validate::{validate, validate_part};
 
 /// Whether entries stand or fall together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,6 +96,11 @@ impl BundleRequest {
                 return Err(vec![Issue::error(IssueCode::Structure, "Bundle.entry", message)]);
             }
         };
+        // A misspelt property must not pass for one that was left out.
+        let issues = validate_part(&Json::Object(bundle), "Bundle", "Bundle");
+        if !issues.is_empty() {
+            return Err(issues);
+        }
         let mut parsed = Self { kind, entries: Vec::new(), lookups: Vec::new() };
         for (at, entry) in entries.into_iter().enumerate() {
             let entry = parsed.entry(entry, &format!("Bundle.entry[{at}]"));
@@ -140,12 +145,13 @@ impl BundleRequest {
     }
 
     fn entry(&mut self, entry: Json, place: &str) -> Entry {
-        let Json::Object(mut entry) = entry else {
-            let issue = Issue::error(IssueCode::Structure, place, "an entry is a JSON object");
-            return Entry { full_url: None, ask: Err(vec![issue]), conditional: Vec::new() };
+        let mut entry = entry;
+        let mut resource = entry.as_object_mut().and_then(|entry| entry.remove("resource"));
+        let issues = validate_part(&entry, "Bundle.entry", place);
+        let (Json::Object(entry), true) = (entry, issues.is_empty()) else {
+            return Entry { full_url: None, ask: Err(issues), conditional: Vec::new() };
         };
         let full_url = entry.get("fullUrl").and_then(Json::as_str).map(str::to_owned);
-        let mut resource = entry.remove("resource");
         let conditional = resource.as_mut().map(|r| self.conditional(r)).unwrap_or_default();
         let ask = self.ask(&entry, resource, place);
         Entry { full_url, ask, conditional }

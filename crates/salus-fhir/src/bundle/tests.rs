@@ -246,7 +246,7 @@ fn what_is_wrong_with_an_entry_names_it() {
     let bad = json!({"resourceType": "Patient", "gender": "m"});
     for (entry, expected) in [
         (json!(1), "Bundle.entry[0] structure"),
-        (json!({"resource": patient()}), "Bundle.entry[0].request required"),
+        (json!({"resource": patient(), "fullUrl": A}), "Bundle.entry[0].request required"),
         (entry("POST", "Patient", "", bad), "Bundle.entry[0].resource.gender code-invalid"),
         (entry("POST", "Patient", "", Json::Null), "Bundle.entry[0].resource required"),
         (entry("POST", "Observation", "", patient()), "Bundle.entry[0].resource value"),
@@ -258,7 +258,15 @@ fn what_is_wrong_with_an_entry_names_it() {
             entry("PATCH", "Patient/1", "", patient()),
             "Bundle.entry[0].request.method not-supported",
         ),
-        (entry("BREW", "Patient/1", "", patient()), "Bundle.entry[0].request.method value"),
+        (entry("BREW", "Patient/1", "", patient()), "Bundle.entry[0].request.method code-invalid"),
+        (
+            json!({"resource": patient(), "request": {"method": "POST", "url": "Patient", "ifNoneExists": "x=1"}}),
+            "Bundle.entry[0].request structure",
+        ),
+        (
+            json!({"resource": patient(), "request": {"method": "POST"}}),
+            "Bundle.entry[0].request.url required",
+        ),
     ] {
         let issues = BundleRequest::parse(bundle("transaction", json!([entry]))).unwrap_err();
         let found =
@@ -270,4 +278,6 @@ fn what_is_wrong_with_an_entry_names_it() {
     }
     assert!(BundleRequest::parse(bundle("document", json!([]))).is_err());
     assert!(BundleRequest::parse(json!([])).is_err());
+    let misspelt = json!({"resourceType": "Bundle", "type": "transaction", "entries": []});
+    assert!(BundleRequest::parse(misspelt).is_err(), "a misspelt property is no empty Bundle");
 }

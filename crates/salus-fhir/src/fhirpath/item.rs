@@ -74,15 +74,7 @@ impl<'a> Node<'a> {
         let element =
             self.type_id.and_then(|id| definitions().definition(id).element(&member.name));
         match element {
-            Some(element) if element.choice => {
-                for kind in &element.types {
-                    // One choice is present at most, so the first match ends the search.
-                    if let Some(value) = object.get(kind.key) {
-                        let sibling = object.get(&format!("_{}", kind.key));
-                        return Self::push(Some(value), sibling, Some(kind.id), out);
-                    }
-                }
-            }
+            Some(element) if element.choice => self.choice(object, member, out),
             Some(element) => {
                 let type_id = element.types.first().map(|t| t.id);
                 let value = object.get(&member.name);
@@ -91,6 +83,33 @@ impl<'a> Node<'a> {
                 Self::push(value, sibling, type_id, out);
             }
             None => Self::untyped(object, member, out),
+        }
+    }
+
+    /// The one type in which a choice is given. Properties are few, so that looking through them
+    /// costs less than asking for each permitted type.
+    fn choice(
+        &self,
+        object: &'a serde_json::Map<String, Json>,
+        member: &Member,
+        out: &mut Collection<'a>,
+    ) {
+        let Some(definition) = self.type_id.map(|id| definitions().definition(id)) else { return };
+        for (key, value) in object {
+            let plain = key.strip_prefix('_').unwrap_or(key);
+            if !plain.starts_with(member.name.as_str()) {
+                continue;
+            }
+            let Some((element, kind)) = definition.property(plain) else { continue };
+            if element.name != member.name {
+                continue;
+            }
+            let (value, sibling) = match plain.len() == key.len() {
+                true if definitions().primitive(kind.id).is_none() => (Some(value), None),
+                true => (Some(value), object.get(&format!("_{key}"))),
+                false => (object.get(plain), Some(value)),
+            };
+            return Self::push(value, sibling, Some(kind.id), out);
         }
     }
 

@@ -97,3 +97,24 @@ fn constants_and_the_clock_come_from_the_caller() {
     let later = now.evaluate_at(&root, &root, at).unwrap();
     assert!(matches!(later[..], [Item::Scalar(Scalar::Boolean(true))]));
 }
+
+#[test]
+fn a_choice_that_has_only_extensions_is_found() {
+    let text = r#"{"resourceType": "Observation", "_valueString": {"extension": [{"url": "u", "valueCode": "unknown"}]}}"#;
+    let json: Json = serde_json::from_str(text).unwrap();
+    for (path, expected) in [
+        ("value.extension('u').value = 'unknown'", true),
+        ("value.exists()", true),
+        ("value.hasValue()", false),
+        ("value is string", true),
+        ("value.ofType(Quantity).empty()", true),
+    ] {
+        let expression = Expression::parse(path).unwrap();
+        let found = expression.evaluate(&json).unwrap();
+        let scalar = found.first().and_then(super::Item::scalar);
+        assert!(
+            matches!(scalar, Some(super::Scalar::Boolean(b)) if b == expected),
+            "{path}: {found:?}"
+        );
+    }
+}

@@ -191,3 +191,25 @@ fn food_coach_resources_become_rows() {
     assert_eq!(found[0]["device_id"], Value::String("v1".into()));
     assert!(matches!(found[0]["period_seconds"], Value::Decimal(_)));
 }
+
+#[test]
+fn views_run_one_resource_at_a_time_at_a_useful_rate() {
+    let resources = stored();
+    let start = std::time::Instant::now();
+    let (mut resource_count, mut row_count) = (0, 0);
+    for resource in &resources {
+        for shipped in shipped::views() {
+            shipped.view.run(resource, |_| row_count += 1).unwrap();
+        }
+        resource_count += 1;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{resource_count} resources through {} views: {row_count} rows, {:.0} resources and {:.0} rows a second",
+        shipped::views().len(),
+        f64::from(resource_count) / seconds,
+        f64::from(row_count) / seconds
+    );
+    // A guard against accidental quadratic behaviour, far below what any machine reaches.
+    assert!(seconds < 30.0, "{seconds} s");
+}
