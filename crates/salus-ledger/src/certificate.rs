@@ -16,7 +16,7 @@ use x509_parser::time::ASN1Time;
 
 use crate::call::{KeyProof, MemberKey, ProofAlgorithm};
 use crate::contract::records::{CertificateRecord, Serial};
-use crate::words::{Opaque, Fingerprint, PublicKey};
+use crate::words::{Fingerprint, Opaque, PublicKey};
 
 /// The most certificates of one chain.
 pub(crate) const MAX_CHAIN: usize = 4;
@@ -192,7 +192,8 @@ fn record(
             Some(_) => return Err(wrong_order),
             None => root_of(certificate, roots).ok_or(wrong_order)?,
         };
-        serials.push(Serial { issuer, serial: Opaque::new(plain_serial(certificate.raw_serial())) });
+        serials
+            .push(Serial { issuer, serial: Opaque::new(plain_serial(certificate.raw_serial())) });
         not_before = not_before.max(moment(certificate.validity().not_before));
         let end = moment(certificate.validity().not_after);
         not_after = Some(not_after.map_or(end, |known: Timestamp| known.min(end)));

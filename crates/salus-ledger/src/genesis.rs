@@ -1,6 +1,5 @@
 //! Where a ledger begins: its first configuration and members, and its id, which is their hash.
 
-
 use salus_crypto::Digest;
 use salus_model::{Class, Classified, Timestamp};
 use serde::{Deserialize, Serialize};

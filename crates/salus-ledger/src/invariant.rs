@@ -182,8 +182,7 @@ pub fn invariant_spent_only_grows(
     earlier: &dyn StateStore,
     later: &dyn StateStore,
 ) -> Result<(), Broken> {
-    let later: BTreeMap<_, _> =
-        slot::scan::<Account>(later, slot::ACCOUNT)?.into_iter().collect();
+    let later: BTreeMap<_, _> = slot::scan::<Account>(later, slot::ACCOUNT)?.into_iter().collect();
     for (key, before) in slot::scan::<Account>(earlier, slot::ACCOUNT)? {
         let grown = later.get(&key).is_some_and(|after| {
             after.spent >= before.spent

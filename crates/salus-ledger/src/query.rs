@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use salus_model::{
-    Class, Classified, DealId, MemberId, PermitId, Purpose, ReceiptId, Timestamp,
-};
+use salus_model::{Class, Classified, DealId, MemberId, PermitId, Purpose, ReceiptId, Timestamp};
 
 use crate::config::PlatformConfig;
 use crate::contract::PermitRefusal;
@@ -125,8 +123,8 @@ pub fn permitted(
     now: Timestamp,
 ) -> Result<PermitRecord, AccessError> {
     let id = || access.permit.clone();
-    let record = permit(store, access.permit)?
-        .ok_or_else(|| PermitRefusal::Unknown { permit: id() })?;
+    let record =
+        permit(store, access.permit)?.ok_or_else(|| PermitRefusal::Unknown { permit: id() })?;
     match record.state {
         PermitState::Granted(_) => {}
         PermitState::Revoked { .. } => return Err(PermitRefusal::Revoked { permit: id() }.into()),

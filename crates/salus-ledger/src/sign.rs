@@ -57,7 +57,8 @@ pub(crate) fn verify(
     message: &[u8],
     signature: &SignatureBytes,
 ) -> Result<(), ForgedSignature> {
-    let key = ed25519_dalek::VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| ForgedSignature)?;
+    let key =
+        ed25519_dalek::VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| ForgedSignature)?;
     let signature = ed25519_dalek::Signature::from_bytes(signature.as_bytes());
     key.verify_strict(message, &signature).map_err(|_| ForgedSignature)
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use coset::iana::Algorithm;
 use coset::{
-    CoseSign, CoseSignBuilder, CoseSignature, CoseSignatureBuilder, Header,
-    HeaderBuilder, TaggedCborSerializable as _,
+    CoseSign, CoseSignBuilder, CoseSignature, CoseSignatureBuilder, Header, HeaderBuilder,
+    TaggedCborSerializable as _,
 };
 use salus_model::{Class, Classified};
 use serde::{Deserialize, Serialize};

@@ -78,7 +78,9 @@ pub enum ExecuteError {
         id: TxId,
     },
     /// A transaction that is over, or reaches further ahead than the ledger remembers.
-    #[error("transaction {id} may be carried up to block {last}; this is {height}, and {limit} blocks ahead is the most")]
+    #[error(
+        "transaction {id} may be carried up to block {last}; this is {height}, and {limit} blocks ahead is the most"
+    )]
     OutsideLifetime {
         /// Which one.
         id: TxId,
@@ -96,7 +98,9 @@ pub enum ExecuteError {
         field: &'static str,
     },
     /// Rules that this program does not have.
-    #[error("{contract:?} is at version {version:?} from this block on, this program has {newest:?}; upgrade it")]
+    #[error(
+        "{contract:?} is at version {version:?} from this block on, this program has {newest:?}; upgrade it"
+    )]
     ContractTooNew {
         /// The contract.
         contract: Contract,
@@ -330,6 +334,18 @@ pub fn execute(
     run.finish(transactions, entries, refusals)
 }
 
+/// What would become of a transaction as the next block's only one; nothing is written.
+pub(crate) fn try_one(
+    store: &dyn StateStore,
+    parent: &BlockHeader,
+    time: Timestamp,
+    tx: &SignedTransaction,
+) -> Result<Option<Refusal>, ExecuteError> {
+    let mut run = Run::begin(store, parent, time)?;
+    run.admit(tx)?;
+    run.apply(tx)
+}
+
 /// Makes a block of as many of the candidates as it may carry, in their order.
 ///
 /// Candidates that no block may carry are left out; those that do not fit stay for the next.
@@ -348,9 +364,9 @@ pub fn propose(
         match run.admit(tx) {
             Ok(()) => {}
             Err(ExecuteError::State(error)) => return Err(error.into()),
-            Err(
-                ExecuteError::OversizedBlock { .. } | ExecuteError::TooManyTransactions { .. },
-            ) => break,
+            Err(ExecuteError::OversizedBlock { .. } | ExecuteError::TooManyTransactions { .. }) => {
+                break;
+            }
             Err(_) => continue,
         }
         let refusal = run.apply(tx)?;

@@ -3,9 +3,12 @@
 mod execute;
 mod vote;
 
-pub(crate) use execute::replay;
 pub use execute::{ExecuteError, Executed, check_proposal, execute, propose};
-pub use vote::{Certificate, CertificateError, Equivocation, EquivocationError, Vote, VoteCollector, VoteRefused};
+pub(crate) use execute::{replay, try_one};
+pub use vote::{
+    Certificate, CertificateError, Equivocation, EquivocationError, Vote, VoteCollector,
+    VoteRefused,
+};
 
 use salus_crypto::merkle::{self, LeafHash};
 use salus_model::Timestamp;

@@ -159,7 +159,11 @@ impl Equivocation {
     /// Puts two votes together.
     #[must_use]
     pub fn new(first: Vote, second: Vote) -> Self {
-        if first.block <= second.block { Self { first, second } } else { Self { first: second, second: first } }
+        if first.block <= second.block {
+            Self { first, second }
+        } else {
+            Self { first: second, second: first }
+        }
     }
 
     /// Whose votes they are.

@@ -7,7 +7,7 @@ use crate::block::Equivocation;
 use crate::config::PlatformConfig;
 use crate::contract::{Contract, ContractVersion};
 use crate::policy::Role;
-use crate::words::{ConfigHash, Opaque, Height, PublicKey};
+use crate::words::{ConfigHash, Height, Opaque, PublicKey};
 
 /// Admits an organisation, together with its first keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,13 +19,13 @@ pub use market::{
     SettleDeal,
 };
 pub use permit::{
-    AmendPermit, ApplyForPermit, Ground, GrantPermit, PermitTerms, RefusePermit, ReleaseRule,
+    AmendPermit, ApplyForPermit, GrantPermit, Ground, PermitTerms, RefusePermit, ReleaseRule,
     RevocationReason, RevokePermit,
 };
 pub use registry::{
     AdvanceOptOutEpoch, ArtefactKind, CommitDataset, DeltaExponent, DeltaExponentError,
-    DeviceClass, RegisterArtefact, RegisterDataset, RegisterDevice, RetireDevice,
-    SetDatasetPolicy, WithdrawArtefact,
+    DeviceClass, RegisterArtefact, RegisterDataset, RegisterDevice, RetireDevice, SetDatasetPolicy,
+    WithdrawArtefact,
 };
 
 use serde::{Deserialize, Serialize};

@@ -94,13 +94,13 @@ impl Account {
         time: Timestamp,
         counts: impl Fn(&Reservation) -> bool,
     ) -> Option<MicroRho> {
-        self.reservations
-            .values()
-            .filter(|held| held.expires > time && counts(held))
-            .try_fold(MicroRho::ZERO, |sum, held| match held.charge {
+        self.reservations.values().filter(|held| held.expires > time && counts(held)).try_fold(
+            MicroRho::ZERO,
+            |sum, held| match held.charge {
                 PrivacyCharge::Bounded(rho) => sum.checked_add(rho),
                 PrivacyCharge::NotBounded => Some(sum),
-            })
+            },
+        )
     }
 
     /// What can still be charged at `time`.

@@ -151,11 +151,7 @@ pub(crate) fn resolve_endorsers(
     Ok((endorsers, pseudonyms))
 }
 
-fn endorser(
-    key: &PublicKey,
-    view: &View<'_>,
-    time: Timestamp,
-) -> Result<Option<Endorser>, Stop> {
+fn endorser(key: &PublicKey, view: &View<'_>, time: Timestamp) -> Result<Option<Endorser>, Stop> {
     let Some(record) = view.read(&slot::key(key))? else { return Ok(None) };
     let member = record.member;
     match record.standing {

@@ -36,11 +36,8 @@ fn register(call: &RegisterDataset, cx: &mut Context<'_, '_>) -> Result<(), Stop
     if cx.view.holds(&slot::dataset(dataset))? {
         return Err(DatasetRefusal::Exists { dataset: dataset.clone() }.into());
     }
-    let record = DatasetRecord {
-        version: DatasetVersion::FIRST,
-        commitment: call.commitment,
-        policy: None,
-    };
+    let record =
+        DatasetRecord { version: DatasetVersion::FIRST, commitment: call.commitment, policy: None };
     cx.view.write(&slot::dataset(dataset), &record)?;
     let account = Account {
         budget: call.budget,
@@ -54,10 +51,7 @@ fn register(call: &RegisterDataset, cx: &mut Context<'_, '_>) -> Result<(), Stop
 }
 
 /// The dataset's record, once its own policy is satisfied.
-pub(super) fn concerned(
-    dataset: &DatasetRef,
-    cx: &Context<'_, '_>,
-) -> Result<DatasetRecord, Stop> {
+pub(super) fn concerned(dataset: &DatasetRef, cx: &Context<'_, '_>) -> Result<DatasetRecord, Stop> {
     let unknown = || DatasetRefusal::Unknown { dataset: dataset.clone() };
     let record = cx.view.read(&slot::dataset(dataset))?.ok_or_else(unknown)?;
     cx.require_policy_of(dataset, record.policy.as_ref())?;

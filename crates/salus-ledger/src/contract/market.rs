@@ -10,8 +10,8 @@ use super::permits;
 use super::records::{Deal, DealState, OrderState, PostedOrder, Share};
 use super::{Context, Stop, misrouted};
 use crate::call::{
-    Call, CancelOrder, IssueFunds, JobKind, OpenDeal, Order, RedeemFunds, RefundDeal,
-    Reserved, SettleDeal,
+    Call, CancelOrder, IssueFunds, JobKind, OpenDeal, Order, RedeemFunds, RefundDeal, Reserved,
+    SettleDeal,
 };
 use crate::policy::Role;
 use crate::state::{StateError, slot};
@@ -150,8 +150,7 @@ fn post(order: &Order, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
             }
         }
     }
-    let posted =
-        PostedOrder { order: order.clone(), since: cx.height, state: OrderState::Open };
+    let posted = PostedOrder { order: order.clone(), since: cx.height, state: OrderState::Open };
     let id = cx.tx.order();
     Ok(cx.view.write(&slot::order(&id), &posted)?)
 }
@@ -240,11 +239,7 @@ fn dataset_shares(
     }
 }
 
-fn worker_share(
-    order: OrderId,
-    wanted: &Wanted,
-    cx: &Context<'_, '_>,
-) -> Result<Share, Stop> {
+fn worker_share(order: OrderId, wanted: &Wanted, cx: &Context<'_, '_>) -> Result<Share, Stop> {
     let posted = open_order(order, cx)?;
     let Order::Worker { worker, jobs, price, .. } = &posted.order else {
         return Err(MarketRefusal::WrongKind { order }.into());

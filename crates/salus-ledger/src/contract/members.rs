@@ -7,11 +7,11 @@ use salus_model::MemberId;
 use super::records::{CrlRecord, KeyRecord, MemberRecord, RevokedSerial, Standing};
 use super::{Context, Stop, misrouted};
 use crate::call::{
-    AdmitMember, BindKey, Call, MemberKey, PublishCrl, ReportEquivocation, RevokeKey,
-    RevokeMember, SetMemberRoles,
+    AdmitMember, BindKey, Call, MemberKey, PublishCrl, ReportEquivocation, RevokeKey, RevokeMember,
+    SetMemberRoles,
 };
 use crate::certificate::{self, CertificateError};
-use crate::policy::Role;
+use crate::policy::{Endorser, Role};
 use crate::state::slot;
 use crate::words::PublicKey;
 
@@ -69,10 +69,7 @@ fn admit(call: &AdmitMember, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
 }
 
 /// Admits without signatures: whoever agrees to a genesis agrees to its members.
-pub(crate) fn admit_at_genesis(
-    call: &AdmitMember,
-    cx: &mut Context<'_, '_>,
-) -> Result<(), Stop> {
+pub(crate) fn admit_at_genesis(call: &AdmitMember, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     let member = &call.member;
     if cx.view.holds(&slot::member(member))? {
         return Err(MemberRefusal::Exists { member: member.clone() }.into());
@@ -83,11 +80,8 @@ pub(crate) fn admit_at_genesis(
     if call.keys.len() > MAX_KEYS {
         return Err(MemberRefusal::TooManyKeys { count: call.keys.len() }.into());
     }
-    let record = MemberRecord {
-        standing: Standing::Active,
-        roles: call.roles.clone(),
-        since: cx.height,
-    };
+    let record =
+        MemberRecord { standing: Standing::Active, roles: call.roles.clone(), since: cx.height };
     cx.view.write(&slot::member(member), &record)?;
     call.keys.iter().try_for_each(|key| bind_checked(member, &call.roles, key, cx))
 }
@@ -118,11 +112,11 @@ fn revoke(call: &RevokeMember, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     Ok(cx.view.write(&slot::member(&call.member), &record)?)
 }
 
-/// A member binds its own keys, within its own roles; the first key of one that has lost all
-/// others comes from governance.
+/// A key of the member may bind another with no more roles than it has itself; everything else
+/// comes from governance, such as the first key of a member that has lost all others.
 fn bind(call: &BindKey, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
-    let own = cx.endorsers.iter().any(|e| e.member == call.member);
-    if !own {
+    let own = |e: &Endorser| e.member == call.member && call.key.roles.is_subset(&e.roles);
+    if !cx.endorsers.iter().any(own) {
         cx.require_governance()?;
     }
     let record = active_member(&call.member, cx)?;
@@ -146,9 +140,8 @@ fn bind_checked(
     if !rebound || cx.view.holds(&slot::pseudonym(&key.key))? {
         return Err(MemberRefusal::KeyTaken { key: key.key }.into());
     }
-    let certificate =
-        certificate::check_member_key(member, key, &cx.config.form().roots, cx.time)
-            .map_err(|reason| MemberRefusal::Certificate { reason })?;
+    let certificate = certificate::check_member_key(member, key, &cx.config.form().roots, cx.time)
+        .map_err(|reason| MemberRefusal::Certificate { reason })?;
     for serial in &certificate.serials {
         let revoked = slot::revoked_serial(serial.issuer.as_bytes(), serial.serial.as_bytes());
         if cx.view.holds(&revoked)? {
@@ -181,9 +174,8 @@ fn revoke_key(call: &RevokeKey, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
 /// The list vouches for itself, so that any member may bring it.
 fn publish_crl(call: &PublishCrl, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     cx.require_any_member()?;
-    let list =
-        certificate::check_crl(&call.crl, &call.issuer, &cx.config.form().roots, cx.time)
-            .map_err(|reason| MemberRefusal::Certificate { reason })?;
+    let list = certificate::check_crl(&call.crl, &call.issuer, &cx.config.form().roots, cx.time)
+        .map_err(|reason| MemberRefusal::Certificate { reason })?;
     let slot = slot::crl(list.issuer.as_bytes());
     if cx.view.read(&slot)?.is_some_and(|known| known.number >= list.number) {
         return Err(MemberRefusal::StaleCrl { number: list.number }.into());

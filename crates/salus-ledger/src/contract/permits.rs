@@ -95,7 +95,9 @@ fn apply(call: &ApplyForPermit, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
 }
 
 fn id_of(cx: &Context<'_, '_>) -> Result<PermitId, Stop> {
-    cx.tx.permit().map_err(|e| Stop::State(crate::state::StateError::Tree { reason: e.to_string() }))
+    cx.tx
+        .permit()
+        .map_err(|e| Stop::State(crate::state::StateError::Tree { reason: e.to_string() }))
 }
 
 fn check_terms(terms: &PermitTerms, cx: &Context<'_, '_>) -> Result<(), Stop> {

@@ -73,8 +73,7 @@ fn activate(call: &ActivateContract, cx: &mut Context<'_, '_>) -> Result<(), Sto
         return Err(PlatformRefusal::PastHeight { at: call.at }.into());
     }
     let slot = slot::schedule(contract);
-    let mut schedule =
-        cx.view.read(&slot)?.unwrap_or(ContractSchedule { from: BTreeMap::new() });
+    let mut schedule = cx.view.read(&slot)?.unwrap_or(ContractSchedule { from: BTreeMap::new() });
     let present = schedule.at(cx.height);
     if version != present && version != present.next() {
         return Err(PlatformRefusal::NotNextVersion { contract, version, present }.into());

@@ -322,4 +322,3 @@ pub struct ArtefactRecord {
     /// When it was withdrawn.
     pub withdrawn: Option<Height>,
 }
-

@@ -17,7 +17,9 @@ use crate::words::{BlockHash, Height, TxId};
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicaError {
     /// A commit was not durable: nothing is served until an operator has looked.
-    #[error("this node is frozen since block {height} could not be made durable; check its disk and restart it")]
+    #[error(
+        "this node is frozen since block {height} could not be made durable; check its disk and restart it"
+    )]
     Frozen {
         /// The block.
         height: Height,
@@ -149,6 +151,8 @@ pub struct Replica {
     config: PlatformConfig,
     pool: Pool,
     voted: Option<Voted>,
+    /// The block that was voted for, executed on the present tip.
+    executed: Option<(BlockHash, Executed)>,
     committing: Option<(Height, BlockHash)>,
     frozen: Option<Height>,
 }
@@ -172,7 +176,7 @@ impl Replica {
         if state::root(store, state)? != tip.state {
             return Err(ResumeError::OtherRoot(state));
         }
-        Ok(Self { tip, config, pool, voted, committing: None, frozen: None })
+        Ok(Self { tip, config, pool, voted, executed: None, committing: None, frozen: None })
     }
 
     /// The last committed block's header.
@@ -234,12 +238,8 @@ impl Replica {
         tx: &SignedTransaction,
         now: Timestamp,
     ) -> Result<(), ReplicaError> {
-        let bytes = vec![crate::words::Opaque::new(tx.as_bytes().to_vec())];
-        let executed = block::execute(store, &self.tip, self.next_time(now), bytes)?;
-        match executed.refusals.into_iter().next() {
-            Some((_, refusal)) => Err(ReplicaError::Refused(refusal)),
-            None => Ok(()),
-        }
+        let refusal = block::try_one(store, &self.tip, self.next_time(now), tx)?;
+        refusal.map_or(Ok(()), |refusal| Err(ReplicaError::Refused(refusal)))
     }
 
     /// The clock, or just after the parent where the clock lags.
@@ -288,8 +288,10 @@ impl Replica {
         if other {
             return Err(ReplicaError::VotedAlready { height });
         }
+        let vote = Vote::cast(signer, &header.ledger, height, hash);
         self.voted = Some(Voted { height, block: hash });
-        Ok(Vote::cast(signer, &header.ledger, height, hash))
+        self.executed = Some((hash, executed));
+        Ok(vote)
     }
 
     /// Checks a final block and executes it; none when it is committed already.
@@ -311,9 +313,13 @@ impl Replica {
             return Err(ReplicaError::Committing { height });
         }
         block.certificate.verify(&block.block.header, &self.config.validator_keys())?;
-        let Executed { entries, changes, config, .. } =
-            block::replay(store, &self.tip, &block.block)?;
-        self.committing = Some((height, block.certificate.block));
+        let hash = block.certificate.block;
+        let Executed { entries, changes, config, .. } = match self.executed.take() {
+            // The very block that was voted for, and the tip has not moved since.
+            Some((known, executed)) if known == hash && executed.block == block.block => executed,
+            _ => block::replay(store, &self.tip, &block.block)?,
+        };
+        self.committing = Some((height, hash));
         Ok(Some(Commit { block, entries, changes, config }))
     }
 
@@ -332,6 +338,7 @@ impl Replica {
         let first = header.history_size - commit.entries.len() as u64;
         self.tip = header;
         self.config = commit.config;
+        self.executed = None;
         let acknowledge = |(place, entry): (u64, HistoryEntry)| Acknowledgement {
             transaction: entry.transaction,
             height: entry.height,

@@ -161,7 +161,7 @@ pub struct NoteSignature {
     payload: Vec<u8>,
 }
 
-fn key_id(name: &str, algorithm: u8, key: &PublicKey) -> [u8; 4] {
+pub(super) fn key_id(name: &str, algorithm: u8, key: &PublicKey) -> [u8; 4] {
     let mut hash = Sha256::new();
     hash.update(name.as_bytes());
     hash.update([b'\n', algorithm]);

@@ -20,3 +20,6 @@ pub use receipt::{
 };
 pub use tlog::{TlogError, TlogProof, VerifiedEntry};
 pub use witness::{Witness, WitnessRefused};
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,10 @@ pub struct VerifiedReceipt {
 /// RFC 9942 (COSE Receipts), profile `RFC9162_SHA256`: a `COSE_Sign1` with the tree's root as its
 /// detached payload, `vds` protected and the inclusion proof in `vdp`. Any tool that knows the
 /// standard and the validator's key verifies that part by itself.
-pub fn issue_receipt(parts: &ReceiptParts<'_>, validator: &Signer) -> Result<Vec<u8>, ReceiptError> {
+pub fn issue_receipt(
+    parts: &ReceiptParts<'_>,
+    validator: &Signer,
+) -> Result<Vec<u8>, ReceiptError> {
     let header = &parts.finality.header;
     let leaf = parts.entry.leaf().map_err(|_| ReceiptError::Unencodable)?;
     let root = Digest::from_bytes(*header.history.as_bytes());
@@ -192,9 +195,8 @@ fn cose_receipt(
         .key_id(validator.as_bytes().to_vec())
         .value(VDS, Value::from(RFC9162_SHA256))
         .build();
-    let unprotected = HeaderBuilder::new()
-        .value(VDP, Value::Map(vec![(Value::from(INCLUSION), proofs)]))
-        .build();
+    let unprotected =
+        HeaderBuilder::new().value(VDP, Value::Map(vec![(Value::from(INCLUSION), proofs)])).build();
     Ok(CoseSign1Builder::new()
         .protected(protected)
         .unprotected(unprotected)
@@ -251,10 +253,7 @@ fn read_inclusion(proofs: &Value) -> Option<InclusionProof> {
 ///
 /// # Cost
 /// One Ed25519 verification per vote and per signature of the transaction.
-pub fn verify_receipt(
-    bytes: &[u8],
-    anchor: &TrustAnchor,
-) -> Result<VerifiedReceipt, ReceiptError> {
+pub fn verify_receipt(bytes: &[u8], anchor: &TrustAnchor) -> Result<VerifiedReceipt, ReceiptError> {
     let file: ReceiptFile = cbor::decode(bytes, MAX_RECEIPT_BYTES).map_err(ReceiptError::File)?;
     if file.format != FORMAT {
         return Err(ReceiptError::Format(file.format));

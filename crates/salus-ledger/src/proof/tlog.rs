@@ -122,7 +122,11 @@ impl TlogProof {
         let checkpoint = SignedCheckpoint::from_text(checkpoint)?;
         let inclusion = InclusionProof { index, size: checkpoint.checkpoint().size, path };
         let proof = Self { entry, inclusion, checkpoint };
-        if proof.to_string() == text { Ok(proof) } else { Err(wrong("the one form of its content")) }
+        if proof.to_string() == text {
+            Ok(proof)
+        } else {
+            Err(wrong("the one form of its content"))
+        }
     }
 
     /// Gives the entry once checkpoint and path are right.

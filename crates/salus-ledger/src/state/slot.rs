@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use super::{StateError, StateStore};
 use crate::cbor;
 use crate::config::PlatformConfig;
+use crate::contract::Contract;
 use crate::contract::records::{
     Account, ArtefactRecord, ContractSchedule, CrlRecord, DatasetRecord, Deal, DeviceRecord,
     HolderOptOuts, KeyRecord, MemberRecord, PermitRecord, PermitSpending, PostedOrder,
     ReceiptRecord, RevokedSerial, Tip,
 };
-use crate::contract::Contract;
 use crate::words::{
     ArtefactId, Commitment, DatasetRef, Height, LedgerId, Money, OrderId, PublicKey, TxId,
 };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::{StateChanges, StateError, StateStore};
-use crate::words::{Opaque, Height, StateRoot};
+use crate::words::{Height, Opaque, StateRoot};
 
 const NODE: u8 = b's';
 
@@ -23,7 +23,6 @@ fn node_key_bytes(key: &NodeKey) -> anyhow::Result<Vec<u8>> {
     borsh::to_writer(&mut bytes, key)?;
     Ok(bytes)
 }
-
 
 impl TreeReader for Nodes<'_> {
     fn get_node_option(&self, node_key: &NodeKey) -> anyhow::Result<Option<Node>> {
@@ -61,8 +60,7 @@ pub(crate) fn update(
     let reader = Nodes { store, answer: None };
     let tree = JellyfishMerkleTree::<_, Sha256>::new(&reader);
     let leaves = values.iter().map(|(key, value)| (tree_key(key), value.clone()));
-    let (root, batch) =
-        tree.put_value_set(leaves, height.get()).map_err(|e| broken(&e))?;
+    let (root, batch) = tree.put_value_set(leaves, height.get()).map_err(|e| broken(&e))?;
     let mut nodes = BTreeMap::new();
     for (key, node) in batch.node_batch.nodes() {
         let bytes = borsh::to_vec(node).map_err(|e| broken(&e.into()))?;
@@ -114,10 +112,13 @@ pub fn prove(store: &dyn StateStore, height: Height, key: &[u8]) -> Result<State
     let answer = value.clone().map(|value| (tree_key(key), value));
     let reader = Nodes { store, answer };
     let tree = JellyfishMerkleTree::<_, Sha256>::new(&reader);
-    let (_, proof) =
-        tree.get_with_proof(tree_key(key), height.get()).map_err(|e| broken(&e))?;
+    let (_, proof) = tree.get_with_proof(tree_key(key), height.get()).map_err(|e| broken(&e))?;
     let path = borsh::to_vec(&proof).map_err(|e| broken(&e.into()))?;
-    Ok(StateProof { key: Opaque::new(key.to_vec()), value: value.map(Opaque::new), path: Opaque::new(path) })
+    Ok(StateProof {
+        key: Opaque::new(key.to_vec()),
+        value: value.map(Opaque::new),
+        path: Opaque::new(path),
+    })
 }
 
 impl StateProof {

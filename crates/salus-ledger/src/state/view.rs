@@ -21,7 +21,10 @@ impl<'s> View<'s> {
         Self { store, block: Writes::new(), transaction: Writes::new() }
     }
 
-    pub(crate) fn read<T: DeserializeOwned>(&self, slot: &Slot<T>) -> Result<Option<T>, StateError> {
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        slot: &Slot<T>,
+    ) -> Result<Option<T>, StateError> {
         let key = slot.key();
         let pending = self.transaction.get(key).or_else(|| self.block.get(key));
         let bytes = match pending {

@@ -1,10 +1,10 @@
 //! Privacy accounts: one charge wins, nothing is refunded, what runs out returns.
 
+use salus_ledger::GateDecision;
 use salus_ledger::call::{
     CancelReservation, CommitReservation, ExpireReservations, RecordRelease, ReleaseRule, Reserve,
     Reserved,
 };
-use salus_ledger::GateDecision;
 use salus_model::PrivacyCharge;
 
 use crate::ca::signer;

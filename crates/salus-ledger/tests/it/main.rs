@@ -1,8 +1,18 @@
 //! The ledger's rules and proofs, end to end and without I/O.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod accounts;
 mod ca;
+mod channels;
+mod golden;
+mod market;
+mod members;
+mod model;
+mod permits;
+mod privacy;
 mod proofs;
 mod refusals;
+mod samples;
+mod simulation;
+mod wire;
 mod world;

@@ -86,6 +86,12 @@ impl Archive {
         self.validators[..3].iter().fold(new, |c, name| c.sign(&signer(name)))
     }
 
+    pub(crate) fn tlog_proof(&self) -> TlogProof {
+        let size = self.world.tip().history_size;
+        let inclusion = history::prove_inclusion(&self.world.store, self.index, size).unwrap();
+        TlogProof::new(&self.entries[1], inclusion, self.checkpoint()).unwrap()
+    }
+
     fn trust(&self, threshold: usize) -> CheckpointTrust {
         let witness = |n: u8| (WitnessName::new(format!("w{n}.example")).unwrap(), n);
         CheckpointTrust {
@@ -124,10 +130,8 @@ fn a_receipt_says_offline_who_used_what_under_which_permit_at_what_charge_and_wh
 fn a_receipt_can_be_issued_from_a_later_block() {
     let mut archive = Archive::new();
     for _ in 0..5 {
-        let tx = archive.world.signed(
-            GrantPermit { permit: archive.permit.clone() },
-            &[&signer(HUB)],
-        );
+        let tx =
+            archive.world.signed(GrantPermit { permit: archive.permit.clone() }, &[&signer(HUB)]);
         archive.world.block(&[tx]);
     }
     assert!(verify_receipt(&archive.receipt(), &archive.anchor).is_ok());
@@ -156,7 +160,9 @@ fn a_transaction_that_was_refused_or_releases_nothing_gives_no_receipt() {
     )
     .unwrap();
     let refused = verify_receipt(&archive.receipt_of(&grant, 0).unwrap(), &archive.anchor);
-    assert!(matches!(refused, Err(ReceiptError::Refused { rule }) if rule.as_str() == "permits.not-applied"));
+    assert!(
+        matches!(refused, Err(ReceiptError::Refused { rule }) if rule.as_str() == "permits.not-applied")
+    );
     // The right entry with another transaction's bytes.
     let swapped = verify_receipt(&archive.receipt_of(&grant, 1).unwrap(), &archive.anchor);
     assert_eq!(swapped, Err(ReceiptError::OtherTransaction));
@@ -211,7 +217,8 @@ fn a_receipt_needs_a_quorum_of_the_trusted_validators() {
 fn hand_over(archive: &mut Archive) {
     let world = &mut archive.world;
     let id = member("val-5");
-    let keys = vec![world.authority.member_key(&id, "val-5", &[salus_ledger::policy::Role::Validator])];
+    let keys =
+        vec![world.authority.member_key(&id, "val-5", &[salus_ledger::policy::Role::Validator])];
     let admit = salus_ledger::call::AdmitMember {
         member: id.clone(),
         roles: BTreeSet::from([salus_ledger::policy::Role::Validator]),
@@ -332,9 +339,8 @@ fn a_witness_cosigns_only_what_extends_what_it_cosigned() {
     assert_eq!(witness.cosign(&old, None, now), Err(older));
     let mut forked = *new.checkpoint();
     forked.root = TreeRoot::new(hash("fork"));
-    let forked = VALIDATORS[..3]
-        .iter()
-        .fold(SignedCheckpoint::new(forked), |c, name| c.sign(&signer(name)));
+    let forked =
+        VALIDATORS[..3].iter().fold(SignedCheckpoint::new(forked), |c, name| c.sign(&signer(name)));
     assert!(matches!(witness.cosign(&forked, None, now), Err(WitnessRefused::Fork { .. })));
 }
 
@@ -401,12 +407,9 @@ fn a_tlog_proof_covers_an_entry_and_nothing_else() {
 fn pruned_blocks_still_prove_their_transactions() {
     let archive = Archive::new();
     let finality = archive.finality();
-    let pruned = PrunedBlock::of(
-        &archive.block,
-        finality.certificate.clone(),
-        archive.entries.clone(),
-    )
-    .unwrap();
+    let pruned =
+        PrunedBlock::of(&archive.block, finality.certificate.clone(), archive.entries.clone())
+            .unwrap();
     assert_eq!(pruned.verify(&archive.anchor), Ok(()));
     assert!(pruned.entries()[1].is_of(archive.tx.as_bytes()));
     assert!(!pruned.entries()[0].is_of(archive.tx.as_bytes()));

@@ -125,8 +125,7 @@ fn the_wrong_role_is_refused() {
     world.refused(GrantPermit { permit: permit.clone() }, &[UNI], "endorsement.wrong-role");
     world.refused(GrantPermit { permit: permit.clone() }, &["ada"], "endorsement.wrong-role");
     world.applied(GrantPermit { permit: permit.clone() }, &[HUB]);
-    let call =
-        RecordRelease { release: release("ada", &permit, vec![used(&data, bounded(1))]) };
+    let call = RecordRelease { release: release("ada", &permit, vec![used(&data, bounded(1))]) };
     world.refused(call.clone(), &[CHARITE], "endorsement.wrong-member-or-role");
     world.refused(call.clone(), &["ada"], "endorsement.wrong-member-or-role");
     world.applied(call, &[ANNA]);
@@ -221,10 +220,7 @@ fn an_oversized_block_is_refused() {
         |count: usize| many[..count].iter().map(|t| Opaque::new(t.as_bytes().to_vec())).collect();
     let later = world.now.saturating_add_micros(1);
     let result = execute(&world.store, world.tip(), later, bytes(101));
-    assert!(matches!(
-        result,
-        Err(ExecuteError::TooManyTransactions { count: 101, limit: 100 })
-    ));
+    assert!(matches!(result, Err(ExecuteError::TooManyTransactions { count: 101, limit: 100 })));
     assert!(execute(&world.store, world.tip(), later, bytes(100)).is_ok());
     // By bytes: transactions as large as they may be.
     let data: Vec<_> = (0..6)
@@ -246,7 +242,10 @@ fn an_oversized_block_is_refused() {
         .collect();
     let bytes = data.iter().map(|t| Opaque::new(t.as_bytes().to_vec())).collect();
     let result = execute(&world.store, world.tip(), later, bytes);
-    assert!(matches!(result, Err(ExecuteError::OversizedBlock { limit: 65_536, .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(ExecuteError::OversizedBlock { limit: 65_536, .. })),
+        "{result:?}"
+    );
 }
 
 #[test]
@@ -284,9 +283,8 @@ fn an_equivocating_member_is_refused() {
     let no_conflict = Equivocation::new(vote(&world, "val-2", 1), vote(&world, "val-2", 1));
     let two = Equivocation::new(vote(&world, "val-2", 1), vote(&world, "val-3", 2));
     let foreign = genesis(&world.authority, 9, &VALIDATORS).ledger_id().unwrap();
-    let elsewhere = |b: u8| {
-        Vote::cast(&signer("val-2"), &foreign, Height::new(7), BlockHash::new([b; 32]))
-    };
+    let elsewhere =
+        |b: u8| Vote::cast(&signer("val-2"), &foreign, Height::new(7), BlockHash::new([b; 32]));
     let other = Equivocation::new(elsewhere(1), elsewhere(2));
     for evidence in [no_conflict, two, other] {
         world.refused(ReportEquivocation { evidence }, &[UNI], "members.false-evidence");

@@ -1,8 +1,11 @@
 //! A small network: a hub, two hospitals, a university, a worker and four validators.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use salus_ledger::block::{BlockHeader, Certificate, Executed, Outcome, Vote, VoteCollector, execute};
+use salus_ledger::block::{
+    BlockHeader, Certificate, Executed, Outcome, Vote, VoteCollector, execute,
+};
 use salus_ledger::call::{
     AdmitMember, ApplyForPermit, AttestationRef, Call, DatasetUse, DeltaExponent, GrantPermit,
     Ground, PermitTerms, RegisterDataset, Release, ReleaseRule,
@@ -106,8 +109,9 @@ pub(crate) fn genesis(authority: &Authority, nonce: u8, validators: &[&str]) -> 
 }
 
 /// One honest node's view of the ledger, which makes its own blocks.
+#[derive(Clone)]
 pub(crate) struct World {
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) ledger: LedgerId,
     pub(crate) store: MemoryStore,
     pub(crate) headers: Vec<BlockHeader>,
@@ -127,7 +131,7 @@ impl World {
         let mut store = MemoryStore::new();
         store.commit(&founded.changes);
         Self {
-            authority,
+            authority: Arc::new(authority),
             ledger: founded.ledger,
             store,
             headers: vec![founded.block.header],
@@ -163,8 +167,7 @@ impl World {
     /// Makes a block of these transactions, one second later.
     pub(crate) fn block(&mut self, transactions: &[SignedTransaction]) -> Executed {
         self.now = self.now.saturating_add_micros(1_000_000);
-        let bytes =
-            transactions.iter().map(|tx| Opaque::new(tx.as_bytes().to_vec())).collect();
+        let bytes = transactions.iter().map(|tx| Opaque::new(tx.as_bytes().to_vec())).collect();
         let executed = execute(&self.store, self.tip(), self.now, bytes).unwrap();
         self.store.commit(&executed.changes);
         self.headers.push(executed.block.header.clone());
@@ -269,7 +272,8 @@ pub(crate) fn certify(header: &BlockHeader, validators: &[&str], voters: &[&str]
         validators.iter().map(|name| signer(name).public_key()).collect();
     let mut collector = VoteCollector::new(header.ledger, header.height, keys);
     let hash = header.hash().unwrap();
-    let votes = voters.iter().map(|name| Vote::cast(&signer(name), &header.ledger, header.height, hash));
+    let votes =
+        voters.iter().map(|name| Vote::cast(&signer(name), &header.ledger, header.height, hash));
     votes.filter_map(|vote| collector.add(vote).unwrap()).last().expect("enough voters")
 }
 
