@@ -1,10 +1,17 @@
 //! Checks one lattice node: which records must go, and what is lost.
 
+mod classes;
+mod judge;
+
 use crate::grouping::{Grouper, Groups, Slot, Step, layout, pack};
 use crate::loss::ColumnSums;
 use crate::model::{ClassRule, Histogram};
 use crate::problem::{Ladder, Problem, ProblemError, ReleaseRule};
 use crate::risk::ClassSizes;
+
+pub(crate) use judge::Judge;
+
+use classes::{Classes, Going, Members};
 
 /// What a check found.
 #[derive(Debug, Clone)]
@@ -38,6 +45,9 @@ pub(crate) struct Engine<'p, const W: usize> {
     pub(crate) order: Vec<usize>,
     quasi_slots: Vec<Slot>,
     sensitive_slots: Vec<Slot>,
+    all_slots: Vec<Slot>,
+    /// Codes of each key column by record, internal order, sensitive ones last.
+    codes: Vec<&'p [u32]>,
     /// `shares[column][level]`: Σ of domain values over all records.
     shares: Vec<Vec<u64>>,
     histograms: Vec<Histogram>,
@@ -84,6 +94,10 @@ impl<'p, const W: usize> Engine<'p, W> {
             .iter()
             .map(|&at| Histogram::with_values(problem.table.columns()[at].dictionary().len() + 1))
             .collect();
+        let all_slots = slots.iter().chain(&sensitive_slots).copied().collect();
+        let quasi = order.iter().map(|&i| problem.quasi_column(i).codes());
+        let sensitive = problem.sensitive.iter().map(|&at| problem.table.columns()[at].codes());
+        let codes = quasi.chain(sensitive).collect();
         Self {
             problem,
             base,
@@ -91,6 +105,8 @@ impl<'p, const W: usize> Engine<'p, W> {
             order,
             quasi_slots: slots,
             sensitive_slots,
+            all_slots,
+            codes,
             shares,
             histograms,
             checked: 0,
@@ -372,114 +388,11 @@ impl<'p, const W: usize> Engine<'p, W> {
     }
 
     pub(crate) fn key_of_row(&self, row: usize, levels: &[u8]) -> [u64; W] {
-        let problem = self.problem;
-        let quasi = self.order.iter().zip(levels).map(|(&i, &level)| {
-            let column = problem.quasi_column(i);
-            problem.ladders[i].node(column.codes()[row], level)
+        let nodes = self.codes.iter().enumerate().map(|(c, codes)| match levels.get(c) {
+            Some(&level) => self.ladder(c).node(codes[row], level),
+            None => codes[row],
         });
-        let sensitive =
-            problem.sensitive.iter().map(|&at| problem.table.columns()[at].codes()[row]);
-        let slots: Vec<Slot> =
-            self.quasi_slots.iter().chain(&self.sensitive_slots).copied().collect();
-        pack(&slots, quasi.chain(sensitive))
-    }
-}
-
-/// Judges sets of base groups as classes, for local recoding.
-pub(crate) struct Judge {
-    histograms: Vec<Histogram>,
-    least: u64,
-}
-
-impl Judge {
-    /// Whether a class of that size could satisfy the models.
-    pub(crate) const fn may_hold(&self, records: u64) -> bool {
-        records >= self.least
-    }
-
-    /// Whether base groups as one class satisfy the class rules; people do not count.
-    pub(crate) fn holds<const W: usize>(&mut self, engine: &Engine<'_, W>, groups: &[u32]) -> bool {
-        let counts = &engine.base.counts;
-        let size = groups.iter().map(|&g| u64::from(counts[g as usize])).sum();
-        engine.problem.class_rules.iter().all(|rule| match rule {
-            ClassRule::Sensitive { slot, .. } => {
-                let histogram = &mut self.histograms[*slot];
-                histogram.clear();
-                let place = engine.sensitive_slots[*slot];
-                for &g in groups {
-                    histogram.add(place.read(&engine.base.keys[g as usize]), counts[g as usize]);
-                }
-                rule.holds(size, 0, Some(histogram))
-            }
-            _ => rule.holds(size, 0, None),
-        })
-    }
-}
-
-impl<const W: usize> Engine<'_, W> {
-    pub(crate) fn judge(&self) -> Judge {
-        let least = self.problem.class_rules.iter().filter_map(|rule| match rule {
-            ClassRule::Size { k } => Some(*k),
-            _ => None,
-        });
-        Judge { histograms: self.histograms.clone(), least: least.max().unwrap_or(1) }
-    }
-
-    /// The key of a base group at some levels, without its sensitive values.
-    pub(crate) fn coarse_key(&self, group: u32, levels: &[u8]) -> [u64; W] {
-        let key = &self.base.keys[group as usize];
-        let nodes = self.quasi_slots.iter().zip(levels).enumerate().map(|(c, (slot, &level))| {
-            let node = slot.read(key);
-            match level {
-                0 => node,
-                _ => self.ladder(c).rungs[0].up[usize::from(level) - 1][node as usize],
-            }
-        });
-        pack(&self.quasi_slots, nodes)
-    }
-
-    /// Class of each of some base groups at a node, with the classes' keys and sizes.
-    pub(crate) fn classes_of(
-        &mut self,
-        groups: &[u32],
-        levels: &[u8],
-    ) -> (Vec<u32>, Vec<[u64; W]>, Vec<u64>) {
-        let mut grouper = std::mem::take(&mut self.grouper);
-        let coarse = groups.iter().map(|&g| self.coarse_key(g, levels));
-        let (class_of, keys) = grouper.number(groups.len(), coarse);
-        self.grouper = grouper;
-        let mut sizes = vec![0; keys.len()];
-        for (&group, &class) in groups.iter().zip(&class_of) {
-            sizes[class as usize] += u64::from(self.base.counts[group as usize]);
-        }
-        (class_of, keys, sizes)
-    }
-
-    /// The lowest levels, at least `levels`, at which two base groups agree.
-    pub(crate) fn join(&self, a: u32, b: u32, levels: &[u8]) -> Option<Vec<u8>> {
-        let (a, b) = (&self.base.keys[a as usize], &self.base.keys[b as usize]);
-        (0..levels.len())
-            .map(|c| {
-                let (x, y) = (self.quasi_slots[c].read(a), self.quasi_slots[c].read(b));
-                let rung = &self.ladder(c).rungs[0];
-                (levels[c]..=self.ladder(c).top()).find(|&level| match level {
-                    0 => x == y,
-                    _ => {
-                        let up = &rung.up[usize::from(level) - 1];
-                        up[x as usize] == up[y as usize]
-                    }
-                })
-            })
-            .collect()
-    }
-
-    /// The mean over columns of (m − 1)/(D − 1) for a key at some levels.
-    pub(crate) fn key_cost(&self, key: &[u64; W], levels: &[u8]) -> f64 {
-        let open = |c: usize| {
-            let domain = self.ladder(c).domain as f64;
-            (self.leaves(key, c, levels) as f64 - 1.0) / (domain - 1.0).max(1.0)
-        };
-        (0..levels.len()).map(open).sum::<f64>() / levels.len() as f64
+        pack(&self.all_slots, nodes)
     }
 }
 
@@ -498,106 +411,6 @@ impl ReleaseRule {
                 sizes.population_unique(*estimator, *population).share <= *most
             }
         }
-    }
-}
-
-/// Records that go, and what they add up to.
-struct Pile {
-    records: u64,
-    shares: Vec<u64>,
-}
-
-struct Going {
-    all: Pile,
-    inherited: Pile,
-    /// Somebody in an empty class is less likely present than the model demands.
-    hopeless: bool,
-}
-
-impl Going {
-    fn new(columns: usize) -> Self {
-        let pile = || Pile { records: 0, shares: vec![0; columns] };
-        Self { all: pile(), inherited: pile(), hopeless: false }
-    }
-
-    fn add(&mut self, size: u64, inherited: bool, leaves: impl Fn(usize) -> u64) {
-        self.all.records += size;
-        if inherited {
-            self.inherited.records += size;
-        }
-        for column in 0..self.all.shares.len() {
-            let share = size * leaves(column);
-            self.all.shares[column] += share;
-            if inherited {
-                self.inherited.shares[column] += share;
-            }
-        }
-    }
-}
-
-/// Groups sorted by the class that they belong to.
-struct Members {
-    starts: Vec<u32>,
-    groups: Vec<u32>,
-}
-
-impl Members {
-    fn sorted(class_of: &[u32], number: usize) -> Self {
-        let mut starts = vec![0u32; number + 1];
-        for &class in class_of {
-            starts[class as usize + 1] += 1;
-        }
-        for class in 0..number {
-            starts[class + 1] += starts[class];
-        }
-        let mut next = starts.clone();
-        let mut groups = vec![0u32; class_of.len()];
-        for (group, &class) in class_of.iter().enumerate() {
-            groups[next[class as usize] as usize] = group as u32;
-            next[class as usize] += 1;
-        }
-        Self { starts, groups }
-    }
-
-    fn of(&self, class: usize) -> &[u32] {
-        &self.groups[self.starts[class] as usize..self.starts[class + 1] as usize]
-    }
-}
-
-enum Classes {
-    /// Each group is a class: no sensitive column is in the key.
-    Same,
-    Joined(Members),
-}
-
-impl Classes {
-    fn number(&self, groups: usize) -> usize {
-        match self {
-            Self::Same => groups,
-            Self::Joined(members) => members.starts.len() - 1,
-        }
-    }
-
-    fn each_member(&self, class: usize, mut visit: impl FnMut(usize)) {
-        match self {
-            Self::Same => visit(class),
-            Self::Joined(members) => {
-                for &group in members.of(class) {
-                    visit(group as usize);
-                }
-            }
-        }
-    }
-
-    /// Records, people and one group of a class.
-    fn totals<const W: usize>(&self, class: usize, groups: &Groups<W>) -> (u64, u64, usize) {
-        let (mut size, mut people, mut first) = (0, 0, class);
-        self.each_member(class, |group| {
-            size += u64::from(groups.counts[group]);
-            people += groups.population.get(group).map_or(0, |&p| u64::from(p));
-            first = group;
-        });
-        (size, people, first)
     }
 }
 

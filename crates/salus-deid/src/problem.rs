@@ -262,6 +262,18 @@ impl<'a> Problem<'a> {
         Ok(posed)
     }
 
+    /// The models that must hold.
+    #[must_use]
+    pub fn models(&self) -> &[PrivacyModel] {
+        &self.models
+    }
+
+    /// The quasi-identifiers.
+    #[must_use]
+    pub const fn quasi_identifiers(&self) -> &'a QuasiIdentifiers {
+        self.quasi
+    }
+
     fn require(&mut self, model: &PrivacyModel) -> Result<(), ProblemError> {
         if model.needs_population() && self.population.is_none() {
             return Err(ProblemError::NoPopulation);

@@ -30,6 +30,9 @@ pub enum SearchError {
          about the whole release; use full-domain generalisation"
     )]
     NotLocal,
+    /// A level that a hierarchy does not have, or not one per quasi-identifier.
+    #[error("the levels do not fit the hierarchies of the quasi-identifiers")]
+    NoSuchLevels,
     /// Too many nodes could be better than the best one known.
     #[error(
         "{candidates} or more combinations of levels would have to be weighed for a proven \
@@ -45,9 +48,7 @@ impl Classified for SearchError {
     fn class(&self) -> Class {
         match self {
             Self::Problem(inner) => inner.class(),
-            Self::Unsatisfiable | Self::NotLocal | Self::TooManyCandidates { .. } => {
-                Class::BadRequest
-            }
+            _ => Class::BadRequest,
         }
     }
 }
@@ -59,6 +60,8 @@ pub enum Optimality {
     Proven,
     /// The best that was found in the time given.
     BestFound,
+    /// The levels were given, not searched.
+    Given,
 }
 
 /// A generalisation that satisfies the models, and what it costs.
@@ -121,6 +124,33 @@ impl Problem<'_> {
             Ok(outcome(&mut engine, &levels, loss, Optimality::Proven))
         }
         with_words!(self, run(self))
+    }
+}
+
+impl Problem<'_> {
+    /// What given levels cost on this problem's table: a scheme found earlier, on new data.
+    ///
+    /// # Errors
+    /// When the levels do not exist, or the models cannot hold at them within the suppression
+    /// limit.
+    pub fn evaluate(&self, levels: &Levels) -> Result<Outcome, SearchError> {
+        fn run<const W: usize>(
+            problem: &Problem<'_>,
+            levels: &Levels,
+        ) -> Result<Outcome, SearchError> {
+            let mut engine = Engine::<W>::new(problem);
+            let inward: Vec<u8> = engine.order.iter().map(|&i| levels.as_slice()[i]).collect();
+            let groups = engine.groups_at(&inward);
+            let verdict = engine.check(&groups, &inward);
+            if !verdict.holds(problem.limit) {
+                return Err(SearchError::Unsatisfiable);
+            }
+            Ok(outcome(&mut engine, &inward, verdict.loss, Optimality::Given))
+        }
+        if !self.quasi.lattice().contains(levels) {
+            return Err(SearchError::NoSuchLevels);
+        }
+        with_words!(self, run(self, levels))
     }
 }
 

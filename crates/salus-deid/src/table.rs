@@ -1,9 +1,13 @@
 //! Tables with dictionary-coded columns, and their CSV form.
 
+mod column;
+
 use std::io::{Read, Write};
 
-use hashbrown::HashMap;
 use salus_model::{Class, Classified};
+
+pub use column::Column;
+pub(crate) use column::ColumnBuilder;
 
 /// Whether the first line of a CSV file names the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,157 +134,6 @@ pub enum TableError {
 impl Classified for TableError {
     fn class(&self) -> Class {
         Class::BadRequest
-    }
-}
-
-/// A column: each distinct text once, and a code per record.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Column {
-    name: String,
-    dictionary: Vec<String>,
-    codes: Vec<u32>,
-}
-
-/// Prints sizes only: values may be personal.
-impl std::fmt::Debug for Column {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Column({}, {} records, {} values)",
-            self.name,
-            self.codes.len(),
-            self.dictionary.len()
-        )
-    }
-}
-
-impl Column {
-    /// A column from its values in record order.
-    ///
-    /// # Errors
-    /// When there are more than 32 bits can number.
-    pub fn from_values<S: AsRef<str>>(
-        name: impl Into<String>,
-        values: impl IntoIterator<Item = S>,
-    ) -> Result<Self, TableError> {
-        let mut builder = ColumnBuilder::new(name.into());
-        for value in values {
-            builder.push(value.as_ref())?;
-        }
-        Ok(builder.finish())
-    }
-
-    /// The column's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The distinct values; a record's code is a position in this list.
-    #[must_use]
-    pub fn dictionary(&self) -> &[String] {
-        &self.dictionary
-    }
-
-    /// One code per record.
-    #[must_use]
-    pub fn codes(&self) -> &[u32] {
-        &self.codes
-    }
-
-    /// The text of a record, or none beyond the end.
-    #[must_use]
-    pub fn value(&self, row: usize) -> Option<&str> {
-        let code = *self.codes.get(row)?;
-        self.dictionary.get(code as usize).map(String::as_str)
-    }
-
-    /// How often each dictionary entry occurs.
-    #[must_use]
-    pub fn counts(&self) -> Vec<u64> {
-        let mut counts = vec![0; self.dictionary.len()];
-        for &code in &self.codes {
-            counts[code as usize] += 1;
-        }
-        counts
-    }
-
-    /// The same column with each distinct value rewritten; equal results merge.
-    #[must_use]
-    pub fn map(&self, mut rewrite: impl FnMut(&str) -> String) -> Self {
-        let mut index: HashMap<String, u32> = HashMap::new();
-        let mut dictionary = Vec::new();
-        let renamed: Vec<u32> = self
-            .dictionary
-            .iter()
-            .map(|old| {
-                let new = rewrite(old);
-                *index.entry(new.clone()).or_insert_with(|| {
-                    dictionary.push(new);
-                    dictionary.len() as u32 - 1
-                })
-            })
-            .collect();
-        let codes = self.codes.iter().map(|&code| renamed[code as usize]).collect();
-        Self { name: self.name.clone(), dictionary, codes }
-    }
-
-    /// The column under another name.
-    #[must_use]
-    pub fn renamed(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// A column from a dictionary and codes that point into it.
-    pub(crate) fn from_parts(name: String, dictionary: Vec<String>, codes: Vec<u32>) -> Self {
-        debug_assert!(codes.iter().all(|&c| (c as usize) < dictionary.len()));
-        Self { name, dictionary, codes }
-    }
-
-    /// Each dictionary entry as a finite number; none when any is not.
-    #[must_use]
-    pub fn numbers(&self) -> Option<Vec<f64>> {
-        self.dictionary
-            .iter()
-            .map(|text| text.trim().parse::<f64>().ok().filter(|x| x.is_finite()))
-            .collect()
-    }
-}
-
-/// Builds a column value by value.
-pub(crate) struct ColumnBuilder {
-    name: String,
-    index: HashMap<String, u32>,
-    dictionary: Vec<String>,
-    codes: Vec<u32>,
-}
-
-impl ColumnBuilder {
-    pub(crate) fn new(name: String) -> Self {
-        Self { name, index: HashMap::new(), dictionary: Vec::new(), codes: Vec::new() }
-    }
-
-    pub(crate) fn push(&mut self, value: &str) -> Result<(), TableError> {
-        // The last code is kept free, so that a count of codes fits 32 bits too.
-        if self.codes.len() >= (u32::MAX - 1) as usize {
-            return Err(TableError::TooLarge);
-        }
-        let code = match self.index.get(value) {
-            Some(&code) => code,
-            None => {
-                let code = self.dictionary.len() as u32;
-                self.dictionary.push(value.to_owned());
-                self.index.insert(value.to_owned(), code);
-                code
-            }
-        };
-        self.codes.push(code);
-        Ok(())
-    }
-
-    pub(crate) fn finish(self) -> Column {
-        Column { name: self.name, dictionary: self.dictionary, codes: self.codes }
     }
 }
 

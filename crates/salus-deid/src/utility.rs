@@ -124,7 +124,7 @@ impl<'t> Lane<'t> {
             let mut values = domain;
             for (code, text) in input.dictionary().iter().enumerate() {
                 let level = (0..=hierarchy.top())
-                    .find(|&level| hierarchy.generalise(text, level) == Some(label));
+                    .find(|&level| hierarchy.generalise(text, level) == Some(label.as_str()));
                 if let Some((level, value)) = level.zip(hierarchy.value(text)) {
                     codes.push(code as u32);
                     values = f64::from(hierarchy.leaves(hierarchy.node(value, level), level));

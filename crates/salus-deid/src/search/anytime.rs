@@ -60,12 +60,12 @@ impl<const W: usize> Walk<W> {
             (top, from_top.loss)
         } else {
             // With non-monotone models something below the top may hold where the top does not.
-            seeds.climb(engine).ok_or(SearchError::Unsatisfiable)?
+            seeds.climb_until(engine, late).ok_or(SearchError::Unsatisfiable)?
         };
         let mut walk = Self { seeds, best, loss, state: 0x5A15 };
         let (node, loss) = walk.descend(engine, walk.best.clone(), walk.loss, late);
         walk.keep(node, loss);
-        if let Some((node, loss)) = Seeds::new(engine).climb_while(engine, late) {
+        if let Some((node, loss)) = Seeds::new(engine).climb_until(engine, late) {
             walk.keep(node, loss);
         }
         Ok(walk)

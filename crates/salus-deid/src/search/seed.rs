@@ -104,15 +104,7 @@ impl<const W: usize> Seeds<W> {
     }
 
     /// The same within a time.
-    pub(crate) fn climb_while(
-        mut self,
-        engine: &mut Engine<'_, W>,
-        late: &dyn Fn() -> bool,
-    ) -> Option<(Vec<u8>, f64)> {
-        self.climb_until(engine, late)
-    }
-
-    fn climb_until(
+    pub(crate) fn climb_until(
         &mut self,
         engine: &mut Engine<'_, W>,
         late: &dyn Fn() -> bool,
@@ -135,7 +127,7 @@ impl<const W: usize> Seeds<W> {
         }
         let mut loss = verdict.loss;
         while !late()
-            && let Some((better, smaller)) = self.step(engine, &best, loss)
+            && let Some((better, smaller)) = self.step(engine, &best, loss, late)
         {
             (best, loss) = (better, smaller);
         }
@@ -148,12 +140,13 @@ impl<const W: usize> Seeds<W> {
         engine: &mut Engine<'_, W>,
         from: &[u8],
         loss: f64,
+        late: &dyn Fn() -> bool,
     ) -> Option<(Vec<u8>, f64)> {
         let mut best: Option<(Vec<u8>, f64)> = None;
         for exchange in [false, true] {
             for levels in neighbours(from, &self.tops, exchange) {
                 let goal = best.as_ref().map_or(loss, |(_, l)| *l);
-                if engine.bound(&levels, None) < goal {
+                if !late() && engine.bound(&levels, None) < goal {
                     let verdict = self.check(engine, &levels);
                     if verdict.loss < goal {
                         best = Some((levels, verdict.loss));

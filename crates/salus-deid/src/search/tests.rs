@@ -245,3 +245,30 @@ fn k_map_counts_people_and_not_records() {
         Problem::new(&table, &quasi, &models, SuppressionLimit::NONE, Loss::REFERENCE, None);
     assert!(unposed.is_err(), "k-map without a population must be refused");
 }
+
+#[test]
+fn keys_of_many_columns_group_as_texts_do() {
+    let share = SuppressionLimit::new(1.0).unwrap();
+    let demand = Demand { k: 5, entropy_l: None, close: None, average: None };
+    let rows = |columns: usize| -> Vec<(Vec<u8>, u8)> {
+        // Rows 0 to 7 differ in every column and come back five times, the last one four times.
+        (0..39).map(|i| ((0..columns).map(|c| ((c * 3 + i) % 8) as u8).collect(), 0)).collect()
+    };
+    for columns in [1, 21, 22, 50, 100, 300] {
+        let (table, quasi) = (table(&rows(columns), columns), quasi(columns));
+        let models = models(demand);
+        let problem = Problem::new(&table, &quasi, &models, share, Loss::REFERENCE, None).unwrap();
+        let levels = vec![0; columns];
+        let found = problem.evaluate(&Levels::new(levels.clone())).unwrap();
+        assert_eq!(found.suppressed, [7, 15, 23, 31], "{columns} columns");
+        let loss = naive(&table, &quasi, &levels, demand, 39, (1.0, 1.0));
+        assert!((found.loss - loss).abs() < 1e-9, "{columns} columns: {} {loss}", found.loss);
+    }
+    let (table, quasi) = (table(&rows(400), 400), quasi(400));
+    let models = models(demand);
+    let problem = Problem::new(&table, &quasi, &models, share, Loss::REFERENCE, None).unwrap();
+    assert!(matches!(
+        problem.evaluate(&quasi.lattice().bottom()),
+        Err(SearchError::Problem(crate::ProblemError::TooWide { .. }))
+    ));
+}

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime};
 use hmac::{Hmac, Mac};
-use salus_model::{Entropy, EntropyFailed, Secret};
-use sha2::Sha256;
+use salus_model::{Class, Classified, Entropy, EntropyFailed, Secret};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
 
 use super::TransformError;
 use crate::dice::Dice;
@@ -24,10 +25,24 @@ fn long_enough(key: Vec<u8>) -> Result<Secret<Vec<u8>>, KeyTooShort> {
     }
 }
 
+impl Classified for KeyTooShort {
+    fn class(&self) -> Class {
+        Class::BadRequest
+    }
+}
+
 /// HMAC-SHA256 over length-prefixed parts, so that no two part lists collide.
 fn mac(key: &Secret<Vec<u8>>, parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC takes keys of any length; the error type has no value here.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose()) else { return [0; 32] };
+    // The key as a whole block, as HMAC defines it: the constructor from a block cannot fail.
+    let mut block = [0u8; 64];
+    let key = key.expose();
+    if key.len() > block.len() {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    block.zeroize();
     for part in parts {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);

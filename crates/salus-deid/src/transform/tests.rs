@@ -134,6 +134,9 @@ fn pseudonyms_depend_on_key_domain_and_identifier() {
     assert_ne!(base.of("p1"), make(1, "study-b").of("p1"));
     // Moving a character from the domain to the identifier must change the pseudonym.
     assert_ne!(make(1, "ab").of("c"), make(1, "a").of("bc"));
+    // Keys beyond one block of the hash count in full.
+    let long = |last: u8| Pseudonyms::new([vec![9; 80], vec![last]].concat(), "s").unwrap();
+    assert_ne!(long(1).of("p1"), long(2).of("p1"));
     assert!(Pseudonyms::new(vec![1; 31], "x").is_err());
     assert!(!format!("{base:?}").contains("1, 1"));
 }

@@ -7,7 +7,6 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import polars as pl
 from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, SinglingOutEvaluator
 
 warnings.filterwarnings("ignore")
@@ -24,9 +23,8 @@ releases = {"independent": others, "copies": copies, "verbatim": real.copy()}
 
 print("release,attack,risk,lower,upper")
 for name, released in releases.items():
-    frames = [pl.from_pandas(f) for f in (real, released, control)]
     single = SinglingOutEvaluator(
-        ori=frames[0], syn=frames[1], control=frames[2], n_attacks=ATTACKS, n_cols=6
+        ori=real, syn=released, control=control, n_attacks=ATTACKS, n_cols=6
     )
     single.evaluate(mode="multivariate")
     columns = list(table.columns)

@@ -11,7 +11,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/adult")
 }
 
-pub fn table() -> &'static Table {
+pub(crate) fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| {
         let bytes = std::fs::read(folder().join("adult_arx_30162x9.csv")).unwrap();
@@ -19,12 +19,12 @@ pub fn table() -> &'static Table {
     })
 }
 
-pub fn hierarchy(column: &str) -> Hierarchy {
+pub(crate) fn hierarchy(column: &str) -> Hierarchy {
     let bytes = std::fs::read(folder().join(format!("adult_hierarchy_{column}.csv"))).unwrap();
     Hierarchy::read_csv(bytes.as_slice(), FORMAT.without_header()).unwrap()
 }
 
-pub fn quasi_without(left_out: &[&str]) -> QuasiIdentifiers {
+pub(crate) fn quasi_without(left_out: &[&str]) -> QuasiIdentifiers {
     let items = table()
         .columns()
         .iter()

@@ -7,7 +7,7 @@ use salus_model::{Entropy, EntropyFailed};
 use crate::adult;
 
 /// SplitMix64, for draws that no privacy depends on.
-pub struct Sequence(pub u64);
+pub(crate) struct Sequence(pub(crate) u64);
 
 impl Entropy for Sequence {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), EntropyFailed> {
@@ -23,7 +23,7 @@ impl Entropy for Sequence {
 }
 
 /// Members, control people and others: every third record each.
-pub fn thirds() -> [Table; 3] {
+pub(crate) fn thirds() -> [Table; 3] {
     let table = adult::table();
     [0, 1, 2].map(|r| table.select((0..table.rows()).filter(|i| i % 3 == r)).unwrap())
 }
@@ -51,7 +51,7 @@ fn attack(real: &Table, control: &Table, released: &Table) -> Report {
 }
 
 /// The others with their first tenth replaced by members.
-fn with_copies(real: &Table, others: &Table) -> Table {
+pub(crate) fn with_copies(real: &Table, others: &Table) -> Table {
     let n = others.rows();
     let columns = others
         .columns()

@@ -14,7 +14,7 @@ fn k(k: u32) -> PrivacyModel {
 }
 
 /// The system's clock.
-pub struct Wall;
+pub(crate) struct Wall;
 
 impl Clock for Wall {
     fn now(&self) -> Timestamp {
@@ -146,6 +146,10 @@ fn the_anytime_search_meets_its_deadline_and_reaches_the_optimum_where_it_is_kno
     );
     assert!(took.as_secs_f64() < 5.0, "{took:?}");
     assert!(found.suppressed.len() <= 1_500);
+    // A lattice of this size is recoded top-down.
+    let recoded = problem.recode_locally().unwrap();
+    println!("wide, local: granularity {:.4} smallest {}", recoded.granularity, recoded.smallest);
+    assert!(sizes(&recoded.table, &quasi).smallest().unwrap() >= 5);
     // Suppressing records and generalising everything are both dearer than what is found.
     assert!(found.loss < 0.9);
 }

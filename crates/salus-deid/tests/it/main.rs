@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 mod adult;
+mod anonymeter;
 mod attack;
 mod local;
 mod optimum;

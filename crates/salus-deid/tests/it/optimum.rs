@@ -1,4 +1,4 @@
-//! The optimum and its loss as the reference (ARX 3.9) publishes them for Adult.
+//! The optimum and its loss as the reference publishes them for Adult.
 
 use salus_deid::{
     GroundDistance, Likeness, Loss, Optimality, Outcome, PrivacyModel, Problem, SearchError,
@@ -79,4 +79,24 @@ fn what_cannot_be_satisfied_is_said_so() {
     let problem =
         Problem::new(adult::table(), &quasi, &models, limit, Loss::REFERENCE, None).unwrap();
     assert!(matches!(problem.optimum(), Err(SearchError::Unsatisfiable)));
+}
+
+#[test]
+fn a_scheme_found_once_is_evaluated_on_new_data() {
+    let quasi = adult::quasi_without(&[]);
+    let limit = SuppressionLimit::new(0.05).unwrap();
+    let models = [k(5)];
+    let pose =
+        |table, limit| Problem::new(table, &quasi, &models, limit, Loss::REFERENCE, None).unwrap();
+    let found = pose(adult::table(), limit).optimum().unwrap();
+    let again = pose(adult::table(), limit).evaluate(&found.levels).unwrap();
+    assert!((again.loss - found.loss).abs() < 1e-12);
+    assert_eq!((again.suppressed, again.optimality), (found.suppressed, Optimality::Given));
+    // A tenth of the records forms smaller classes: the same scheme no longer suffices.
+    let tenth = adult::table().select((0..30_162).step_by(10)).unwrap();
+    assert!(matches!(pose(&tenth, limit).evaluate(&found.levels), Err(SearchError::Unsatisfiable)));
+    let all = pose(&tenth, SuppressionLimit::new(1.0).unwrap()).evaluate(&found.levels).unwrap();
+    assert!(all.suppressed.len() > 300);
+    let short = salus_deid::Levels::new(vec![0, 3]);
+    assert!(matches!(pose(adult::table(), limit).evaluate(&short), Err(SearchError::NoSuchLevels)));
 }
