@@ -395,14 +395,14 @@ impl Ranks {
         self.prefix.iter().zip(&self.deviation).position(reaches)
     }
 
-    /// The last leaf from which at least `z` standard errors of rows stand.
+    /// The last leaf from which half a row and `z` standard errors of rows stand.
     fn last_reaching(&self, z: f64) -> Option<usize> {
         let total = *self.prefix.last()?;
         let spread = *self.deviation.last()?;
         (0..self.grid.leaves()).rev().find(|&leaf| {
             let before = leaf.checked_sub(1);
             let at = |v: &[f64]| before.and_then(|b| v.get(b).copied()).unwrap_or(0.0);
-            total - at(&self.prefix) >= z * spread.hypot(at(&self.deviation))
+            total - at(&self.prefix) >= 0.5 + z * spread.hypot(at(&self.deviation))
         })
     }
 
@@ -416,7 +416,7 @@ impl Ranks {
         let bounds = self.grid.bounds();
         let (low, high) = (self.value(bounds.low().into()), self.value(bounds.high().into()));
         if *want == Want::Minimum {
-            let leaf = self.first_reaching(0.0, z)?;
+            let leaf = self.first_reaching(0.5, z)?;
             let upper = self.value(self.grid.high_of(leaf));
             Some(Estimate { value: upper, lower: low, upper, standard_error: f64::NAN })
         } else {
@@ -436,7 +436,8 @@ impl Ranks {
         let wanted = rank.get() * total;
         // The total is noisy too; its part moves with the rank.
         let slack = 1.96 * rank.get() * self.deviation.last()?;
-        let leaf = self.first_reaching(wanted, 0.0).unwrap_or(last);
+        // A hair below, because the consistent counts are sums of fractions.
+        let leaf = self.first_reaching(wanted - 1e-6, 0.0).unwrap_or(last);
         let lower = self.first_reaching(wanted - slack, -1.96).unwrap_or(last).min(leaf);
         let upper = self.first_reaching(wanted + slack, 1.96).unwrap_or(last).max(leaf);
         let (low, high) =

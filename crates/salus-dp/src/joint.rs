@@ -75,10 +75,11 @@ impl Classified for JointError {
 
 /// Who takes part in a joint answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "(u32, u32, u64)", into = "(u32, u32, u64)")]
+#[serde(try_from = "(u32, u32, u32, u64)", into = "(u32, u32, u32, u64)")]
 pub struct JointRule {
     holders: u32,
     dishonest: u32,
+    unit_holders: u32,
     most_rows: u64,
 }
 
@@ -86,13 +87,25 @@ impl JointRule {
     /// `holders` holders, of which up to `dishonest` may withhold their noise, with at most
     /// `most_rows` rows in all, a public bound from the catalogue.
     ///
+    /// # Privacy
+    /// `unit_holders` is how many holders may have rows of the same unit: 1 for devices, more for
+    /// patients who are known to several hospitals. Each holder bounds a unit's rows on its own, so
+    /// that the noise grows with it.
+    ///
     /// # Errors
-    /// When there are fewer than two holders or nobody honest.
-    pub fn new(holders: u32, dishonest: u32, most_rows: u64) -> Result<Self, JointError> {
-        if !(2..=100_000).contains(&holders) || dishonest >= holders || most_rows == 0 {
+    /// When there are fewer than two holders or nobody honest, or a unit is with none or more than
+    /// all.
+    pub fn new(
+        holders: u32,
+        dishonest: u32,
+        unit_holders: u32,
+        most_rows: u64,
+    ) -> Result<Self, JointError> {
+        let holds = (2..=100_000).contains(&holders) && (1..=holders).contains(&unit_holders);
+        if !holds || dishonest >= holders || most_rows == 0 {
             return Err(JointError::Holders);
         }
-        Ok(Self { holders, dishonest, most_rows })
+        Ok(Self { holders, dishonest, unit_holders, most_rows })
     }
 
     /// Holders that are relied on for noise.
@@ -102,17 +115,19 @@ impl JointRule {
     }
 }
 
-impl TryFrom<(u32, u32, u64)> for JointRule {
+impl TryFrom<(u32, u32, u32, u64)> for JointRule {
     type Error = JointError;
 
-    fn try_from((holders, dishonest, most_rows): (u32, u32, u64)) -> Result<Self, JointError> {
-        Self::new(holders, dishonest, most_rows)
+    fn try_from(
+        (holders, dishonest, unit_holders, most_rows): (u32, u32, u32, u64),
+    ) -> Result<Self, JointError> {
+        Self::new(holders, dishonest, unit_holders, most_rows)
     }
 }
 
-impl From<JointRule> for (u32, u32, u64) {
+impl From<JointRule> for (u32, u32, u32, u64) {
     fn from(rule: JointRule) -> Self {
-        (rule.holders, rule.dishonest, rule.most_rows)
+        (rule.holders, rule.dishonest, rule.unit_holders, rule.most_rows)
     }
 }
 
@@ -177,21 +192,24 @@ fn tau(sigma: f64, summands: u32) -> f64 {
 }
 
 /// The zCDP loss of a block whose noise is the sum of `honest` discrete Gaussians.
-fn joint_rho(block: &Block, sigma: f64, honest: u32) -> f64 {
+fn joint_rho(block: &Block, sigma: f64, rule: JointRule) -> f64 {
+    let honest = rule.honest();
     let tau = tau(sigma, honest);
     let dims = from_u128_up(block.len as u128);
-    let ratio = div_up(block.l2, sigma * sqrt_down(f64::from(honest)));
+    let l2 = mul_up(block.l2, f64::from(rule.unit_holders));
+    let ratio = div_up(l2, sigma * sqrt_down(f64::from(honest)));
     let first = sqrt_up(add_up(mul_up(ratio, ratio), mul_up(tau, dims)));
     let second = add_up(ratio, mul_up(tau, sqrt_up(dims)));
     let epsilon = first.min(second);
     mul_up(epsilon, epsilon) / 2.0
 }
 
-fn share_of(block: &Block, honest: u32) -> Result<Noise, JointError> {
-    let mut sigma = div_up(block.noise.scale.get(), sqrt_down(f64::from(honest))).max(0.5);
+fn share_of(block: &Block, rule: JointRule) -> Result<Noise, JointError> {
+    let alone = mul_up(block.noise.scale.get(), f64::from(rule.unit_holders));
+    let mut sigma = div_up(alone, sqrt_down(f64::from(rule.honest()))).max(0.5);
     loop {
         let scale = Scale::at_least(sigma)?;
-        if joint_rho(block, scale.get(), honest) <= block.rho {
+        if joint_rho(block, scale.get(), rule) <= block.rho {
             return Ok(Noise { mechanism: Mechanism::Gaussian, scale });
         }
         sigma = scale.get() * (1.0 + 1e-4);
@@ -215,7 +233,7 @@ impl JointPlan {
             .shape
             .blocks
             .iter()
-            .map(|block| share_of(block, rule.honest()))
+            .map(|block| share_of(block, rule))
             .collect::<Result<_, _>>()?;
         Ok(Self { shape: plan.shape, rule, noise })
     }
@@ -232,12 +250,13 @@ impl JointPlan {
         Partial::new(Arc::clone(&self.shape))
     }
 
-    /// The joint error over that of one central dataset at the same charge: √(holders/honest),
-    /// but for rounding.
+    /// The joint error over that of one central dataset at the same charge and the same bound on a
+    /// unit's rows in all: √(holders/honest), but for rounding.
     #[must_use]
     pub fn error_factor(&self) -> f64 {
         let factor = |(share, block): (&Noise, &Block)| {
-            share.scale.get() * f64::from(self.rule.holders).sqrt() / block.noise.scale.get()
+            let alone = block.noise.scale.get() * f64::from(self.rule.unit_holders);
+            share.scale.get() * f64::from(self.rule.holders).sqrt() / alone
         };
         self.noise.iter().zip(&self.shape.blocks).map(factor).fold(0.0, f64::max)
     }

@@ -144,7 +144,7 @@ fn no_query_kind_loses_more_than_its_charge_under_any_unit() {
 }
 
 fn joint_once(query: &Query, schema: &Schema, holders: [&[Device]; 2]) -> Noised {
-    let rule = JointRule::new(2, 0, 10_000).unwrap();
+    let rule = JointRule::new(2, 0, 1, 10_000).unwrap();
     let joint = || {
         JointPlan::new(plan(query, schema, Spend::Rho(HALF), Mechanism::Gaussian).unwrap(), rule)
             .unwrap()
@@ -165,7 +165,7 @@ fn joint_once(query: &Query, schema: &Schema, holders: [&[Device]; 2]) -> Noised
 
 #[test]
 fn joint_answers_lose_no_more_than_their_charge() {
-    let runs = RUNS / 2;
+    let runs = RUNS / 4;
     for unit in UNITS {
         for query in
             kinds().into_iter().filter(|q| !is_open(q) && !matches!(q, Query::DistinctCount { .. }))
@@ -180,7 +180,7 @@ fn joint_answers_lose_no_more_than_their_charge() {
             let audit = audit(runs, ALPHA, DELTA, || once(&with), || once(&without));
             println!(
                 "{unit:?} joint {query:?}: n {runs}, ρ ≥ {:.3}, claimed 0.5, alpha {ALPHA}",
-                audit.rho
+                audit.rho.at_least
             );
             assert!(claims(&audit, HALF), "{query:?} {unit:?}: {audit:?}");
         }
@@ -200,7 +200,7 @@ fn halved_noise_is_found_in_every_kind() {
             Spend::Rho(four),
             Mechanism::Gaussian,
             PrivacyUnit::Hospital,
-            6_000,
+            2 * RUNS,
         );
         println!(
             "halved {query:?}: ρ ≥ {:.3}, claimed 0.5, {:?}",

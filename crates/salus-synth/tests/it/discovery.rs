@@ -1,0 +1,74 @@
+use salus_dp::{Delta, Epsilon, UnitKey, rho_from_epsilon};
+use salus_model::{ColumnPath, MicroRho};
+use salus_synth::{DiscoverError, Kind, discover};
+
+use crate::support::{adult, name};
+
+type Rows = Vec<(UnitKey, Vec<Option<String>>)>;
+
+fn adult_rows() -> (Vec<ColumnPath>, Rows) {
+    let (attributes, rows) = adult();
+    let names = attributes.iter().map(|a| a.name().clone()).collect();
+    (names, (0u128..).map(UnitKey::new).zip(rows).collect())
+}
+
+#[test]
+fn the_domains_of_adult_are_found_for_half_an_epsilon() {
+    let delta = Delta::new(1e-6).unwrap();
+    let rho = rho_from_epsilon(Epsilon::new(0.5).unwrap(), delta);
+    let (names, rows) = adult_rows();
+    let found = discover(&names, &rows, 1, rho, Delta::new(1e-7).unwrap()).unwrap();
+    assert_eq!(found.cost.rho, rho);
+    assert_eq!(found.cost.threshold_delta, Delta::new(1e-7).ok());
+    let of = |wanted: &str| found.attributes.iter().find(|a| a.name() == &name(wanted)).unwrap();
+    let Kind::Number { bounds, .. } = of("age").kind() else { panic!("age is a number") };
+    assert_eq!((bounds.low(), bounds.high()), (16, 128));
+    let Kind::Category(sex) = of("sex").kind() else { panic!("sex is a category") };
+    assert_eq!(sex.values(), ["Female", "Male"]);
+    let Kind::Category(country) = of("native-country").kind() else { panic!("a category") };
+    println!("{} of 41 countries shown for {rho}", country.values().len());
+    assert!(country.code("United-States").is_some());
+    // One person only comes from there.
+    assert!(country.code("Holand-Netherlands").is_none());
+}
+
+#[test]
+fn a_name_that_one_patient_has_is_never_found() {
+    let rows: Rows = (0u128..400)
+        .map(|unit| {
+            let note = if unit == 7 { "Her Own Name" } else { ["a", "b"][(unit % 2) as usize] };
+            (
+                UnitKey::new(unit),
+                vec![Some(note.to_owned()), Some(format!("{}", -(unit as f64) / 8.0))],
+            )
+        })
+        // The same patient once more, a thousand times: her rows are bounded.
+        .chain((0..1_000).map(|_| {
+            (UnitKey::new(7), vec![Some("Her Own Name".to_owned()), Some("1e9".to_owned())])
+        }))
+        .collect();
+    let names = [name("note"), name("balance")];
+    let delta = Delta::new(1e-9).unwrap();
+    for _ in 0..200 {
+        let found = discover(&names, &rows, 1, MicroRho::new(1_000_000), delta).unwrap();
+        let Kind::Category(notes) = found.attributes[0].kind() else { panic!("a category") };
+        assert_eq!(notes.values(), ["a", "b"]);
+        let Kind::Number { bounds, .. } = found.attributes[1].kind() else { panic!("a number") };
+        assert!(
+            bounds.value(bounds.high().into()) <= 1.0,
+            "one patient's number is shown: {bounds:?}"
+        );
+        assert!(bounds.value(bounds.low().into()) <= -49.0);
+    }
+}
+
+#[test]
+fn a_column_of_names_is_refused_and_so_is_too_little() {
+    let rows: Rows =
+        (0u128..300).map(|u| (UnitKey::new(u), vec![Some(format!("patient {u}"))])).collect();
+    let delta = Delta::new(1e-6).unwrap();
+    let refused = discover(&[name("patient")], &rows, 1, MicroRho::new(100_000), delta);
+    assert!(matches!(refused, Err(DiscoverError::NothingFrequent { .. })), "{refused:?}");
+    let little = discover(&[name("patient")], &rows, 1, MicroRho::new(99), delta);
+    assert!(matches!(little, Err(DiscoverError::TooLittle)));
+}
