@@ -133,7 +133,7 @@ pub enum KeyToolsError {
 impl Classified for KeyToolsError {
     fn class(&self) -> Class {
         match self {
-            Self::KeyStore { source, .. } => source.class(),
+            Self::KeyStore { source, .. } => key_class(source),
             Self::NoMaterial { .. }
             | Self::OtherKey { .. }
             | Self::Material(_)
@@ -145,7 +145,16 @@ impl Classified for KeyToolsError {
     }
 }
 
-const FOOTER: &str = "the footer";
+/// Who has to act: a key that was there when the data were written and is gone was destroyed by
+/// its owner, which refuses its columns.
+pub(crate) fn key_class(error: &KeyStoreError) -> Class {
+    match error {
+        KeyStoreError::NoSuchKey { .. } => Class::Refused,
+        other => other.class(),
+    }
+}
+
+pub(crate) const FOOTER: &str = "the footer";
 
 fn column(path: &ColumnPath) -> String {
     format!("column '{path}'")

@@ -88,6 +88,12 @@ pub enum LakeError {
         /// The first difference.
         difference: String,
     },
+    /// The files that were to be published have been removed as those of a crashed writer.
+    #[error("the files were written so long ago that upkeep removed them; write them again")]
+    Retired {
+        /// The dataset.
+        dataset: DatasetId,
+    },
     /// Too many others published at the same time.
     #[error("dataset {dataset} is being changed by others; try again")]
     Busy {
@@ -130,6 +136,15 @@ pub enum LakeError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A file could not be rewritten.
+    #[error("a file of dataset {dataset} cannot be read to rewrite it; verify the dataset")]
+    Rewrite {
+        /// The dataset.
+        dataset: DatasetId,
+        /// Why.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
     /// A manifest could not be encoded, which is a bug.
     #[error("the manifest cannot be written")]
     EncodeManifest(#[from] serde_json::Error),
@@ -163,13 +178,14 @@ impl Classified for LakeError {
             | Self::NoColumn { .. }
             | Self::OtherSchema { .. }
             | Self::KeyName(_) => Class::BadRequest,
-            Self::Locked { source, .. } => source.class(),
-            Self::Busy { .. } => Class::Unavailable,
+            Self::Locked { source, .. } => crate::keytools::key_class(source),
+            Self::Busy { .. } | Self::Retired { .. } => Class::Unavailable,
             Self::Storage(e) => e.class(),
             Self::Manifest(e) => e.class(),
             Self::Sealed { source, .. } => source.class(),
             Self::Keys { source, .. } => source.class(),
             Self::Encode { .. } | Self::EncodeManifest(_) => Class::Bug,
+            Self::Rewrite { .. } => Class::Corrupt,
             Self::Upkeep { .. } => Class::Refused,
             Self::File { source, .. } => source.class(),
         }
@@ -256,7 +272,7 @@ impl Lake {
         self.live.write().insert(dataset, live);
     }
 
-    fn folder(dataset: &DatasetId) -> Path {
+    pub(crate) fn folder(dataset: &DatasetId) -> Path {
         Path::from_iter(["datasets", dataset.as_str()])
     }
 
@@ -268,7 +284,7 @@ impl Lake {
         self.data_path(dataset, &salus_crypto::pkmt1::external_material_file_name(file))
     }
 
-    fn versions_folder(dataset: &DatasetId) -> Path {
+    pub(crate) fn versions_folder(dataset: &DatasetId) -> Path {
         Self::folder(dataset).join("versions")
     }
 
@@ -319,7 +335,7 @@ impl Lake {
         Ok(versions)
     }
 
-    async fn read_manifest(
+    pub(crate) async fn read_manifest(
         &self,
         dataset: &DatasetId,
         version: DatasetVersion,
@@ -403,8 +419,9 @@ impl Lake {
         let object = sealed::seal(&*self.keys, &Self::footer_key(dataset)?, &aad, &plaintext)
             .await
             .map_err(|source| LakeError::Sealed { dataset: dataset.clone(), source })?;
-        let (rows, bytes) = (from.len() as u64, object.len() as u64);
-        let sha256 = Digest::of(&object);
+        let rows = from.len() as u64;
+        let (bytes, sha256) = sealed::measure(&object)
+            .map_err(|source| LakeError::Sealed { dataset: dataset.clone(), source })?;
         self.storage.put_new(&self.data_path(dataset, &name), object.into()).await?;
         Ok(DataFile { name, first_version: version, rows, bytes, sha256 })
     }
@@ -445,6 +462,7 @@ impl Lake {
             files: Vec::new(),
             superseded: None,
             journal_through: 0,
+            retired_before: DatasetVersion::FIRST,
             root: root_of(&[], None),
         };
         match self.publish(&manifest).await {

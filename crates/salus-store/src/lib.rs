@@ -11,7 +11,9 @@
 //! **Invariant:** a version is visible whole or not at all, and never changes once it is.
 
 mod admit;
+pub mod audit;
 mod file;
+pub mod journal;
 mod keytools;
 mod lake;
 mod manifest;
@@ -21,6 +23,7 @@ mod policy;
 mod scan;
 mod sealed;
 mod storage;
+mod upkeep;
 mod visible;
 mod write;
 
@@ -37,5 +40,6 @@ pub use scan::{
 };
 pub use sealed::{SealedError, open as open_sealed, seal as seal_object};
 pub use storage::{Storage, StorageError};
+pub use upkeep::{CompactSettings, Compacted, Expired, Finding, Problem, Rewrapped, VerifyReport};
 pub use visible::leaves;
 pub use write::Writer;

@@ -63,6 +63,9 @@ pub struct Manifest {
     pub superseded: Option<DataFile>,
     /// The journal's position up to which the files hold its rows.
     pub journal_through: u64,
+    /// Files first written before this version that no kept version names may be gone. Whoever
+    /// wrote such files and has not published them publishes them no more.
+    pub retired_before: DatasetVersion,
     /// RFC 9162 root over the files' entries; the ledger commits to it.
     pub root: Digest,
 }

@@ -273,7 +273,7 @@ impl TableSource {
         let batches: BatchStream = match partition.0 {
             PartitionKind::Memory => {
                 let batches = self.0.snapshot.memory.clone();
-                stream::iter(batches).map(move |batch| request.from_memory(&batch)).boxed()
+                stream::iter(batches).map(move |batch| request.rows_in_memory(&batch)).boxed()
             }
             PartitionKind::Files(files) => stream::iter(files)
                 .then(move |file| {
@@ -490,7 +490,7 @@ impl Request {
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
     }
 
-    fn from_memory(&self, batch: &RecordBatch) -> Result<RecordBatch, ScanError> {
+    fn rows_in_memory(&self, batch: &RecordBatch) -> Result<RecordBatch, ScanError> {
         self.not_ended()?;
         let admission = &self.source.admission;
         let admitted = admission.decide(batch.num_rows(), |path| leaf(batch, path))?;
@@ -501,7 +501,7 @@ impl Request {
 }
 
 /// A leaf column by its path, as long as no list lies on the way.
-fn leaf(batch: &RecordBatch, path: &ColumnPath) -> Option<ArrayRef> {
+pub(crate) fn leaf(batch: &RecordBatch, path: &ColumnPath) -> Option<ArrayRef> {
     let mut parts = path.as_str().split('.');
     let mut column = Arc::clone(batch.column_by_name(parts.next()?)?);
     for part in parts {

@@ -1,7 +1,7 @@
 //! Whole objects sealed under a master key: manifests, lists of superseded rows, journal heads.
 
-use salus_crypto::OsEntropy;
 use salus_crypto::aead::{Aad, AeadKey, OpenRefused, SealFailed};
+use salus_crypto::{Digest, OsEntropy};
 use salus_keys::{KeyStore, KeyStoreError, WrapContext, WrappedKey};
 use salus_model::{Class, Classified, EntropyFailed, KeyName, Secret};
 use zeroize::Zeroizing;
@@ -37,7 +37,7 @@ pub enum SealedError {
 impl Classified for SealedError {
     fn class(&self) -> Class {
         match self {
-            Self::KeyStore { source, .. } => source.class(),
+            Self::KeyStore { source, .. } => crate::keytools::key_class(source),
             Self::Malformed | Self::Refused(_) => Class::Corrupt,
             Self::Entropy(_) => Class::Unavailable,
             Self::Seal(_) => Class::Bug,
@@ -72,6 +72,16 @@ pub(crate) async fn known_key(
     let bytes: [u8; 32] =
         bytes.expose().as_slice().try_into().map_err(|_| SealedError::Malformed)?;
     Ok(AeadKey::from_secret(Secret::new(bytes)))
+}
+
+/// The same data key, wrapped under the newest version of `master`.
+pub(crate) async fn rewrap_key(
+    store: &dyn KeyStore,
+    master: &KeyName,
+    wrapped: &WrappedKey,
+) -> Result<WrappedKey, SealedError> {
+    let rewrapped = store.rewrap(master, WrapContext::KeyTools, wrapped).await;
+    rewrapped.map_err(|source| SealedError::KeyStore { key: master.clone(), source })
 }
 
 /// Seals an object under a new data key that `master` wraps.
@@ -111,8 +121,7 @@ pub(crate) async fn rewrap(
     object: &[u8],
 ) -> Result<Vec<u8>, SealedError> {
     let (wrapped, sealed) = split(object).ok_or(SealedError::Malformed)?;
-    let refused = |source| SealedError::KeyStore { key: master.clone(), source };
-    let wrapped = store.rewrap(master, WrapContext::KeyTools, &wrapped).await.map_err(refused)?;
+    let wrapped = rewrap_key(store, master, &wrapped).await?;
     frame(&wrapped, sealed)
 }
 
@@ -120,6 +129,12 @@ fn frame(wrapped: &WrappedKey, sealed: &[u8]) -> Result<Vec<u8>, SealedError> {
     let wrapped = wrapped.as_str().as_bytes();
     let length = u32::try_from(wrapped.len()).map_err(|_| SealedError::Malformed)?;
     Ok([MAGIC, &length.to_be_bytes(), wrapped, sealed].concat())
+}
+
+/// Length and digest of what is sealed, which wrapping its key anew does not change.
+pub(crate) fn measure(object: &[u8]) -> Result<(u64, Digest), SealedError> {
+    let (_, sealed) = split(object).ok_or(SealedError::Malformed)?;
+    Ok((sealed.len() as u64, Digest::of(sealed)))
 }
 
 fn split(object: &[u8]) -> Option<(WrappedKey, &[u8])> {

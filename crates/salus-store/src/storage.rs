@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use salus_model::{Class, Classified};
+use salus_model::{Class, Classified, Timestamp};
 
 /// A place that keeps whole objects, with publication that is atomic and durable.
 ///
@@ -205,6 +205,18 @@ impl Storage {
             .map_err(|e| store_error(folder, e))?;
         found.sort();
         Ok(found)
+    }
+
+    /// When an object was last written, by the store's clock; none when it is not there.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn written(&self, path: &Path) -> Result<Option<Timestamp>, StorageError> {
+        match self.objects.head(path).await {
+            Ok(meta) => Ok(Timestamp::from_micros(meta.last_modified.timestamp_micros()).ok()),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(store_error(path, e)),
+        }
     }
 
     /// The names of the folders directly below a folder.

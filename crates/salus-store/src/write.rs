@@ -114,6 +114,12 @@ impl Writer {
         move |source| LakeError::Encode { dataset: dataset.clone(), source }
     }
 
+    /// Whether the dataset had no rows in files when the writer began.
+    #[must_use]
+    pub fn begins_empty(&self) -> bool {
+        self.base.manifest.files.is_empty()
+    }
+
     /// Writes a batch of the dataset's schema.
     ///
     /// # Errors
@@ -147,6 +153,18 @@ impl Writer {
         }
     }
 
+    /// Stores what was written so far as a whole file, so that a long import
+    /// holds little in memory; it stays invisible until [`Writer::publish`].
+    ///
+    /// # Errors
+    /// When the file cannot be stored.
+    pub async fn flush(&mut self) -> Result<(), LakeError> {
+        match self.open.take() {
+            Some(open) => self.close(open).await,
+            None => Ok(()),
+        }
+    }
+
     /// From which sequence on the rows of a key count.
     pub fn supersede(&mut self, superseded: &Superseded) {
         self.superseded = self.superseded.merged(superseded);
@@ -157,8 +175,9 @@ impl Writer {
         self.journal_through = Some(position);
     }
 
-    async fn begin(&self) -> Result<Open, LakeError> {
-        let dataset = self.dataset();
+    // By unique reference, as the Parquet writer inside may change threads and not be shared.
+    async fn begin(&mut self) -> Result<Open, LakeError> {
+        let dataset = &self.base.manifest.dataset;
         let no_keys = |source| LakeError::Keys { dataset: dataset.clone(), source };
         let name = file_name(self.version, "parquet").map_err(no_keys)?;
         let aad = aad_prefix(self.lake.holder(), dataset, self.version, &name);
@@ -212,9 +231,7 @@ impl Writer {
         mut self,
         replaced: &[String],
     ) -> Result<Option<DatasetVersion>, LakeError> {
-        if let Some(open) = self.open.take() {
-            self.close(open).await?;
-        }
+        self.flush().await?;
         let moved_on = self.journal_through.is_some_and(|p| p > self.base.manifest.journal_through);
         let changes = !self.files.is_empty() || !replaced.is_empty() || !self.superseded.is_empty();
         if !changes && !moved_on {
@@ -226,6 +243,9 @@ impl Writer {
             let gone = |name: &String| !base.manifest.files.iter().any(|f| f.name == *name);
             if replaced.iter().any(gone) {
                 return Ok(None);
+            }
+            if !self.files.is_empty() && self.version < base.manifest.retired_before {
+                return Err(LakeError::Retired { dataset });
             }
             let manifest = self.next_manifest(&base, replaced).await?;
             match self.lake.publish(&manifest).await {
@@ -240,7 +260,7 @@ impl Writer {
     }
 
     async fn next_manifest(
-        &self,
+        &mut self,
         base: &Snapshot,
         replaced: &[String],
     ) -> Result<Manifest, LakeError> {
