@@ -5,4 +5,5 @@
 //!
 //! **Invariant:** no reason, log line or error holds a value from a record.
 
+pub mod fhir;
 pub mod tabular;

@@ -230,7 +230,8 @@ impl Reading {
                 Ok(row) => accepted.push(&row),
                 Err((field, reason)) => {
                     let origin = (self.import.as_str(), self.name.as_str());
-                    refused.push(origin, record.line, (&field, reason), &record.raw);
+                    let why = reason.to_string();
+                    refused.push(origin, record.line, (&field, &why), &record.raw);
                     *self.reasons.entry((field, reason)).or_default() += 1;
                 }
             }

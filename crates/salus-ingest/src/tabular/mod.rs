@@ -9,9 +9,10 @@ mod reader;
 mod schema;
 mod value;
 
-pub use import::{ImportError, ImportReport, Importer, Progress};
+pub use import::{ImportError, ImportReport, Importer, Progress, Reason};
 pub use infer::{InferError, infer};
 pub use quarantine::{QUARANTINE_SUFFIX, quarantine_dataset};
+pub(crate) use quarantine::{QuarantineBuilder, spec as quarantine_spec};
 pub use reader::{Format, FormatUnknown, ReadError};
 pub use schema::{Column, ColumnKind, SchemaFile, SchemaFileError};
 pub use value::Unfit;

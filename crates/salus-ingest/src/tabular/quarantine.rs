@@ -6,8 +6,6 @@ use arrow::error::ArrowError;
 use salus_model::{DatasetId, IdError, KeyClass};
 use salus_store::{DatasetSpec, EncryptionSettings, KeyChoice, KeyPolicy};
 
-use super::value::Unfit;
-
 /// A dataset's quarantine is a dataset of its own, with this behind the name.
 pub const QUARANTINE_SUFFIX: &str = "_quarantine";
 
@@ -68,14 +66,14 @@ impl QuarantineBuilder {
         &mut self,
         (import, source): (&str, &str),
         line: u64,
-        (field, reason): (&str, Unfit),
+        (field, reason): (&str, &str),
         record: &str,
     ) {
         self.import.append_value(import);
         self.source.append_value(source);
         self.line.append_value(i64::try_from(line).unwrap_or(i64::MAX));
         self.field.append_value(field);
-        self.reason.append_value(reason.to_string());
+        self.reason.append_value(reason);
         self.record.append_value(record);
         self.rows += 1;
     }

@@ -1,0 +1,450 @@
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::sync::Arc;
+
+use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use salus_crypto::OsEntropy;
+use salus_fhir::shipped::{ShippedView, views};
+use salus_model::{
+    Class, Classified, Clock, ColumnPath, DatasetId, Entropy, EntropyFailed, IdError, KeyClass,
+};
+use salus_store::{
+    DatasetSpec, EncryptionSettings, Identity, KeyChoice, KeyPolicy, Lake, LakeError, Superseded,
+    Writer,
+};
+use serde::Serialize;
+use serde_json::Value as Json;
+use tokio::sync::mpsc;
+
+use super::source::{Fault, FhirFormat, Found, resources};
+use super::table::{SEQUENCE, TableBuilder, spec};
+use crate::tabular::{QuarantineBuilder, Reason, quarantine_dataset, quarantine_spec};
+
+/// The dataset that keeps every resource as it came.
+pub const FHIR_DATASET: &str = "fhir_resources";
+
+const BATCH_ROWS: usize = 8 * 1024;
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FhirProgress {
+    /// Sources read to their end.
+    pub sources: u64,
+    /// Resources accepted so far.
+    pub accepted: u64,
+    /// Resources quarantined so far.
+    pub quarantined: u64,
+}
+
+/// Rows that an import added to a dataset.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableRows {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// Rows added.
+    pub rows: u64,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Serialize)]
+pub struct FhirReport {
+    /// The import's id, by which the quarantine names it.
+    pub import: String,
+    /// Resources accepted.
+    pub accepted: u64,
+    /// Resources quarantined.
+    pub quarantined: u64,
+    /// The dataset that keeps the quarantined resources; none when there are none.
+    pub quarantine: Option<DatasetId>,
+    /// How many resources were quarantined for what, by element and reason.
+    pub reasons: Vec<Reason>,
+    /// Rows by dataset.
+    pub tables: Vec<TableRows>,
+}
+
+/// Why an import stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum FhirImportError {
+    /// A source cannot be read.
+    #[error("a source cannot be read on; nothing of this import was published")]
+    Io(#[from] std::io::Error),
+    /// The lake refused or failed.
+    #[error("the lake did not take the rows")]
+    Lake(#[from] LakeError),
+    /// No random bytes.
+    #[error("the import has no id")]
+    Entropy(#[from] EntropyFailed),
+    /// A fixed name does not fit, which is a bug.
+    #[error("a fixed name does not fit")]
+    Name(#[from] IdError),
+    /// A batch could not be put together, which is a bug.
+    #[error("the rows could not be put together")]
+    Arrow(#[from] ArrowError),
+    /// The reading task stopped by itself, which is a bug.
+    #[error("reading stopped unexpectedly")]
+    Stopped,
+}
+
+impl Classified for FhirImportError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Io(_) | Self::Entropy(_) => Class::Unavailable,
+            Self::Lake(e) => e.class(),
+            Self::Name(_) | Self::Arrow(_) | Self::Stopped => Class::Bug,
+        }
+    }
+}
+
+/// A named source of resources.
+pub type FhirSource = (String, FhirFormat, Box<dyn Read + Send>);
+
+/// Imports resources into a lake, all of an import or nothing.
+pub struct FhirImporter {
+    lake: Arc<Lake>,
+    clock: Arc<dyn Clock>,
+    encryption: EncryptionSettings,
+}
+
+enum Message {
+    Rows(DatasetId, RecordBatch),
+    Progress(FhirProgress),
+}
+
+/// What the reading task knows at its end.
+struct WhatWasRead {
+    reasons: BTreeMap<(String, String), u64>,
+    /// The newest sequence of every resource, by key.
+    newest: HashMap<String, i64>,
+    /// Those of resources that came more than once.
+    repeated: HashMap<String, i64>,
+}
+
+impl FhirImporter {
+    /// Imports into `lake`; datasets that are not there are made with `encryption`.
+    #[must_use]
+    pub const fn new(
+        lake: Arc<Lake>,
+        clock: Arc<dyn Clock>,
+        encryption: EncryptionSettings,
+    ) -> Self {
+        Self { lake, clock, encryption }
+    }
+
+    async fn writer(&self, spec: DatasetSpec) -> Result<Writer, LakeError> {
+        let dataset = spec.dataset.clone();
+        match self.lake.append(&dataset).await {
+            Err(LakeError::NoDataset { .. }) => {
+                self.lake.create(spec).await?;
+                self.lake.append(&dataset).await
+            }
+            writer => writer,
+        }
+    }
+
+    async fn writers(&self) -> Result<BTreeMap<DatasetId, Writer>, FhirImportError> {
+        let mut writers = BTreeMap::new();
+        let mut specs = vec![resources_spec(self.encryption)?];
+        for view in views() {
+            specs.push(spec(view, self.encryption)?);
+        }
+        for spec in specs {
+            writers.insert(spec.dataset.clone(), self.writer(spec).await?);
+        }
+        Ok(writers)
+    }
+
+    /// Imports sources.
+    ///
+    /// A resource that is there already is replaced by the one that comes; time travel still
+    /// shows the old one. Each dataset is published whole; the quarantine first, the resources
+    /// themselves next, the tables last.
+    ///
+    /// # Errors
+    /// When a source cannot be read, or the lake fails.
+    pub async fn run(
+        &self,
+        sources: Vec<FhirSource>,
+        mut progress: impl FnMut(FhirProgress),
+    ) -> Result<FhirReport, FhirImportError> {
+        let mut id = [0; 8];
+        OsEntropy.fill(&mut id)?;
+        let import = format!("{:016x}", u64::from_be_bytes(id));
+        let resources_dataset = DatasetId::new(FHIR_DATASET)?;
+        let quarantine = quarantine_dataset(&resources_dataset)?;
+        let mut writers = self.writers().await?;
+        let began_empty: BTreeMap<DatasetId, bool> =
+            writers.iter().map(|(id, w)| (id.clone(), w.begins_empty())).collect();
+        let (send, mut receive) = mpsc::channel(4);
+        let first = self.clock.now().as_micros();
+        let reading = Reading::new(&import, quarantine.clone(), send, first)?;
+        let task = tokio::task::spawn_blocking(move || reading.run(sources));
+        let mut so_far = FhirProgress::default();
+        let mut rows: BTreeMap<DatasetId, u64> = BTreeMap::new();
+        while let Some(message) = receive.recv().await {
+            match message {
+                Message::Progress(now) => so_far = now,
+                Message::Rows(dataset, batch) => {
+                    *rows.entry(dataset.clone()).or_default() += batch.num_rows() as u64;
+                    if !writers.contains_key(&dataset) {
+                        let spec = quarantine_spec(dataset.clone(), self.encryption);
+                        writers.insert(dataset.clone(), self.writer(spec).await?);
+                    }
+                    if let Some(writer) = writers.get_mut(&dataset) {
+                        writer.write(&batch).await?;
+                    }
+                }
+            }
+            progress(so_far);
+        }
+        let read = task.await.map_err(|_| FhirImportError::Stopped)??;
+        let newest = Superseded::new(read.newest);
+        let repeated = Superseded::new(read.repeated);
+        let mut order: Vec<DatasetId> = vec![quarantine.clone(), resources_dataset];
+        order.extend(writers.keys().filter(|d| !order.contains(d)).cloned().collect::<Vec<_>>());
+        for dataset in order {
+            let Some(mut writer) = writers.remove(&dataset) else { continue };
+            if dataset != quarantine {
+                // An empty dataset has nothing to replace but what came twice just now.
+                let empty = began_empty.get(&dataset).copied().unwrap_or(true);
+                writer.supersede(if empty { &repeated } else { &newest });
+            }
+            writer.publish().await?;
+        }
+        let quarantined = rows.remove(&quarantine);
+        let reason = |((field, reason), records)| Reason { field, reason, records };
+        Ok(FhirReport {
+            import,
+            accepted: so_far.accepted,
+            quarantined: so_far.quarantined,
+            quarantine: quarantined.map(|_| quarantine),
+            reasons: read.reasons.into_iter().map(reason).collect(),
+            tables: rows.into_iter().map(|(dataset, rows)| TableRows { dataset, rows }).collect(),
+        })
+    }
+}
+
+fn resources_schema() -> SchemaRef {
+    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+    Arc::new(Schema::new(vec![
+        text("id", false),
+        text("resource_type", false),
+        text("patient_id", true),
+        text("resource", false),
+        Field::new(SEQUENCE, DataType::Int64, false),
+    ]))
+}
+
+fn resources_spec(encryption: EncryptionSettings) -> Result<DatasetSpec, IdError> {
+    let policy = KeyPolicy::new([
+        ("*".to_owned(), KeyChoice::Class(KeyClass::Identifiers)),
+        ("resource_type".to_owned(), KeyChoice::Class(KeyClass::Clinical)),
+        (SEQUENCE.to_owned(), KeyChoice::Class(KeyClass::Quasi)),
+        ("resource".to_owned(), KeyChoice::Class(KeyClass::Freetext)),
+    ]);
+    Ok(DatasetSpec {
+        dataset: DatasetId::new(FHIR_DATASET)?,
+        schema: resources_schema(),
+        subject: Some(ColumnPath::new("patient_id")?),
+        identity: Some(Identity {
+            key: ColumnPath::new("id")?,
+            sequence: ColumnPath::new(SEQUENCE)?,
+        }),
+        policy,
+        encryption,
+    })
+}
+
+struct ResourceBuilder {
+    ids: StringBuilder,
+    types: StringBuilder,
+    patients: StringBuilder,
+    resources: StringBuilder,
+    sequences: Int64Builder,
+    rows: usize,
+    bytes: usize,
+}
+
+impl ResourceBuilder {
+    fn new() -> Self {
+        Self {
+            ids: StringBuilder::new(),
+            types: StringBuilder::new(),
+            patients: StringBuilder::new(),
+            resources: StringBuilder::new(),
+            sequences: Int64Builder::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, key: &str, kind: &str, resource: &Json, sequence: i64) {
+        let text = resource.to_string();
+        self.ids.append_value(key);
+        self.types.append_value(kind);
+        self.patients.append_option(patient_of(kind, key, resource));
+        self.sequences.append_value(sequence);
+        self.rows += 1;
+        self.bytes += text.len();
+        self.resources.append_value(text);
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        (self.rows, self.bytes) = (0, 0);
+        RecordBatch::try_new(
+            resources_schema(),
+            vec![
+                Arc::new(self.ids.finish()),
+                Arc::new(self.types.finish()),
+                Arc::new(self.patients.finish()),
+                Arc::new(self.resources.finish()),
+                Arc::new(self.sequences.finish()),
+            ],
+        )
+    }
+}
+
+/// The patient whom a resource is about, as `Patient/id`.
+fn patient_of(kind: &str, key: &str, resource: &Json) -> Option<String> {
+    if kind == "Patient" {
+        return Some(key.to_owned());
+    }
+    let reference = |element: &str| resource.get(element)?.get("reference")?.as_str();
+    ["subject", "patient", "beneficiary"]
+        .into_iter()
+        .filter_map(reference)
+        .find_map(|r| r.rsplit_once("Patient/").map(|(_, id)| id))
+        .map(|id| format!("Patient/{}", id.split('/').next().unwrap_or(id)))
+}
+
+struct Reading {
+    import: String,
+    quarantine: DatasetId,
+    send: mpsc::Sender<Message>,
+    sequence: i64,
+    resources_dataset: DatasetId,
+    resources: ResourceBuilder,
+    tables: Vec<(DatasetId, &'static ShippedView, TableBuilder)>,
+    refused: QuarantineBuilder,
+    progress: FhirProgress,
+    read: WhatWasRead,
+}
+
+impl Reading {
+    fn new(
+        import: &str,
+        quarantine: DatasetId,
+        send: mpsc::Sender<Message>,
+        sequence: i64,
+    ) -> Result<Self, IdError> {
+        let mut tables = Vec::new();
+        for view in views() {
+            tables.push((DatasetId::new(view.name)?, view, TableBuilder::new(view)));
+        }
+        Ok(Self {
+            import: import.to_owned(),
+            quarantine,
+            send,
+            sequence,
+            resources_dataset: DatasetId::new(FHIR_DATASET)?,
+            resources: ResourceBuilder::new(),
+            tables,
+            refused: QuarantineBuilder::new(),
+            progress: FhirProgress::default(),
+            read: WhatWasRead {
+                reasons: BTreeMap::new(),
+                newest: HashMap::new(),
+                repeated: HashMap::new(),
+            },
+        })
+    }
+
+    fn run(mut self, sources: Vec<FhirSource>) -> Result<WhatWasRead, FhirImportError> {
+        for (name, format, source) in sources {
+            resources(source, format, |found| self.take(&name, found))?;
+            self.progress.sources += 1;
+            self.hand_on(Message::Progress(self.progress))?;
+        }
+        self.flush(0, 0)?;
+        Ok(self.read)
+    }
+
+    fn take(&mut self, source: &str, found: Found) -> Result<(), FhirImportError> {
+        match found.resource {
+            Ok(resource) => match self.accept(&resource)? {
+                Ok(()) => {}
+                Err((element, reason)) => {
+                    let raw = resource.to_string();
+                    self.quarantine(source, found.place, &Fault { element, reason, raw });
+                }
+            },
+            Err(fault) => self.quarantine(source, found.place, &fault),
+        }
+        self.flush(BATCH_ROWS, BATCH_BYTES)
+    }
+
+    fn quarantine(&mut self, source: &str, place: u64, fault: &Fault) {
+        let origin = (self.import.as_str(), source);
+        self.refused.push(origin, place, (&fault.element, &fault.reason), &fault.raw);
+        *self.read.reasons.entry((fault.element.clone(), fault.reason.clone())).or_default() += 1;
+        self.progress.quarantined += 1;
+    }
+
+    /// Adds a resource and its rows; when a view refuses it, nothing of it is added.
+    fn accept(&mut self, resource: &Json) -> Result<Result<(), (String, String)>, FhirImportError> {
+        let text = |name: &str| resource.get(name).and_then(Json::as_str).unwrap_or_default();
+        let (kind, id) = (text("resourceType"), text("id"));
+        let key = format!("{kind}/{id}");
+        let mut rows = Vec::with_capacity(self.tables.len());
+        for (_, view, _) in &self.tables {
+            match view.view.rows(resource) {
+                Ok(found) => rows.push(found),
+                Err(e) => return Ok(Err((format!("view {}", view.name), e.to_string()))),
+            }
+        }
+        self.sequence += 1;
+        for (found, (_, _, table)) in rows.iter().zip(&mut self.tables) {
+            for row in found {
+                table.push(row, self.sequence);
+            }
+        }
+        self.resources.push(&key, kind, resource, self.sequence);
+        // Tables name a resource by its id as getResourceKey gives it; the lake of resources by
+        // type and id. Both are superseded together.
+        for name in [key, id.to_owned()] {
+            if self.read.newest.insert(name.clone(), self.sequence).is_some() {
+                self.read.repeated.insert(name, self.sequence);
+            }
+        }
+        self.progress.accepted += 1;
+        Ok(Ok(()))
+    }
+
+    fn flush(&mut self, rows: usize, bytes: usize) -> Result<(), FhirImportError> {
+        let mut ready = Vec::new();
+        let full = self.resources.rows > rows || self.resources.bytes > bytes;
+        if full && self.resources.rows > 0 {
+            ready.push((self.resources_dataset.clone(), self.resources.finish()?));
+        }
+        for (dataset, _, table) in &mut self.tables {
+            if table.rows() > rows {
+                ready.push((dataset.clone(), table.finish()?));
+            }
+        }
+        if self.refused.len() > rows {
+            ready.push((self.quarantine.clone(), self.refused.finish()?));
+        }
+        let any = !ready.is_empty();
+        for (dataset, batch) in ready {
+            self.hand_on(Message::Rows(dataset, batch))?;
+        }
+        if any { self.hand_on(Message::Progress(self.progress)) } else { Ok(()) }
+    }
+
+    fn hand_on(&self, message: Message) -> Result<(), FhirImportError> {
+        // The other side is gone only when it failed, and then says why itself.
+        self.send.blocking_send(message).map_err(|_| FhirImportError::Stopped)
+    }
+}
