@@ -6,11 +6,17 @@
 
 mod clock;
 mod config;
+mod gateway;
+mod operator;
 mod site;
+mod staff;
 
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, KeyStoreConfig, LakeConfig, ListenConfig};
+pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
+pub use operator::Operator;
 pub use site::{Site, SiteError};
+pub use staff::{Staff, StaffError, StaffMember, write_private};
 
 #[cfg(test)]
 mod tests;

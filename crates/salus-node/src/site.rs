@@ -13,7 +13,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, KeyStoreConfig};
 
 /// The master key under which a site seals what it keeps for itself.
-const SITE_KEY: &str = "site";
+pub(crate) const SITE_KEY: &str = "site";
 const AUTHORITY_FILE: &str = "authority";
 /// How long an order for upkeep holds.
 const ORDER_MICROS: i64 = 3_600_000_000;
@@ -51,6 +51,12 @@ pub enum SiteError {
         #[source]
         source: std::io::Error,
     },
+    /// The roles file is refused.
+    #[error(transparent)]
+    Roles(#[from] salus_query::RolesError),
+    /// The audit log does not open.
+    #[error("the access log does not open")]
+    Audit(#[from] salus_store::audit::AuditError),
     /// An order was refused, which is a bug.
     #[error("the site's own order is refused")]
     Order(#[from] StatementRefused),
@@ -69,6 +75,8 @@ impl Classified for SiteError {
             Self::Authority(e) => e.class(),
             Self::AuthorityKey => Class::Corrupt,
             Self::Entropy(_) | Self::Io { .. } => Class::Unavailable,
+            Self::Roles(_) => Class::BadRequest,
+            Self::Audit(e) => e.class(),
             Self::Order(_) | Self::Name(_) => Class::Bug,
         }
     }
@@ -126,9 +134,9 @@ impl Site {
             .await
             .map_err(SiteError::Authority)?;
         let path = folder.join(AUTHORITY_FILE);
-        std::fs::write(&path, sealed).map_err(io(&path))?;
-        let opened = std::fs::File::open(&path).map_err(io(&path))?;
-        opened.sync_all().map_err(io(&path))?;
+        crate::staff::write_private(&path, &sealed).map_err(io(&path))?;
+        let path = folder.join(crate::ROLES_FILE);
+        crate::staff::write_private(&path, crate::ROLES_DEFAULT.as_bytes()).map_err(io(&path))?;
         Storage::local(&folder.join(&config.lake.folder))?;
         Ok(config.write_new(folder)?)
     }

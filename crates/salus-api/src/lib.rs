@@ -1,0 +1,10 @@
+//! Salus's HTTP interfaces.
+//!
+//! **Invariant:** a handler parses, asks a lower crate, and shapes the answer. Nothing is decided
+//! here that a test without a server could not try.
+
+pub mod sql;
+pub mod transit;
+
+/// For implementing [`transit::TransitAudit`].
+pub use async_trait::async_trait;
