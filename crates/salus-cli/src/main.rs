@@ -1,1 +1,106 @@
-fn main() {}
+//! `salus`: a holder's site on the command line.
+#![allow(clippy::print_stdout, reason = "its output is for the person who runs it")]
+
+mod commands;
+mod demo;
+mod output;
+mod passphrase;
+mod site;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::output::{Failure, Output};
+
+/// A health data space in one program: records stay where they are, encrypted column by column.
+#[derive(Parser)]
+#[command(name = "salus", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    /// The site's folder.
+    #[arg(long, global = true, env = "SALUS_SITE", default_value = "salus-site")]
+    site: PathBuf,
+    /// Print one JSON value instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 2 the request is wrong; 3 refused by policy, key or token; 4 out of reach, try \
+again; 5 stored bytes are damaged; 70 a fault in Salus.
+
+The key store's passphrase is read from SALUS_PASSPHRASE, from the file named by \
+SALUS_PASSPHRASE_FILE, or asked for.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a site: its key store, its authority, an empty lake and a roles file.
+    Init(commands::init::Args),
+    /// Start a hospital with synthetic patients and show a first query; Ctrl-C stops it.
+    Demo(demo::Args),
+    /// Run the site's services.
+    #[command(subcommand)]
+    Node(commands::node::Command),
+    /// Bring files into the lake: CSV, NDJSON, Parquet, or FHIR R4.
+    Import(commands::import::Args),
+    /// Answer one SQL statement, in a role, on record.
+    Sql(commands::sql::Args),
+    /// List, show, verify and compact datasets.
+    #[command(subcommand)]
+    Dataset(commands::dataset::Command),
+    /// List, rotate, revoke and destroy master keys.
+    #[command(subcommand)]
+    Keys(commands::keys::Command),
+    /// Give staff access tokens, and take them away.
+    #[command(subcommand)]
+    Staff(commands::staff::Command),
+    /// Check configuration, key store, disk, ports and clock, and say how to mend each.
+    Doctor,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SALUS_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "salus", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return output.failure(&Failure::unavailable(format!("no threads: {e}"))),
+    };
+    match runtime.block_on(run(cli.command, &cli.site, &output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.failure(&failure),
+    }
+}
+
+async fn run(command: Command, site: &std::path::Path, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => commands::init::run(args, site, output).await,
+        Command::Demo(args) => demo::run(args, output).await,
+        Command::Node(command) => commands::node::run(command, site, output).await,
+        Command::Import(args) => commands::import::run(args, site, output).await,
+        Command::Sql(args) => commands::sql::run(args, site, output).await,
+        Command::Dataset(command) => commands::dataset::run(command, site, output).await,
+        Command::Keys(command) => commands::keys::run(command, site, output).await,
+        Command::Staff(command) => commands::staff::run(command, site, output),
+        Command::Doctor => commands::doctor::run(site, output).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,266 @@
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use salus_model::{DatasetId, DatasetVersion, Timestamp};
+use salus_spine::Upkeep;
+use salus_store::{CompactSettings, Compacted, leaves};
+use serde::Serialize;
+
+use crate::output::{Failure, Output, table};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Every dataset with its newest version.
+    List,
+    /// A dataset's columns, keys, versions and files.
+    Show {
+        /// The dataset.
+        dataset: DatasetId,
+    },
+    /// Check every version's signature and chain, every file's digest, and that all decrypts.
+    Verify {
+        /// The datasets; all when none is named.
+        datasets: Vec<DatasetId>,
+    },
+    /// Merge small files, and leave out rows that later ones replace.
+    Compact {
+        /// The dataset.
+        dataset: DatasetId,
+        /// Afterwards remove all but so many newest versions.
+        #[arg(long)]
+        keep: Option<NonZeroUsize>,
+    },
+}
+
+#[derive(Serialize)]
+struct Listed {
+    dataset: DatasetId,
+    version: Option<DatasetVersion>,
+    rows: Option<u64>,
+    bytes: Option<u64>,
+    files: Option<usize>,
+    /// Why it does not open, when it does not.
+    locked: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    dataset: DatasetId,
+    version: DatasetVersion,
+    created: Timestamp,
+    rows: u64,
+    bytes: u64,
+    files: usize,
+    root: String,
+    subject: Option<String>,
+    columns: Vec<ColumnShown>,
+    versions: Vec<u64>,
+}
+
+#[derive(Serialize)]
+struct ColumnShown {
+    column: String,
+    protected_by: String,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    dataset: DatasetId,
+    versions: usize,
+    files: usize,
+    bytes: u64,
+    findings: Vec<String>,
+}
+
+pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Result<(), Failure> {
+    let site = crate::site::open(folder).await?;
+    match command {
+        Command::List => list(&site, output).await,
+        Command::Show { dataset } => show(&site, &dataset, output).await,
+        Command::Verify { datasets } => verify(&site, datasets, output).await,
+        Command::Compact { dataset, keep } => compact(&site, &dataset, keep, output).await,
+    }
+}
+
+async fn list(site: &salus_node::Site, output: &Output) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for dataset in site.lake.datasets().await? {
+        found.push(match site.lake.snapshot(&dataset, None).await {
+            Ok(snapshot) => {
+                let manifest = snapshot.manifest();
+                Listed {
+                    dataset,
+                    version: Some(manifest.version),
+                    rows: Some(manifest.rows()),
+                    bytes: Some(manifest.bytes()),
+                    files: Some(manifest.files.len()),
+                    locked: None,
+                }
+            }
+            Err(e) => {
+                let locked = Some(e.to_string());
+                Listed { dataset, version: None, rows: None, bytes: None, files: None, locked }
+            }
+        });
+    }
+    output.print(&found, |found| {
+        let number = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
+        let row = |l: &Listed| {
+            vec![
+                l.dataset.to_string(),
+                number(l.version.map(DatasetVersion::number)),
+                number(l.rows),
+                number(l.files.map(|f| f as u64)),
+                l.bytes.map_or_else(|| l.locked.clone().unwrap_or_default(), size),
+            ]
+        };
+        let rows: Vec<_> = found.iter().map(row).collect();
+        table(&["dataset", "version", "rows", "files", "size"], &rows)
+    });
+    Ok(())
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+async fn show(
+    site: &salus_node::Site,
+    dataset: &DatasetId,
+    output: &Output,
+) -> Result<(), Failure> {
+    let snapshot = site.lake.snapshot(dataset, None).await?;
+    let manifest = snapshot.manifest();
+    let column = |leaf: &salus_model::ColumnPath| ColumnShown {
+        column: leaf.to_string(),
+        protected_by: manifest.keys.get(leaf).cloned().map(String::from).unwrap_or_default(),
+    };
+    let versions = site.lake.versions(dataset).await?;
+    let shown = Shown {
+        dataset: dataset.clone(),
+        version: manifest.version,
+        created: manifest.created,
+        rows: manifest.rows(),
+        bytes: manifest.bytes(),
+        files: manifest.files.len(),
+        root: manifest.root.to_string(),
+        subject: manifest.subject.as_ref().map(ToString::to_string),
+        columns: leaves(&manifest.schema).iter().map(column).collect(),
+        versions: versions.into_iter().map(DatasetVersion::number).collect(),
+    };
+    output.print(&shown, |s| {
+        let columns: Vec<Vec<String>> =
+            s.columns.iter().map(|c| vec![c.column.clone(), c.protected_by.clone()]).collect();
+        let (size, subject) = (size(s.bytes), s.subject.as_deref().unwrap_or("–"));
+        format!(
+            "{} version {} of {}\n{} rows in {} files, {size}\nroot {}\nsubject {subject}\n\n{}",
+            s.dataset,
+            s.version,
+            s.created,
+            s.rows,
+            s.files,
+            s.root,
+            table(&["column", "protected by"], &columns)
+        )
+    });
+    Ok(())
+}
+
+async fn verify(
+    site: &salus_node::Site,
+    datasets: Vec<DatasetId>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let datasets = if datasets.is_empty() { site.lake.datasets().await? } else { datasets };
+    let mut verified = Vec::new();
+    for dataset in datasets {
+        let order = site.order_upkeep(&dataset, Upkeep::Verify)?;
+        let report = site.lake.verify(&order, &dataset).await?;
+        let finding = |f: &salus_store::Finding| {
+            let place = f.file.as_deref().map_or(String::new(), |file| format!(", file {file}"));
+            format!("version {}{place}: {}", f.version, f.problem)
+        };
+        verified.push(Verified {
+            dataset,
+            versions: report.versions,
+            files: report.files,
+            bytes: report.bytes,
+            findings: report.findings.iter().map(finding).collect(),
+        });
+    }
+    output.print(&verified, |verified| {
+        let lines = verified.iter().map(|v| {
+            let state = if v.findings.is_empty() { "intact" } else { "DAMAGED" };
+            let size = size(v.bytes);
+            let head = format!(
+                "{}: {state}; {} versions, {} files, {size} checked",
+                v.dataset, v.versions, v.files
+            );
+            std::iter::once(head)
+                .chain(v.findings.iter().map(|f| format!("  {f}")))
+                .collect::<Vec<_>>()
+                .join("\n")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    let damaged = verified.iter().filter(|v| !v.findings.is_empty()).count();
+    if damaged == 0 {
+        Ok(())
+    } else {
+        Err(Failure::corrupt(format!("{damaged} of {} datasets are damaged", verified.len())))
+    }
+}
+
+/// Merges files below 32 MiB, and rewrites those of which a fifth is replaced.
+const COMPACT: CompactSettings =
+    CompactSettings { small_bytes: 32 * 1024 * 1024, superseded_percent: 20 };
+
+async fn compact(
+    site: &salus_node::Site,
+    dataset: &DatasetId,
+    keep: Option<NonZeroUsize>,
+    output: &Output,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Done {
+        version: Option<DatasetVersion>,
+        replaced_files: usize,
+        dropped_rows: u64,
+        removed_versions: usize,
+        removed_objects: usize,
+    }
+    let order = site.order_upkeep(dataset, Upkeep::Compact)?;
+    let (version, replaced_files, dropped_rows) =
+        match site.lake.compact(&order, dataset, COMPACT).await? {
+            Compacted::NothingToDo => (None, 0, 0),
+            Compacted::Published { version, replaced, dropped_rows } => {
+                (Some(version), replaced, dropped_rows)
+            }
+            Compacted::Overtaken => {
+                let busy = "the dataset was changed meanwhile; try again";
+                return Err(Failure::unavailable(busy));
+            }
+        };
+    let removed = match keep {
+        Some(keep) => {
+            let order = site.order_upkeep(dataset, Upkeep::Expire)?;
+            site.lake.expire_versions(&order, dataset, keep).await?
+        }
+        None => salus_store::Expired::default(),
+    };
+    let done = Done {
+        version,
+        replaced_files,
+        dropped_rows,
+        removed_versions: removed.versions,
+        removed_objects: removed.objects,
+    };
+    output.print(&done, |d| match d.version {
+        None => "Nothing was worth rewriting.".to_owned(),
+        Some(version) => format!(
+            "Version {version}: {} files replaced, {} rows left out that later ones replace.",
+            d.replaced_files, d.dropped_rows
+        ),
+    });
+    Ok(())
+}

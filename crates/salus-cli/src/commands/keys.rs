@@ -1,0 +1,136 @@
+use std::path::Path;
+
+use salus_keys::KeyState;
+use salus_model::KeyName;
+use serde::Serialize;
+
+use crate::output::{Failure, Output, table};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Every master key with its state and versions.
+    List,
+    /// Make a new version of a key, and wrap every data key under it anew; no data is rewritten.
+    Rotate {
+        /// The key.
+        key: KeyName,
+    },
+    /// Refuse every use of a key until it is reinstated.
+    Revoke {
+        /// The key.
+        key: KeyName,
+    },
+    /// Take a revocation back.
+    Reinstate {
+        /// The key.
+        key: KeyName,
+    },
+    /// Destroy a key for ever. What it protects is lost, in every backup of the lake too.
+    Shred {
+        /// The key.
+        key: KeyName,
+        /// The key's name again, so that it is not done by accident.
+        #[arg(long)]
+        yes_destroy: KeyName,
+    },
+    /// Serve the key store as Vault's transit engine, for Spark, pyarrow and hvac.
+    Serve(super::keys_serve::ServeArgs),
+    /// Tokens for `keys serve`.
+    #[command(subcommand)]
+    Token(super::keys_serve::TokenCommand),
+}
+
+pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Result<(), Failure> {
+    let command = match command {
+        Command::Token(command) => return super::keys_serve::tokens(command, folder, output),
+        command => command,
+    };
+    let site = crate::site::open(folder).await?;
+    match command {
+        Command::Token(_) => Ok(()),
+        Command::Serve(args) => super::keys_serve::serve(args, &site, output).await,
+        Command::List => {
+            let keys = site.keys.list().await?;
+            output.print(&keys, |keys| {
+                let row = |k: &salus_keys::KeyInfo| {
+                    let state = match k.state {
+                        KeyState::Active => "active",
+                        KeyState::Revoked => "revoked",
+                    };
+                    let made = k.versions.last().map_or(String::new(), |v| v.created.to_string());
+                    vec![k.name.to_string(), state.into(), k.versions.len().to_string(), made]
+                };
+                let rows: Vec<_> = keys.iter().map(row).collect();
+                table(&["key", "state", "versions", "newest of"], &rows)
+            });
+            Ok(())
+        }
+        Command::Rotate { key } => rotate(&site, &key, output).await,
+        Command::Revoke { key } => {
+            site.keys.revoke(&key).await?;
+            done(output, format!("The key {key} is revoked: nothing under it opens any more."))
+        }
+        Command::Reinstate { key } => {
+            site.keys.reinstate(&key).await?;
+            done(output, format!("The key {key} may be used again."))
+        }
+        Command::Shred { key, yes_destroy } => {
+            if key != yes_destroy {
+                return Err(Failure::request("--yes-destroy must repeat the key's name"));
+            }
+            site.keys.shred(&key).await?;
+            done(output, format!("The key {key} is destroyed. What it protected cannot be read."))
+        }
+    }
+}
+
+fn done(output: &Output, message: String) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Done {
+        done: String,
+    }
+    output.print(&Done { done: message }, |d| d.done.clone());
+    Ok(())
+}
+
+async fn rotate(site: &salus_node::Site, key: &KeyName, output: &Output) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Rotated {
+        key: KeyName,
+        versions: usize,
+        datasets: Vec<String>,
+        files: usize,
+        objects: usize,
+    }
+    let info = site.keys.rotate(key).await?;
+    let mut rotated = Rotated {
+        key: key.clone(),
+        versions: info.versions.len(),
+        datasets: Vec::new(),
+        files: 0,
+        objects: 0,
+    };
+    for dataset in site.lake.datasets().await? {
+        let Ok(snapshot) = site.lake.snapshot(&dataset, None).await else { continue };
+        let footer = format!("{dataset}.footer");
+        let uses = |choice: &salus_store::KeyChoice| choice.key_name(&dataset).as_ref() == Ok(key);
+        if key.as_str() == footer || snapshot.manifest().keys.values().any(uses) {
+            let done = site.lake.rewrap(&dataset).await?;
+            rotated.files += done.files;
+            rotated.objects += done.objects;
+            rotated.datasets.push(dataset.to_string());
+        }
+    }
+    output.print(&rotated, |r| {
+        format!(
+            "The key {} has version {}. {} files and {} sealed objects of {} are wrapped under \
+             it; no data was rewritten.",
+            r.key,
+            r.versions,
+            r.files,
+            r.objects,
+            if r.datasets.is_empty() { "no dataset".to_owned() } else { r.datasets.join(", ") }
+        )
+    });
+    Ok(())
+}

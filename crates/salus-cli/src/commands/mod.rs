@@ -1,0 +1,11 @@
+//! One module a command.
+
+pub(crate) mod dataset;
+pub(crate) mod doctor;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod keys;
+pub(crate) mod keys_serve;
+pub(crate) mod node;
+pub(crate) mod sql;
+pub(crate) mod staff;

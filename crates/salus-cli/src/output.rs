@@ -1,0 +1,137 @@
+//! What a person or a script sees.
+
+use std::error::Error;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use salus_model::{Class, Classified};
+use serde::Serialize;
+
+/// A failed command: what to print, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    class: Class,
+}
+
+impl Failure {
+    pub(crate) fn request(message: impl Into<String>) -> Self {
+        Self { message: message.into(), class: Class::BadRequest }
+    }
+
+    pub(crate) fn corrupt(message: impl Into<String>) -> Self {
+        Self { message: message.into(), class: Class::Corrupt }
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self { message: message.into(), class: Class::Unavailable }
+    }
+
+    const fn code(&self) -> u8 {
+        match self.class {
+            Class::BadRequest => 2,
+            Class::Refused => 3,
+            Class::Unavailable | Class::Peer => 4,
+            Class::Corrupt => 5,
+            Class::Bug => 70,
+        }
+    }
+
+    const fn class_word(&self) -> &'static str {
+        match self.class {
+            Class::BadRequest => "bad-request",
+            Class::Refused => "refused",
+            Class::Unavailable => "unavailable",
+            Class::Peer => "peer",
+            Class::Corrupt => "corrupt",
+            Class::Bug => "bug",
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The error's sentence and those of its causes, each once.
+fn chain(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let sentence = error.to_string();
+        if !said.contains(&sentence) {
+            said = format!("{said}: {sentence}");
+        }
+        cause = error.source();
+    }
+    said
+}
+
+impl<E: Classified + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { message: chain(&error), class: error.class() }
+    }
+}
+
+/// Text for people or JSON for scripts.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether to show progress: to a person at a terminal only.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// Prints a value, as JSON or by `text`.
+    pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+        } else {
+            println!("{}", text(value).trim_end());
+        }
+    }
+
+    pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
+        #[derive(Serialize)]
+        struct Said<'a> {
+            error: &'a str,
+            class: &'static str,
+        }
+        if self.json {
+            let said = Said { error: &failure.message, class: failure.class_word() };
+            println!("{}", serde_json::to_string_pretty(&said).unwrap_or_default());
+        } else {
+            eprintln!("salus: {}", failure.message);
+        }
+        ExitCode::from(failure.code())
+    }
+}
+
+/// Rows with aligned columns under a header.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(header.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}

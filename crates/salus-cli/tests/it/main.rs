@@ -1,0 +1,7 @@
+//! The real binary, as a person or a script runs it.
+#![allow(clippy::unwrap_used)]
+
+mod demo;
+mod psql;
+mod site;
+mod tabular;
