@@ -21,16 +21,33 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     install_nextest()?;
     step("format", Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     crate::layers::check()?;
-    let mut tests = Command::new("cargo");
+    let mut tests = cargo();
     tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(filters);
     step("tests", &mut tests)
 }
 
 /// Clippy over all targets.
 pub(crate) fn lint() -> Result<()> {
-    let mut clippy = Command::new("cargo");
+    let mut clippy = cargo();
     clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     step("clippy", &mut clippy)
+}
+
+/// Cargo as a person would start it.
+///
+/// What `cargo run` tells this program about itself is taken out of the environment again: build
+/// scripts that look at it would run anew, and everything built upon them.
+fn cargo() -> Command {
+    const OF_A_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        let bare = told == "CARGO" || told == "CARGO_CRATE_NAME" || told == "LD_LIBRARY_PATH";
+        if bare || OF_A_PACKAGE.iter().any(|prefix| told.starts_with(prefix)) {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
 }
 
 fn step(name: &str, command: &mut Command) -> Result<()> {

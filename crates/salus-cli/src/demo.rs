@@ -64,7 +64,7 @@ async fn site(folder: &Path, listen: ListenConfig) -> Result<(Site, bool), Failu
         let config = Config::embedded(holder, listen);
         Site::init(folder, &config, read(&file)?, GuessCost::OWASP_MINIMUM).await?;
     }
-    Ok((Site::open(folder, read(&file)?).await?, new))
+    Ok((Site::open(folder, read(&file)?, GuessCost::OWASP_MINIMUM).await?, new))
 }
 
 fn read(file: &Path) -> Result<Passphrase, Failure> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use salus_crypto::passphrase::GuessCost;
 use salus_model::{DatasetId, Purpose, RoleName, StaffId};
 use salus_node::{Operator, Site};
 use salus_query::{Gateway, Limits};
@@ -14,7 +15,7 @@ use crate::passphrase::{Asking, passphrase};
 pub(crate) async fn open(folder: &Path) -> Result<Site, Failure> {
     // Before the passphrase is asked for: whether there is anything to open.
     salus_node::Config::read(folder)?;
-    Ok(Site::open(folder, passphrase(Asking::Known)?).await?)
+    Ok(Site::open(folder, passphrase(Asking::Known)?, GuessCost::RFC_9106_SECOND).await?)
 }
 
 /// The operating system's account, as the access log names it.

@@ -141,16 +141,19 @@ impl Site {
         Ok(config.write_new(folder)?)
     }
 
-    /// Opens the site in `folder`.
+    /// Opens the site in `folder`; `cost` is what later changes to its key file are sealed with.
     ///
     /// # Errors
     /// When there is none, the passphrase is another, or a part of it is damaged.
-    pub async fn open(folder: &Path, passphrase: Passphrase) -> Result<Self, SiteError> {
+    pub async fn open(
+        folder: &Path,
+        passphrase: Passphrase,
+        cost: GuessCost,
+    ) -> Result<Self, SiteError> {
         let config = Config::read(folder)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let KeyStoreConfig::Local { file } = &config.keys;
         let file = folder.join(file);
-        let cost = GuessCost::RFC_9106_SECOND;
         let keys = LocalKeyStore::open(&file, passphrase, cost, Arc::clone(&clock))?;
         let keys: Arc<dyn KeyStore> = Arc::new(keys);
         let path = folder.join(AUTHORITY_FILE);

@@ -23,13 +23,17 @@ async fn init(folder: &Path) -> Result<(), SiteError> {
     Site::init(folder, &config(), right, GuessCost::OWASP_MINIMUM).await
 }
 
+async fn open(folder: &Path, text: &str) -> Result<Site, SiteError> {
+    Site::open(folder, passphrase(text), GuessCost::OWASP_MINIMUM).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_opens_again_with_its_passphrase_only() {
     let folder = tempfile::tempdir().unwrap();
     init(folder.path()).await.unwrap();
-    let site = Site::open(folder.path(), passphrase("correct horse battery")).await.unwrap();
+    let site = open(folder.path(), "correct horse battery").await.unwrap();
     assert_eq!(site.lake.holder().as_str(), "st-mary");
-    let wrong = Site::open(folder.path(), passphrase("incorrect horse battery")).await;
+    let wrong = open(folder.path(), "incorrect horse battery").await;
     assert!(matches!(wrong.err(), Some(SiteError::KeyFile(_))));
     let again = init(folder.path()).await.unwrap_err();
     assert!(matches!(again, SiteError::Config(ConfigError::SiteExists { .. })));
@@ -41,7 +45,7 @@ async fn a_swapped_authority_key_is_refused() {
     init(one.path()).await.unwrap();
     init(two.path()).await.unwrap();
     std::fs::copy(two.path().join("authority"), one.path().join("authority")).unwrap();
-    let swapped = Site::open(one.path(), passphrase("correct horse battery")).await;
+    let swapped = open(one.path(), "correct horse battery").await;
     assert!(matches!(swapped.err(), Some(SiteError::Authority(_))));
 }
 
@@ -49,7 +53,7 @@ async fn a_swapped_authority_key_is_refused() {
 async fn a_site_orders_its_own_upkeep() {
     let folder = tempfile::tempdir().unwrap();
     init(folder.path()).await.unwrap();
-    let site = Site::open(folder.path(), passphrase("correct horse battery")).await.unwrap();
+    let site = open(folder.path(), "correct horse battery").await.unwrap();
     let meals = "meals".parse().unwrap();
     let token = site.order_upkeep(&meals, Upkeep::Compact).unwrap();
     assert_eq!(token.covers(&meals, Upkeep::Compact), Ok(()));

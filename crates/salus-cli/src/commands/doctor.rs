@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use salus_crypto::passphrase::GuessCost;
 use salus_model::{Clock as _, Timestamp};
 use salus_node::{Config, ROLES_FILE, Site, SystemClock};
 use serde::Serialize;
@@ -43,10 +44,12 @@ pub(crate) async fn run(folder: &Path, output: &Output) -> Result<(), Failure> {
         let roles = folder.join(ROLES_FILE);
         match passphrase(Asking::Known) {
             Err(e) => findings.push(ill("key store", e.to_string())),
-            Ok(passphrase) => match Site::open(folder, passphrase).await {
-                Err(e) => findings.push(ill("key store", Failure::from(e).to_string())),
-                Ok(site) => findings.extend(opened(&site, &roles).await),
-            },
+            Ok(passphrase) => {
+                match Site::open(folder, passphrase, GuessCost::RFC_9106_SECOND).await {
+                    Err(e) => findings.push(ill("key store", Failure::from(e).to_string())),
+                    Ok(site) => findings.extend(opened(&site, &roles).await),
+                }
+            }
         }
     }
     output.print(&findings, |findings| {
