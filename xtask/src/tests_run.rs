@@ -13,6 +13,10 @@ const DEBIAN: &[(&str, &str)] = &[
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC"),
 ];
 
+/// Commands that may come from elsewhere; Debian's package is installed when there is none.
+const COMMANDS: &[(&str, &str, &str)] =
+    &[("npm", "npm", "the independent FHIRPath implementation that search is compared with")];
+
 const NEXTEST: &str = "0.9.143";
 
 /// Installs, checks, tests; the runner's summary comes last.
@@ -70,7 +74,11 @@ fn install_debian() -> Result<()> {
     if !succeeds(Command::new("dpkg-query").arg("--version")) {
         bail!("this is no Debian; install by hand what {DEBIAN:?} names, and run the tests there");
     }
-    let missing: Vec<_> = DEBIAN.iter().filter(|(name, _)| !is_installed(name)).collect();
+    let absent =
+        |command: &&(&str, &str, &str)| !succeeds(Command::new(command.0).arg("--version"));
+    let commands = COMMANDS.iter().filter(absent).map(|&(_, package, why)| (package, why));
+    let packages = DEBIAN.iter().copied().filter(|(name, _)| !is_installed(name));
+    let missing: Vec<(&str, &str)> = packages.chain(commands).collect();
     if missing.is_empty() {
         return Ok(());
     }
