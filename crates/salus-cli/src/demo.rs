@@ -229,7 +229,7 @@ async fn check(output: &Output) -> Result<(), Failure> {
     });
     match done {
         Some(()) if failed == 0 => Ok(()),
-        _ => Err(Failure::corrupt("the self-test failed")),
+        _ => Err(Failure::self_test("the self-test failed")),
     }
 }
 

@@ -29,7 +29,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 2 the request is wrong; 3 refused by policy, key or token; 4 out of reach, try \
+Exit codes: 0 done; 1 a self-test found something; 2 the request is wrong; 3 refused by policy, key or token; 4 out of reach, try \
 again; 5 stored bytes are damaged; 70 a fault in Salus.
 
 The key store's passphrase is read from SALUS_PASSPHRASE, from the file named by \

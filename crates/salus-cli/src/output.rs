@@ -12,29 +12,39 @@ use serde::Serialize;
 pub(crate) struct Failure {
     message: String,
     class: Class,
+    code: u8,
+}
+
+const fn code_of(class: Class) -> u8 {
+    match class {
+        Class::BadRequest => 2,
+        Class::Refused => 3,
+        Class::Unavailable | Class::Peer => 4,
+        Class::Corrupt => 5,
+        Class::Bug => 70,
+    }
 }
 
 impl Failure {
+    fn new(message: impl Into<String>, class: Class) -> Self {
+        Self { message: message.into(), class, code: code_of(class) }
+    }
+
+    /// A self-test that found something.
+    pub(crate) fn self_test(message: impl Into<String>) -> Self {
+        Self { code: 1, ..Self::new(message, Class::Corrupt) }
+    }
+
     pub(crate) fn request(message: impl Into<String>) -> Self {
-        Self { message: message.into(), class: Class::BadRequest }
+        Self::new(message, Class::BadRequest)
     }
 
     pub(crate) fn corrupt(message: impl Into<String>) -> Self {
-        Self { message: message.into(), class: Class::Corrupt }
+        Self::new(message, Class::Corrupt)
     }
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Self { message: message.into(), class: Class::Unavailable }
-    }
-
-    const fn code(&self) -> u8 {
-        match self.class {
-            Class::BadRequest => 2,
-            Class::Refused => 3,
-            Class::Unavailable | Class::Peer => 4,
-            Class::Corrupt => 5,
-            Class::Bug => 70,
-        }
+        Self::new(message, Class::Unavailable)
     }
 
     const fn class_word(&self) -> &'static str {
@@ -71,7 +81,7 @@ fn chain(error: &dyn Error) -> String {
 
 impl<E: Classified + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { message: chain(&error), class: error.class() }
+        Self::new(chain(&error), error.class())
     }
 }
 
@@ -115,7 +125,7 @@ impl Output {
         } else {
             eprintln!("salus: {}", failure.message);
         }
-        ExitCode::from(failure.code())
+        ExitCode::from(failure.code)
     }
 }
 
