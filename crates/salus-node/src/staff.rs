@@ -24,6 +24,9 @@ struct Entry {
     expires: Timestamp,
 }
 
+/// The entries by their tokens' digests.
+type Entries = BTreeMap<Digest, Entry>;
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -101,7 +104,7 @@ pub struct StaffMember {
 pub struct Staff {
     path: PathBuf,
     clock: Arc<dyn Clock>,
-    known: RwLock<(Option<std::time::SystemTime>, Arc<BTreeMap<Digest, Entry>>)>,
+    known: RwLock<(Option<std::time::SystemTime>, Arc<Entries>)>,
 }
 
 impl Staff {

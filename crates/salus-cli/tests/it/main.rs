@@ -1,5 +1,5 @@
 //! The real binary, as a person or a script runs it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod demo;
 mod psql;

@@ -37,6 +37,7 @@ pub trait StateStore {
     ///
     /// # Errors
     /// When the store cannot answer.
+    #[allow(clippy::type_complexity, reason = "keys and values, each a string of bytes")]
     fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFailed>;
 }
 

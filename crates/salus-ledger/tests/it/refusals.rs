@@ -324,7 +324,8 @@ fn a_block_that_says_something_else_than_execution_gives_is_not_voted_for() {
     let bytes = vec![Opaque::new(tx.as_bytes().to_vec())];
     let good = execute(&world.store, world.tip(), later, bytes).unwrap().block;
     assert!(check_proposal(&world.store, world.tip(), &good, later).is_ok());
-    let changes: [(&str, fn(&mut BlockHeader)); 4] = [
+    type Change = (&'static str, fn(&mut BlockHeader));
+    let changes: [Change; 4] = [
         ("state", |h| h.state = StateRoot::new(hash("other"))),
         ("history", |h| h.history = salus_ledger::TreeRoot::new(hash("other"))),
         ("receipts", |h| h.receipts = salus_ledger::TreeRoot::new(hash("other"))),

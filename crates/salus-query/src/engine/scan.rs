@@ -32,7 +32,6 @@ pub(super) struct LakeScan {
 }
 
 impl LakeScan {
-    #[expect(clippy::too_many_arguments, reason = "one call, from the table's own scan")]
     pub(super) fn new(
         dataset: &DatasetId,
         source: TableSource,

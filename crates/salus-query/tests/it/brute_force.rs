@@ -147,7 +147,7 @@ async fn random_questions_get_the_same_answers_as_on_plain_tables() {
         for (token, plain) in [("dora", &whole), ("eve", &some)] {
             let expected = plain.sql(&sql).await.unwrap().collect().await.unwrap();
             let answer = world.sql(token, &sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
-            let expected: Vec<Vec<String>> = expected.iter().flat_map(|b| plain_cells(b)).collect();
+            let expected: Vec<Vec<String>> = expected.iter().flat_map(plain_cells).collect();
             nonempty += usize::from(!expected.is_empty());
             assert_eq!(cells(&answer), expected, "seed {seed}, question {n} as {token}: {sql}");
         }

@@ -1,5 +1,5 @@
 //! The query gateway over a real encrypted lake.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 mod brute_force;
 mod encoders;
