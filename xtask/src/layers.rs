@@ -27,6 +27,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-store", 2),
     ("salus-query", 2),
     ("salus-ingest", 3),
+    ("salus-validator", 3),
     ("salus-node", 3),
     ("salus-api", 3),
     ("salus-cli", 4),
@@ -48,6 +49,8 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("salus-query", "salus-keys"),
     ("salus-query", "salus-store"),
     ("salus-node", "salus-ingest"),
+    ("salus-node", "salus-validator"),
+    ("salus-api", "salus-validator"),
     ("salus-api", "salus-ingest"),
     ("salus-api", "salus-node"),
 ];

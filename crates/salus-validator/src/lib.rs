@@ -1,0 +1,1 @@
+//! The ledger, driven: ordering, durable state and the validator process.
