@@ -33,6 +33,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-cli", 4),
     // Beside the layers: may use anything, and only tests and people use them.
     ("salus-testkit", 9),
+    ("salus-bench", 9),
     ("xtask", 9),
 ];
 

@@ -41,7 +41,7 @@ pub(crate) fn lint() -> Result<()> {
 ///
 /// What `cargo run` tells this program about itself is taken out of the environment again: build
 /// scripts that look at it would run anew, and everything built upon them.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     const OF_A_PACKAGE: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
     let mut cargo = Command::new("cargo");
     for (name, _) in std::env::vars_os() {
@@ -54,7 +54,7 @@ fn cargo() -> Command {
     cargo
 }
 
-fn step(name: &str, command: &mut Command) -> Result<()> {
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{name} does not start"))?;
     if status.success() { Ok(()) } else { bail!("{name} failed") }
 }

@@ -122,28 +122,40 @@ pub fn permitted(
     access: &Access<'_>,
     now: Timestamp,
 ) -> Result<PermitRecord, AccessError> {
-    let id = || access.permit.clone();
-    let record =
-        permit(store, access.permit)?.ok_or_else(|| PermitRefusal::Unknown { permit: id() })?;
-    match record.state {
-        PermitState::Granted(_) => {}
-        PermitState::Revoked { .. } => return Err(PermitRefusal::Revoked { permit: id() }.into()),
-        _ => return Err(PermitRefusal::NotGranted { permit: id() }.into()),
-    }
-    if now >= record.terms.expires {
-        return Err(PermitRefusal::Expired { permit: id() }.into());
-    }
-    if record.pseudonym != *access.actor {
-        return Err(PermitRefusal::OtherPerson { permit: id() }.into());
-    }
-    if record.terms.purpose != access.purpose {
-        return Err(AccessError::OtherPurpose { permit: id(), purpose: access.purpose });
-    }
-    if record.terms.code.is_some_and(|code| code != *access.code) {
-        return Err(PermitRefusal::OutsideCode { code: *access.code }.into());
-    }
-    record.covers(access.dataset, access.columns)?;
+    let unknown = || PermitRefusal::Unknown { permit: access.permit.clone() };
+    let record = permit(store, access.permit)?.ok_or_else(unknown)?;
+    record.allows(access, now)?;
     Ok(record)
+}
+
+impl PermitRecord {
+    /// Whether the permit covers the access at this moment.
+    ///
+    /// # Errors
+    /// Names what it does not cover.
+    pub fn allows(&self, access: &Access<'_>, now: Timestamp) -> Result<(), AccessError> {
+        let id = || access.permit.clone();
+        match self.state {
+            PermitState::Granted(_) => {}
+            PermitState::Revoked { .. } => {
+                return Err(PermitRefusal::Revoked { permit: id() }.into());
+            }
+            _ => return Err(PermitRefusal::NotGranted { permit: id() }.into()),
+        }
+        if now >= self.terms.expires {
+            return Err(PermitRefusal::Expired { permit: id() }.into());
+        }
+        if self.pseudonym != *access.actor {
+            return Err(PermitRefusal::OtherPerson { permit: id() }.into());
+        }
+        if self.terms.purpose != access.purpose {
+            return Err(AccessError::OtherPurpose { permit: id(), purpose: access.purpose });
+        }
+        if self.terms.code.is_some_and(|code| code != *access.code) {
+            return Err(PermitRefusal::OutsideCode { code: *access.code }.into());
+        }
+        Ok(self.covers(access.dataset, access.columns)?)
+    }
 }
 
 /// Something that somebody has to see to before it hurts. Nothing stops for it.

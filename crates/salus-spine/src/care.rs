@@ -5,9 +5,9 @@ use salus_model::{ColumnPath, DatasetId, HolderId, Purpose, RoleName, StaffId, T
 
 use crate::authority::{HolderAuthority, SignedStatement, Statement, StatementRefused};
 use crate::release::PermitChecked;
-use crate::rows::{DatasetAccess, RowRestriction, RowRule};
+use crate::rows::{DatasetAccess, RowLimits, RowRestriction, RowRule};
 use crate::scope::{Care, Scope};
-use crate::unreleased::{Recipient, Scoped};
+use crate::unreleased::{Acknowledges, Recipient, Scoped};
 
 /// What a care grant allows on one dataset.
 #[derive(Debug, Clone)]
@@ -121,11 +121,10 @@ impl PermitChecked<Care> {
             .datasets
             .iter()
             .map(|(id, access)| {
-                let (columns, masked) = (access.columns.clone(), access.masked.clone());
-                (id.clone(), DatasetAccess { columns, masked, rules: Vec::new() })
+                (id.clone(), DatasetAccess::of(access.columns.clone(), access.masked.clone()))
             })
             .collect();
-        Ok(Self::made(grant.scope.clone(), accesses, grant.expires))
+        Ok(Self::made(grant.scope.clone(), accesses, grant.expires, ()))
     }
 }
 
@@ -133,7 +132,7 @@ impl PermitChecked<Care> {
 #[derive(Debug)]
 pub struct CareRestricted {
     scope: Scope,
-    rules: Vec<(DatasetId, Vec<RowRule>)>,
+    limits: Vec<(DatasetId, RowLimits)>,
 }
 
 impl CareRestricted {
@@ -147,9 +146,10 @@ impl CareRestricted {
         now: Timestamp,
     ) -> Result<Self, StatementRefused> {
         let grant = verify_grant(grant, authority, now)?;
-        let rules =
-            grant.datasets.iter().map(|(id, access)| (id.clone(), access.rules.clone())).collect();
-        Ok(Self { scope: grant.scope.clone(), rules })
+        let limits =
+            |access: &CareAccess| RowLimits { rules: access.rules.clone(), opted_out: None };
+        let limits = grant.datasets.iter().map(|(id, access)| (id.clone(), limits(access)));
+        Ok(Self { scope: grant.scope.clone(), limits: limits.collect() })
     }
 }
 
@@ -158,8 +158,8 @@ impl RowRestriction for CareRestricted {
         &self.scope
     }
 
-    fn into_rules(self) -> Vec<(DatasetId, Vec<RowRule>)> {
-        self.rules
+    fn into_limits(self) -> Vec<(DatasetId, RowLimits)> {
+        self.limits
     }
 }
 
@@ -280,5 +280,12 @@ impl AccessRecorded {
 impl Scoped for AccessRecorded {
     fn scope(&self) -> &Scope {
         &self.scope
+    }
+}
+
+/// A care result goes to the person in front of the screen; the record speaks of the statement.
+impl<S> Acknowledges<S> for AccessRecorded {
+    fn acknowledges(&self, _: &S) -> bool {
+        true
     }
 }

@@ -16,9 +16,13 @@
 //!
 //! **Invariant:** nothing here holds a reference to a clock: `now` is an argument of each maker.
 //!
-//! Care use ([`Care`]) and [`Upkeep`] on the holder's own premises are complete. For secondary
-//! use the marker [`Secondary`] exists and cannot be authorised yet: its permit, opt-out, charge
-//! and receipt tokens are made from ledger proofs and come with the ledger.
+//! | | [`Care`] | [`Secondary`] |
+//! | --- | --- | --- |
+//! | permit | [`CareGrant`], signed by the holder's policy decision point | [`SignedRequest`] under a permit that the ledger's state proves |
+//! | rows | [`CareRestricted`] | [`OptOutsApplied`], the ledger's present epoch |
+//! | recipient | [`CareSession`] | the permit's person, by HPKE ([`seal_result`]) |
+//! | clearance | [`CareDisclosure`] | [`BudgetCharged`] or [`ReleaseApproved`] |
+//! | receipt | [`AccessRecorded`] in the holder's access log | [`ReceiptFinal`] on the ledger |
 
 mod audit;
 mod authority;
@@ -27,6 +31,7 @@ mod place;
 mod release;
 mod rows;
 mod scope;
+mod secondary;
 mod unreleased;
 mod upkeep;
 
@@ -38,9 +43,17 @@ pub use care::{
 };
 pub use place::{OnPremises, Place, PremisesStatement};
 pub use release::{AuthoriseError, KeyRelease, PermitChecked, authorise};
-pub use rows::{DatasetAccess, RowRule, SubjectSet};
+pub use rows::{DatasetAccess, NoSubject, RowRule, SubjectSet};
 pub use scope::{Care, Scope, ScopeMismatch, Secondary, Use};
-pub use unreleased::{Held, Recipient, Released, Unreleased, release, seal};
+pub use secondary::{
+    BudgetCharged, Freshness, InputRead, MAX_REQUEST_MICROS, OptOutList, OptOutsApplied,
+    OptOutsRefused, Priced, ReceiptFinal, ReceiptRefused, ReleaseApproved, RequestRefused,
+    SealResultRefused, SealedResult, SecondaryClearance, SecondaryRequest, SecondaryTerms,
+    SignedRequest, result_hash, seal_result,
+};
+pub use unreleased::{
+    Acknowledges, Held, Recipient, ReleaseRefused, Released, Unreleased, release, seal,
+};
 pub use upkeep::{Upkeep, UpkeepAuthorised, UpkeepOrder};
 
 #[cfg(test)]

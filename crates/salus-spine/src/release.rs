@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
+use std::fmt;
 
 use salus_model::{Class, Classified, DatasetId, Timestamp};
 
@@ -9,12 +9,11 @@ use crate::scope::{Scope, ScopeMismatch, Use};
 use crate::unreleased::Unreleased;
 
 /// Proof that somebody entitled to it has allowed this use of these columns.
-#[derive(Debug)]
 pub struct PermitChecked<U: Use> {
     scope: Scope,
     accesses: BTreeMap<DatasetId, DatasetAccess>,
     expires: Timestamp,
-    used_as: PhantomData<U>,
+    terms: U::Terms,
 }
 
 impl<U: Use> PermitChecked<U> {
@@ -22,20 +21,32 @@ impl<U: Use> PermitChecked<U> {
         scope: Scope,
         accesses: BTreeMap<DatasetId, DatasetAccess>,
         expires: Timestamp,
+        terms: U::Terms,
     ) -> Self {
-        Self { scope, accesses, expires, used_as: PhantomData }
+        Self { scope, accesses, expires, terms }
     }
 }
 
 /// Permission to unwrap column keys and to scan, for one deal.
 ///
 /// The store's only scan asks for it.
-#[derive(Debug)]
 pub struct KeyRelease<U: Use> {
     scope: Scope,
     accesses: BTreeMap<DatasetId, DatasetAccess>,
     expires: Timestamp,
-    used_as: PhantomData<U>,
+    terms: U::Terms,
+}
+
+impl<U: Use> fmt::Debug for PermitChecked<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PermitChecked({}, until {})", self.scope, self.expires)
+    }
+}
+
+impl<U: Use> fmt::Debug for KeyRelease<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRelease({}, until {})", self.scope, self.expires)
+    }
 }
 
 impl<U: Use> KeyRelease<U> {
@@ -62,9 +73,15 @@ impl<U: Use> KeyRelease<U> {
         self.expires
     }
 
+    /// The terms of the use.
+    #[must_use]
+    pub const fn terms(&self) -> &U::Terms {
+        &self.terms
+    }
+
     /// Encloses what was computed from rows read under this release.
     pub fn enclose<T>(&self, value: T) -> Unreleased<T, U> {
-        Unreleased::enclosed(self.scope.clone(), value)
+        Unreleased::enclosed(self.scope.clone(), self.terms.clone(), value)
     }
 }
 
@@ -99,13 +116,14 @@ pub fn authorise<U: Use>(
 ) -> Result<KeyRelease<U>, AuthoriseError> {
     permit.scope.same_as(rows.scope())?;
     permit.scope.same_as(place.scope())?;
-    let mut rules: BTreeMap<_, _> = rows.into_rules().into_iter().collect();
+    let terms = U::restricted(permit.terms, &rows);
+    let mut limits: BTreeMap<_, _> = rows.into_limits().into_iter().collect();
     let mut accesses = permit.accesses;
     for (dataset, access) in &mut accesses {
-        access.rules = rules
+        access.rows = limits
             .remove(dataset)
             .ok_or_else(|| AuthoriseError::Unrestricted { dataset: dataset.clone() })?;
     }
     let (scope, expires) = (permit.scope, permit.expires);
-    Ok(KeyRelease { scope, accesses, expires, used_as: PhantomData })
+    Ok(KeyRelease { scope, accesses, expires, terms })
 }

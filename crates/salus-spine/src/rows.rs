@@ -59,8 +59,8 @@ impl fmt::Debug for SubjectSet {
 
 /// Which rows of a dataset may be seen; several rules hold together.
 ///
-/// A row whose subject is null satisfies [`RowRule::SubjectNotIn`] and fails
-/// [`RowRule::SubjectIn`].
+/// A row whose subject is null satisfies [`RowRule::SubjectNotIn`] and [`RowRule::NotOptedOut`],
+/// and fails [`RowRule::SubjectIn`].
 #[derive(Debug, Clone)]
 pub enum RowRule {
     /// Only rows of these subjects.
@@ -77,6 +77,18 @@ pub enum RowRule {
         /// The subjects.
         subjects: SubjectSet,
     },
+    /// No rows of people who opted out, whether the column names them as `id` or as `Patient/id`.
+    NotOptedOut {
+        /// The column that names the subject.
+        column: ColumnPath,
+        /// The people.
+        subjects: SubjectSet,
+    },
+}
+
+/// An id without the type that a FHIR reference puts before it.
+pub(crate) fn bare(subject: &str) -> &str {
+    subject.rsplit_once('/').map_or(subject, |(_, id)| id)
 }
 
 impl RowRule {
@@ -84,7 +96,9 @@ impl RowRule {
     #[must_use]
     pub const fn column(&self) -> &ColumnPath {
         match self {
-            Self::SubjectIn { column, .. } | Self::SubjectNotIn { column, .. } => column,
+            Self::SubjectIn { column, .. }
+            | Self::SubjectNotIn { column, .. }
+            | Self::NotOptedOut { column, .. } => column,
         }
     }
 
@@ -94,6 +108,9 @@ impl RowRule {
         match self {
             Self::SubjectIn { subjects, .. } => subject.is_some_and(|s| subjects.contains(s)),
             Self::SubjectNotIn { subjects, .. } => subject.is_none_or(|s| !subjects.contains(s)),
+            Self::NotOptedOut { subjects, .. } => {
+                subject.is_none_or(|s| !subjects.contains(bare(s)))
+            }
         }
     }
 
@@ -101,6 +118,7 @@ impl RowRule {
         let (kind, column, subjects) = match self {
             Self::SubjectIn { column, subjects } => ("in", column, subjects),
             Self::SubjectNotIn { column, subjects } => ("not in", column, subjects),
+            Self::NotOptedOut { column, subjects } => ("opted out", column, subjects),
         };
         Digest::of_parts(
             "salus row rule v1",
@@ -114,10 +132,28 @@ impl RowRule {
 pub struct DatasetAccess {
     pub(crate) columns: BTreeSet<ColumnPath>,
     pub(crate) masked: BTreeSet<ColumnPath>,
-    pub(crate) rules: Vec<RowRule>,
+    pub(crate) rows: RowLimits,
 }
 
+/// Which rows of one dataset a token leaves.
+#[derive(Debug, Clone, Default)]
+pub struct RowLimits {
+    /// Rules on columns that the token names.
+    pub(crate) rules: Vec<RowRule>,
+    /// The people whose rows stay out, whatever the dataset calls the column that names them.
+    pub(crate) opted_out: Option<SubjectSet>,
+}
+
+/// A dataset of which nobody knows whom its rows are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the dataset does not say which column names the person, so opt-outs cannot be applied")]
+pub struct NoSubject;
+
 impl DatasetAccess {
+    pub(crate) fn of(columns: BTreeSet<ColumnPath>, masked: BTreeSet<ColumnPath>) -> Self {
+        Self { columns, masked, rows: RowLimits::default() }
+    }
+
     /// The leaf columns whose values may be seen.
     #[must_use]
     pub const fn columns(&self) -> &BTreeSet<ColumnPath> {
@@ -130,10 +166,19 @@ impl DatasetAccess {
         &self.masked
     }
 
-    /// The rules that every row seen must satisfy.
-    #[must_use]
-    pub fn rules(&self) -> &[RowRule] {
-        &self.rules
+    /// The rules that every row seen must satisfy, on a dataset whose column `subject` names the
+    /// person that a row is about.
+    ///
+    /// # Errors
+    /// When opt-outs are to be applied and there is no such column: an empty list of them is no
+    /// reason to go on, as the next one would not be applied either.
+    pub fn rules(&self, subject: Option<&ColumnPath>) -> Result<Vec<RowRule>, NoSubject> {
+        let mut rules = self.rows.rules.clone();
+        if let Some(subjects) = &self.rows.opted_out {
+            let column = subject.ok_or(NoSubject)?.clone();
+            rules.push(RowRule::NotOptedOut { column, subjects: subjects.clone() });
+        }
+        Ok(rules)
     }
 }
 
@@ -141,6 +186,6 @@ impl DatasetAccess {
 pub trait RowRestriction {
     /// The deal that it was made for.
     fn scope(&self) -> &Scope;
-    /// Its rules by dataset.
-    fn into_rules(self) -> Vec<(DatasetId, Vec<RowRule>)>;
+    /// What it leaves, by dataset.
+    fn into_limits(self) -> Vec<(DatasetId, RowLimits)>;
 }

@@ -66,42 +66,39 @@ mod sealed {
 }
 
 /// How data are used; [`Care`] or [`Secondary`], and nothing else can be.
-pub trait Use: sealed::Sealed + Send + Sync + 'static {
+pub trait Use: sealed::Sealed + Send + Sync + Sized + 'static {
+    /// The terms of the use, which every token of it carries on.
+    type Terms: Clone + Send + Sync + 'static;
     /// The token that says which rows may be seen.
     type Rows: crate::rows::RowRestriction;
     /// The token that says that a result may go out.
     type Clearance: crate::unreleased::Scoped;
     /// The token that says that the use is on record for good.
     type Receipt: crate::unreleased::Scoped;
+
+    /// The terms, with what the row restriction adds to them.
+    fn restricted(terms: Self::Terms, rows: &Self::Rows) -> Self::Terms;
 }
 
 impl Use for Care {
+    type Terms = ();
     type Rows = crate::CareRestricted;
     type Clearance = crate::CareDisclosure;
     type Receipt = crate::AccessRecorded;
-}
 
-/// No value: secondary use has no such proof before the ledger issues it.
-#[derive(Debug)]
-pub enum AwaitsLedger {}
-
-impl crate::unreleased::Scoped for AwaitsLedger {
-    fn scope(&self) -> &Scope {
-        match *self {}
-    }
-}
-
-impl crate::rows::RowRestriction for AwaitsLedger {
-    fn scope(&self) -> &Scope {
-        match *self {}
-    }
-    fn into_rules(self) -> Vec<(salus_model::DatasetId, Vec<crate::RowRule>)> {
-        match self {}
-    }
+    fn restricted((): (), _: &Self::Rows) {}
 }
 
 impl Use for Secondary {
-    type Rows = AwaitsLedger;
-    type Clearance = AwaitsLedger;
-    type Receipt = AwaitsLedger;
+    type Terms = std::sync::Arc<crate::SecondaryTerms>;
+    type Rows = crate::OptOutsApplied;
+    type Clearance = crate::SecondaryClearance;
+    type Receipt = crate::ReceiptFinal;
+
+    fn restricted(terms: Self::Terms, rows: &Self::Rows) -> Self::Terms {
+        std::sync::Arc::new(crate::SecondaryTerms {
+            optout_epoch: rows.epoch(),
+            ..terms.as_ref().clone()
+        })
+    }
 }

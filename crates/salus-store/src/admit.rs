@@ -73,9 +73,9 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(rules: &[RowRule], identity: Option<(Identity, Superseded)>) -> Self {
+    pub(crate) fn new(rules: Vec<RowRule>, identity: Option<(Identity, Superseded)>) -> Self {
         let identity = identity.filter(|(_, superseded)| !superseded.is_empty());
-        Self { rules: rules.to_vec(), identity }
+        Self { rules, identity }
     }
 
     /// Whether every row is admitted, so that no column need be read to decide.

@@ -42,4 +42,4 @@ pub use sealed::{SealedError, open as open_sealed, seal as seal_object};
 pub use storage::{Storage, StorageError};
 pub use upkeep::{CompactSettings, Compacted, Expired, Finding, Problem, Rewrapped, VerifyReport};
 pub use visible::leaves;
-pub use write::Writer;
+pub use write::{Writer, file_layout};

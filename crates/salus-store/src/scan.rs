@@ -89,6 +89,15 @@ pub enum ScanError {
         /// The dataset.
         dataset: DatasetId,
     },
+    /// Opt-outs cannot be applied.
+    #[error("dataset {dataset} cannot be used under a permit")]
+    NoSubject {
+        /// The dataset.
+        dataset: DatasetId,
+        /// Why.
+        #[source]
+        source: salus_spine::NoSubject,
+    },
     /// The release is another holder's.
     #[error("the grant or permit is for data of {holder}")]
     OtherHolder {
@@ -130,9 +139,10 @@ pub enum ScanError {
 impl Classified for ScanError {
     fn class(&self) -> Class {
         match self {
-            Self::NotCovered { .. } | Self::OtherHolder { .. } | Self::Ended { .. } => {
-                Class::Refused
-            }
+            Self::NotCovered { .. }
+            | Self::NoSubject { .. }
+            | Self::OtherHolder { .. }
+            | Self::Ended { .. } => Class::Refused,
             Self::Lake(e) => e.class(),
             Self::File { source, .. } => source.class(),
             Self::Page { .. } => Class::Corrupt,
@@ -163,7 +173,10 @@ impl<U: Use> ReadSession<U> {
             let (schema, columns) = visible(&snapshot.manifest.schema, access);
             let identity =
                 snapshot.manifest.identity.clone().map(|i| (i, snapshot.superseded.clone()));
-            let admission = Admission::new(access.rules(), identity);
+            let rules = access
+                .rules(snapshot.manifest.subject.as_ref())
+                .map_err(|source| ScanError::NoSubject { dataset: dataset.clone(), source })?;
+            let admission = Admission::new(rules, identity);
             let ends = release.expires();
             let (lake, unwrapped) = (Arc::clone(lake), Arc::clone(&unwrapped));
             let source = Source { lake, ends, snapshot, schema, columns, admission, unwrapped };

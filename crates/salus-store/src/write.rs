@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use salus_crypto::{Digest, OsEntropy};
 use salus_model::{DatasetId, DatasetVersion, Entropy};
 
@@ -43,6 +43,15 @@ struct Open {
     material: String,
     writer: ArrowWriter<Vec<u8>>,
     rows: u64,
+}
+
+/// How the lake lays out a data file, before its keys are added.
+#[must_use]
+pub fn file_layout() -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
 }
 
 /// A name that no other file has.
@@ -183,12 +192,7 @@ impl Writer {
         let aad = aad_prefix(self.lake.holder(), dataset, self.version, &name);
         let NewFileKeys { properties, material } =
             self.keys.new_file(aad).await.map_err(no_keys)?;
-        let properties = WriterProperties::builder()
-            .set_writer_version(WriterVersion::PARQUET_1_0)
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .with_file_encryption_properties(properties)
-            .build();
+        let properties = file_layout().with_file_encryption_properties(properties).build();
         let schema = Arc::clone(&self.base.manifest.schema);
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
             .map_err(self.encode_error())?;

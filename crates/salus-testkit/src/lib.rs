@@ -5,6 +5,7 @@
 //! Everything here panics with a sentence that says what is missing and how to get it: a test
 //! that cannot run has failed.
 
+pub mod ledger;
 mod server;
 mod venv;
 

@@ -2,6 +2,7 @@
 
 mod anchor;
 mod checkpoint;
+mod facts;
 mod misbehaviour;
 mod pruned;
 mod receipt;
@@ -13,6 +14,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointTrust, NoteSignature, SignedCheckpoint, WitnessName,
     WitnessNameError,
 };
+pub use facts::{EvidenceError, Fact, MAX_FACTS, ProvenState, StateEvidence};
 pub use misbehaviour::{Fork, ForkError};
 pub use pruned::{PrunedBlock, PrunedError};
 pub use receipt::{

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod accounts;
-mod ca;
 mod channels;
 mod golden;
 mod market;
@@ -15,4 +14,5 @@ mod refusals;
 mod samples;
 mod simulation;
 mod wire;
-mod world;
+
+use salus_testkit::ledger::{ca, world};

@@ -187,7 +187,7 @@ fn encode(dataset: &DatasetId, source: ParquetError) -> LakeError {
 
 fn admission(base: &Snapshot) -> Admission {
     let identity = base.manifest.identity.clone().map(|i| (i, base.superseded.clone()));
-    Admission::new(&[], identity)
+    Admission::new(Vec::new(), identity)
 }
 
 fn admitted(admission: &Admission, batch: &RecordBatch) -> Result<RecordBatch, ParquetError> {

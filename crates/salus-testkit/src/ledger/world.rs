@@ -23,41 +23,41 @@ use salus_model::{
     DatasetId, DatasetVersion, MemberId, MicroRho, PermitId, PrivacyCharge, Purpose, Timestamp,
 };
 
-use crate::ca::{Authority, seed, signer};
+use super::ca::{Authority, seed, signer};
 
-pub(crate) const HUB: &str = "hub";
-pub(crate) const ANNA: &str = "st-anna";
-pub(crate) const CHARITE: &str = "charite";
-pub(crate) const UNI: &str = "uni";
-pub(crate) const WORKER: &str = "worker";
-pub(crate) const VALIDATORS: [&str; 4] = ["val-1", "val-2", "val-3", "val-4"];
-pub(crate) const DAY_MICROS: i64 = 86_400_000_000;
+pub const HUB: &str = "hub";
+pub const ANNA: &str = "st-anna";
+pub const CHARITE: &str = "charite";
+pub const UNI: &str = "uni";
+pub const WORKER: &str = "worker";
+pub const VALIDATORS: [&str; 4] = ["val-1", "val-2", "val-3", "val-4"];
+pub const DAY_MICROS: i64 = 86_400_000_000;
 
-pub(crate) fn member(name: &str) -> MemberId {
+pub fn member(name: &str) -> MemberId {
     MemberId::new(name).unwrap()
 }
 
-pub(crate) fn at(text: &str) -> Timestamp {
+pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-pub(crate) fn hash(name: &str) -> [u8; 32] {
+pub fn hash(name: &str) -> [u8; 32] {
     seed(name)
 }
 
-pub(crate) fn dataset(holder: &str, name: &str) -> DatasetRef {
+pub fn dataset(holder: &str, name: &str) -> DatasetRef {
     DatasetRef { holder: member(holder), dataset: DatasetId::new(name).unwrap() }
 }
 
-pub(crate) fn columns(names: &[&str]) -> BTreeSet<Column> {
+pub fn columns(names: &[&str]) -> BTreeSet<Column> {
     names.iter().map(|name| Column::new(*name).unwrap()).collect()
 }
 
-pub(crate) fn bounded(micro: u64) -> PrivacyCharge {
+pub fn bounded(micro: u64) -> PrivacyCharge {
     PrivacyCharge::Bounded(MicroRho::new(micro))
 }
 
-pub(crate) fn roles_of(name: &str) -> &'static [Role] {
+pub fn roles_of(name: &str) -> &'static [Role] {
     match name {
         HUB => &[Role::Administrator, Role::Officer, Role::Treasurer],
         ANNA | CHARITE => &[Role::Holder, Role::Administrator],
@@ -67,11 +67,11 @@ pub(crate) fn roles_of(name: &str) -> &'static [Role] {
     }
 }
 
-pub(crate) fn governance() -> Policy {
+pub fn governance() -> Policy {
     Policy::new(Expression::Quorum { k: 2, role: Role::Administrator }).unwrap()
 }
 
-pub(crate) fn config_form(authority: &Authority, validators: &[&str]) -> ConfigForm {
+pub fn config_form(authority: &Authority, validators: &[&str]) -> ConfigForm {
     ConfigForm {
         version: 0,
         roots: vec![authority.der.clone()],
@@ -90,7 +90,7 @@ pub(crate) fn config_form(authority: &Authority, validators: &[&str]) -> ConfigF
     }
 }
 
-pub(crate) fn genesis(authority: &Authority, nonce: u8, validators: &[&str]) -> Genesis {
+pub fn genesis(authority: &Authority, nonce: u8, validators: &[&str]) -> Genesis {
     let names = [HUB, ANNA, CHARITE, UNI, WORKER].into_iter().chain(validators.iter().copied());
     let members = names
         .map(|name| {
@@ -110,21 +110,21 @@ pub(crate) fn genesis(authority: &Authority, nonce: u8, validators: &[&str]) -> 
 
 /// One honest node's view of the ledger, which makes its own blocks.
 #[derive(Clone)]
-pub(crate) struct World {
-    pub(crate) authority: Arc<Authority>,
-    pub(crate) ledger: LedgerId,
-    pub(crate) store: MemoryStore,
-    pub(crate) headers: Vec<BlockHeader>,
-    pub(crate) now: Timestamp,
+pub struct World {
+    pub authority: Arc<Authority>,
+    pub ledger: LedgerId,
+    pub store: MemoryStore,
+    pub headers: Vec<BlockHeader>,
+    pub now: Timestamp,
     counter: u64,
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(|genesis| genesis)
     }
 
-    pub(crate) fn with(change: impl FnOnce(Genesis) -> Genesis) -> Self {
+    pub fn with(change: impl FnOnce(Genesis) -> Genesis) -> Self {
         let authority = Authority::new("Dev CA");
         let genesis = change(genesis(&authority, 1, &VALIDATORS));
         let founded = genesis.found().unwrap();
@@ -140,32 +140,28 @@ impl World {
         }
     }
 
-    pub(crate) fn tip(&self) -> &BlockHeader {
+    pub fn tip(&self) -> &BlockHeader {
         self.headers.last().unwrap()
     }
 
-    pub(crate) fn next_nonce(&mut self) -> Nonce {
+    pub fn next_nonce(&mut self) -> Nonce {
         self.counter += 1;
         Nonce::new(seed(&format!("nonce {}", self.counter))[..16].try_into().unwrap())
     }
 
-    pub(crate) fn transaction(&mut self, call: impl Into<Call>) -> Transaction {
+    pub fn transaction(&mut self, call: impl Into<Call>) -> Transaction {
         let last = self.tip().height.after(50);
         let nonce = self.next_nonce();
         Transaction::new(self.ledger, nonce, last, call)
     }
 
-    pub(crate) fn signed(
-        &mut self,
-        call: impl Into<Call>,
-        signers: &[&Signer],
-    ) -> SignedTransaction {
+    pub fn signed(&mut self, call: impl Into<Call>, signers: &[&Signer]) -> SignedTransaction {
         let draft = self.transaction(call).draft().unwrap();
         signers.iter().fold(draft, |draft, signer| draft.sign(signer)).finish().unwrap()
     }
 
     /// Makes a block of these transactions, one second later.
-    pub(crate) fn block(&mut self, transactions: &[SignedTransaction]) -> Executed {
+    pub fn block(&mut self, transactions: &[SignedTransaction]) -> Executed {
         self.now = self.now.saturating_add_micros(1_000_000);
         let bytes = transactions.iter().map(|tx| Opaque::new(tx.as_bytes().to_vec())).collect();
         let executed = execute(&self.store, self.tip(), self.now, bytes).unwrap();
@@ -175,7 +171,7 @@ impl World {
     }
 
     /// Runs one call in a block of its own.
-    pub(crate) fn run(&mut self, call: impl Into<Call>, signers: &[&str]) -> (TxId, Outcome) {
+    pub fn run(&mut self, call: impl Into<Call>, signers: &[&str]) -> (TxId, Outcome) {
         let keys: Vec<_> = signers.iter().map(|name| signer(name)).collect();
         let tx = self.signed(call, &keys.iter().collect::<Vec<_>>());
         let executed = self.block(std::slice::from_ref(&tx));
@@ -183,22 +179,22 @@ impl World {
     }
 
     #[track_caller]
-    pub(crate) fn applied(&mut self, call: impl Into<Call>, signers: &[&str]) -> TxId {
+    pub fn applied(&mut self, call: impl Into<Call>, signers: &[&str]) -> TxId {
         let (id, outcome) = self.run(call, signers);
         assert_eq!(outcome, Outcome::Applied);
         id
     }
 
     #[track_caller]
-    pub(crate) fn refused(&mut self, call: impl Into<Call>, signers: &[&str], rule: &str) {
+    pub fn refused(&mut self, call: impl Into<Call>, signers: &[&str], rule: &str) {
         assert_eq!(rule_of(&self.run(call, signers).1), rule);
     }
 
-    pub(crate) fn pass_days(&mut self, days: i64) {
+    pub fn pass_days(&mut self, days: i64) {
         self.now = self.now.saturating_add_micros(days * DAY_MICROS);
     }
 
-    pub(crate) fn register(&mut self, dataset: &DatasetRef, budget: u64, releases: ReleaseRule) {
+    pub fn register(&mut self, dataset: &DatasetRef, budget: u64, releases: ReleaseRule) {
         let call = RegisterDataset {
             dataset: dataset.clone(),
             budget: MicroRho::new(budget),
@@ -210,7 +206,7 @@ impl World {
         self.applied(call, &[&holder]);
     }
 
-    pub(crate) fn terms(&self, grounds: &[(&DatasetRef, u64)]) -> PermitTerms {
+    pub fn terms(&self, grounds: &[(&DatasetRef, u64)]) -> PermitTerms {
         PermitTerms {
             grounds: grounds
                 .iter()
@@ -228,7 +224,7 @@ impl World {
     }
 
     /// A granted permit for the person whose key is named.
-    pub(crate) fn permit(&mut self, person: &str, terms: PermitTerms) -> PermitId {
+    pub fn permit(&mut self, person: &str, terms: PermitTerms) -> PermitId {
         let call = ApplyForPermit { pseudonym: signer(person).public_key(), terms };
         let permit = self.applied(call, &[UNI, person]).permit().unwrap();
         self.applied(GrantPermit { permit: permit.clone() }, &[HUB]);
@@ -236,14 +232,14 @@ impl World {
     }
 }
 
-pub(crate) fn rule_of(outcome: &Outcome) -> &str {
+pub fn rule_of(outcome: &Outcome) -> &str {
     match outcome {
         Outcome::Applied => "applied",
         Outcome::Refused(rule) => rule.as_str(),
     }
 }
 
-pub(crate) fn used(dataset: &DatasetRef, charge: PrivacyCharge) -> DatasetUse {
+pub fn used(dataset: &DatasetRef, charge: PrivacyCharge) -> DatasetUse {
     DatasetUse {
         dataset: dataset.clone(),
         version: DatasetVersion::FIRST,
@@ -253,7 +249,7 @@ pub(crate) fn used(dataset: &DatasetRef, charge: PrivacyCharge) -> DatasetUse {
     }
 }
 
-pub(crate) fn release(person: &str, permit: &PermitId, uses: Vec<DatasetUse>) -> Release {
+pub fn release(person: &str, permit: &PermitId, uses: Vec<DatasetUse>) -> Release {
     Release {
         actor: signer(person).public_key(),
         permit: permit.clone(),
@@ -267,7 +263,7 @@ pub(crate) fn release(person: &str, permit: &PermitId, uses: Vec<DatasetUse>) ->
 }
 
 /// The certificate that the named validators give a block.
-pub(crate) fn certify(header: &BlockHeader, validators: &[&str], voters: &[&str]) -> Certificate {
+pub fn certify(header: &BlockHeader, validators: &[&str], voters: &[&str]) -> Certificate {
     let keys: BTreeSet<PublicKey> =
         validators.iter().map(|name| signer(name).public_key()).collect();
     let mut collector = VoteCollector::new(header.ledger, header.height, keys);
@@ -277,6 +273,6 @@ pub(crate) fn certify(header: &BlockHeader, validators: &[&str], voters: &[&str]
     votes.filter_map(|vote| collector.add(vote).unwrap()).last().expect("enough voters")
 }
 
-pub(crate) fn height(number: u64) -> Height {
+pub fn height(number: u64) -> Height {
     Height::new(number)
 }

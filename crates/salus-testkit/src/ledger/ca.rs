@@ -14,14 +14,14 @@ use salus_model::{MemberId, Secret};
 use sha2::{Digest as _, Sha256};
 
 /// A year, a month and a day.
-pub(crate) type Day = (i32, u8, u8);
+pub type Day = (i32, u8, u8);
 
 /// An Ed25519 key whose seed is the hash of a name.
-pub(crate) fn seed(name: &str) -> [u8; 32] {
+pub fn seed(name: &str) -> [u8; 32] {
     Sha256::digest(name.as_bytes()).into()
 }
 
-pub(crate) fn signer(name: &str) -> Signer {
+pub fn signer(name: &str) -> Signer {
     Signer::new(&salus_crypto::SigningKey::from_secret(&Secret::new(seed(name))))
 }
 
@@ -33,9 +33,9 @@ fn x509_key(name: &str) -> KeyPair {
     KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).unwrap()
 }
 
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub(crate) der: Opaque,
+    pub der: Opaque,
 }
 
 fn ca_params(name: &str) -> CertificateParams {
@@ -50,15 +50,15 @@ fn ca_params(name: &str) -> CertificateParams {
 }
 
 /// What a certificate says beside its key.
-pub(crate) struct Subject<'a> {
-    pub(crate) organisation: &'a str,
-    pub(crate) from: Day,
-    pub(crate) until: Day,
-    pub(crate) extra: Option<(DnType, &'a str)>,
+pub struct Subject<'a> {
+    pub organisation: &'a str,
+    pub from: Day,
+    pub until: Day,
+    pub extra: Option<(DnType, &'a str)>,
 }
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let key = x509_key(name);
         let params = ca_params(name);
         let der = Opaque::new(params.self_signed(&key).unwrap().der().to_vec());
@@ -66,14 +66,14 @@ impl Authority {
     }
 
     /// An authority below this one.
-    pub(crate) fn intermediate(&self, name: &str) -> Self {
+    pub fn intermediate(&self, name: &str) -> Self {
         let key = x509_key(name);
         let params = ca_params(name);
         let der = Opaque::new(params.signed_by(&key, &self.issuer).unwrap().der().to_vec());
         Self { issuer: Issuer::new(params, key), der }
     }
 
-    pub(crate) fn certificate(&self, key_name: &str, subject: &Subject<'_>) -> Opaque {
+    pub fn certificate(&self, key_name: &str, subject: &Subject<'_>) -> Opaque {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, subject.organisation);
@@ -91,11 +91,11 @@ impl Authority {
     }
 
     /// A ledger key named `key` for `member`, certified by this authority.
-    pub(crate) fn member_key(&self, member: &MemberId, key: &str, roles: &[Role]) -> MemberKey {
+    pub fn member_key(&self, member: &MemberId, key: &str, roles: &[Role]) -> MemberKey {
         self.member_key_until(member, key, roles, (2027, 1, 1))
     }
 
-    pub(crate) fn member_key_until(
+    pub fn member_key_until(
         &self,
         member: &MemberId,
         key: &str,
@@ -108,7 +108,7 @@ impl Authority {
         self.bind(member, key, roles, vec![certificate])
     }
 
-    pub(crate) fn bind(
+    pub fn bind(
         &self,
         member: &MemberId,
         key: &str,
@@ -125,7 +125,7 @@ impl Authority {
     }
 
     /// A revocation list that names these serial numbers.
-    pub(crate) fn crl(&self, number: u64, serials: &[Vec<u8>], from: Day, next: Day) -> Opaque {
+    pub fn crl(&self, number: u64, serials: &[Vec<u8>], from: Day, next: Day) -> Opaque {
         let day = |(y, m, d): Day| date_time_ymd(y, m, d);
         let params = CertificateRevocationListParams {
             this_update: day(from),
@@ -147,13 +147,13 @@ impl Authority {
     }
 }
 
-pub(crate) fn key_proof(member: &MemberId, key: &PublicKey, x509: &str) -> KeyProof {
+pub fn key_proof(member: &MemberId, key: &PublicKey, x509: &str) -> KeyProof {
     let signature = x509_key(x509).sign(&key_binding_message(member, key)).unwrap();
     KeyProof { algorithm: ProofAlgorithm::Ed25519, signature: Opaque::new(signature) }
 }
 
 /// The serial number of a certificate, as its authority's list names it.
-pub(crate) fn serial_of(certificate: &Opaque) -> Vec<u8> {
+pub fn serial_of(certificate: &Opaque) -> Vec<u8> {
     use x509_parser::prelude::FromDer as _;
     let (_, parsed) =
         x509_parser::certificate::X509Certificate::from_der(certificate.as_bytes()).unwrap();

@@ -1,0 +1,194 @@
+use std::collections::BTreeMap;
+
+use salus_model::{Class, Classified, MemberId, PermitId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::anchor::{FinalityError, FinalityProof, TrustAnchor};
+use crate::contract::records::{Account, DatasetRecord, HolderOptOuts, PermitRecord};
+use crate::state::slot::{self, Slot};
+use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
+use crate::words::{DatasetRef, Height, LedgerId};
+
+/// The most proofs in one piece of evidence.
+pub const MAX_FACTS: usize = 256;
+
+/// Something that the ledger's state says, or says not to be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    /// A permit.
+    Permit(PermitId),
+    /// A dataset.
+    Dataset(DatasetRef),
+    /// A dataset's privacy account.
+    Account(DatasetRef),
+    /// A holder's opt-out list.
+    OptOuts(MemberId),
+}
+
+impl Fact {
+    fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Permit(id) => slot::permit(id).key().to_vec(),
+            Self::Dataset(id) => slot::dataset(id).key().to_vec(),
+            Self::Account(id) => slot::account(id).key().to_vec(),
+            Self::OptOuts(holder) => slot::opt_outs(holder).key().to_vec(),
+        }
+    }
+}
+
+/// Facts of one final block's state, as anybody may hand them on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateEvidence {
+    /// The block.
+    pub finality: FinalityProof,
+    /// A proof for each fact, of its value or of its absence.
+    pub proofs: Vec<StateProof>,
+}
+
+/// Why a fact is not proven.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// The block is not final.
+    #[error("the block of the evidence is not final under the trusted validators")]
+    NotFinal(#[from] FinalityError),
+    /// A proof leads to another state.
+    #[error("a proof of the evidence does not lead to the block's state")]
+    Proof(#[from] StateProofError),
+    /// More proofs than anybody needs.
+    #[error("the evidence has {found} proofs; {MAX_FACTS} are the most")]
+    TooMany {
+        /// How many.
+        found: usize,
+    },
+    /// The evidence says nothing about it.
+    #[error("the evidence says nothing about {fact:?}; ask the ledger for it too")]
+    NotProven {
+        /// What was looked for.
+        fact: Fact,
+    },
+    /// The value is not what stands there.
+    #[error("the state's value cannot be read")]
+    Value(#[source] StateError),
+}
+
+impl Classified for EvidenceError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotProven { .. } => Class::Bug,
+            _ => Class::Peer,
+        }
+    }
+}
+
+impl StateEvidence {
+    /// Proves facts from the store whose last committed block is that of `finality`.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub fn of<'f>(
+        store: &dyn StateStore,
+        finality: FinalityProof,
+        facts: impl IntoIterator<Item = &'f Fact>,
+    ) -> Result<Self, StateError> {
+        let height = finality.header.height;
+        let proofs = facts.into_iter().map(|fact| prove(store, height, &fact.key()));
+        Ok(Self { finality, proofs: proofs.collect::<Result<_, _>>()? })
+    }
+}
+
+/// What a final block's state says; made from evidence by [`ProvenState::verify`] alone.
+#[derive(Debug, Clone)]
+pub struct ProvenState {
+    ledger: LedgerId,
+    height: Height,
+    time: Timestamp,
+    values: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl ProvenState {
+    /// Verifies the block's votes and every proof against the block's state.
+    ///
+    /// # Errors
+    /// When the block is not final, or a proof does not lead to its state.
+    pub fn verify(evidence: &StateEvidence, anchor: &TrustAnchor) -> Result<Self, EvidenceError> {
+        let found = evidence.proofs.len();
+        if found > MAX_FACTS {
+            return Err(EvidenceError::TooMany { found });
+        }
+        evidence.finality.verify(anchor)?;
+        let header = &evidence.finality.header;
+        let mut values = BTreeMap::new();
+        for proof in &evidence.proofs {
+            let value = proof.verify(&header.state)?.map(<[u8]>::to_vec);
+            values.insert(proof.key().to_vec(), value);
+        }
+        Ok(Self { ledger: header.ledger, height: header.height, time: header.time, values })
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub const fn ledger(&self) -> &LedgerId {
+        &self.ledger
+    }
+
+    /// The block.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// When the block was proposed.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    fn value<T: serde::de::DeserializeOwned>(
+        &self,
+        slot: &Slot<T>,
+        fact: Fact,
+    ) -> Result<Option<T>, EvidenceError> {
+        match self.values.get(slot.key()) {
+            None => Err(EvidenceError::NotProven { fact }),
+            Some(None) => Ok(None),
+            Some(Some(bytes)) => slot.decode(bytes).map(Some).map_err(EvidenceError::Value),
+        }
+    }
+
+    /// A permit, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn permit(
+        &self,
+        id: &salus_model::PermitId,
+    ) -> Result<Option<PermitRecord>, EvidenceError> {
+        self.value(&slot::permit(id), Fact::Permit(id.clone()))
+    }
+
+    /// A dataset, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn dataset(&self, id: &DatasetRef) -> Result<Option<DatasetRecord>, EvidenceError> {
+        self.value(&slot::dataset(id), Fact::Dataset(id.clone()))
+    }
+
+    /// A dataset's account, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn account(&self, id: &DatasetRef) -> Result<Option<Account>, EvidenceError> {
+        self.value(&slot::account(id), Fact::Account(id.clone()))
+    }
+
+    /// A holder's opt-out list, or that it has none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn opt_outs(&self, holder: &MemberId) -> Result<Option<HolderOptOuts>, EvidenceError> {
+        self.value(&slot::opt_outs(holder), Fact::OptOuts(holder.clone()))
+    }
+}

@@ -1,0 +1,26 @@
+//! Secondary use: under a permit on the ledger, with opt-outs applied, charged and receipted.
+
+mod optout;
+mod receipt;
+mod request;
+mod result;
+
+pub use optout::{OptOutList, OptOutsApplied, OptOutsRefused};
+pub use receipt::{
+    BudgetCharged, ReceiptFinal, ReceiptRefused, ReleaseApproved, SecondaryClearance,
+};
+pub use request::{
+    Freshness, MAX_REQUEST_MICROS, RequestRefused, SecondaryRequest, SecondaryTerms, SignedRequest,
+};
+pub use result::{InputRead, Priced, SealResultRefused, SealedResult, result_hash, seal_result};
+
+use salus_ledger::DatasetRef;
+use salus_model::{DatasetId, HolderId, IdError, MemberId};
+
+/// The ledger's name for a holder's dataset: holders are members under the same id.
+fn dataset_ref(holder: &HolderId, dataset: &DatasetId) -> Result<DatasetRef, IdError> {
+    Ok(DatasetRef { holder: MemberId::new(holder.as_str())?, dataset: dataset.clone() })
+}
+
+#[cfg(test)]
+mod tests;
