@@ -307,6 +307,7 @@ impl QueryError {
         }
         match error {
             ScanError::NotCovered { .. }
+            | ScanError::NoSubject { .. }
             | ScanError::OtherHolder { .. }
             | ScanError::Ended { .. } => Self::GrantRefused { reason: error.to_string() },
             ScanError::Lake(source) => Self::lake(source),

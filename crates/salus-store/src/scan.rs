@@ -16,7 +16,8 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::schema::types::SchemaDescriptor;
-use salus_model::{Class, Classified, ColumnPath, DatasetId, Timestamp};
+use salus_crypto::Digest;
+use salus_model::{Class, Classified, ColumnPath, DatasetId, DatasetVersion, Timestamp};
 use salus_spine::{KeyRelease, Unreleased, Use};
 
 use crate::admit::Admission;
@@ -183,6 +184,13 @@ impl<U: Use> ReadSession<U> {
             tables.insert(dataset, TableSource(Arc::new(source)));
         }
         Ok(Self { release, tables })
+    }
+
+    /// The version of each dataset that is read, and the digest of its manifest.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<DatasetId, (DatasetVersion, Digest)> {
+        let pinned = |source: &Source| (source.snapshot.manifest.version, source.snapshot.digest);
+        self.tables.iter().map(|(id, table)| (id.clone(), pinned(&table.0))).collect()
     }
 
     /// What a reader sees of a dataset: the columns allowed and those masked.

@@ -14,6 +14,8 @@ pub enum AccessKind {
     FhirRead,
     /// A FHIR create, update, delete or transaction.
     FhirWrite,
+    /// A question answered under a permit.
+    UnderPermit,
     /// Data taken out as files.
     Export,
     /// Master keys made, rotated, revoked or destroyed.

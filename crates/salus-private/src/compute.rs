@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+use std::hash::Hasher as _;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use futures::StreamExt as _;
+use salus_crypto::OsEntropy;
+use salus_dp::{Column, Field, ObserveError, Partial, PlanError, RowsPerUnit, UnitKey};
+use salus_model::{
+    Class, Classified, DatasetId, Entropy as _, EntropyFailed, PrivacyCharge, Timestamp,
+};
+use salus_spine::{Priced, Secondary, Unreleased};
+use salus_store::{ReadSession, ScanError, TableSource};
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use zeroize::Zeroizing;
+
+use crate::predicate::{Predicate, as_moments, as_numbers, as_texts, column};
+use crate::question::Prepared;
+
+/// Batches that may wait for whoever counts them.
+const QUEUE: usize = 4;
+
+/// Why an answer was not computed. Says nothing of any row.
+#[derive(Debug, thiserror::Error)]
+pub enum ComputeError {
+    /// The session has no such dataset, which is a bug.
+    #[error("dataset {dataset} is not open")]
+    NotOpen {
+        /// The dataset.
+        dataset: DatasetId,
+    },
+    /// The dataset's schema does not have a column of the profile.
+    #[error("dataset {dataset} has no column '{column}', which its privacy profile names")]
+    NoColumn {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The column.
+        column: salus_model::ColumnPath,
+    },
+    /// The scan stopped.
+    #[error("the dataset cannot be read")]
+    Scan(#[from] ScanError),
+    /// A column cannot be read as what the profile says it is.
+    #[error("a column is of another type than the privacy profile says")]
+    Arrow(#[source] ArrowError),
+    /// A row did not fit the plan, which is a bug.
+    #[error("a row does not fit the plan")]
+    Observe(#[from] ObserveError),
+    /// The noise could not be drawn.
+    #[error("the noise cannot be drawn")]
+    Noise(#[from] PlanError),
+    /// No key for the units could be drawn.
+    #[error("no random key can be drawn")]
+    Entropy(#[from] EntropyFailed),
+    /// The answer cannot be written, which is a bug.
+    #[error("the answer cannot be written")]
+    Answer(#[source] serde_json::Error),
+    /// A part of the scan ended without a word, which is a bug.
+    #[error("a part of the scan ended early")]
+    Ended,
+}
+
+impl Classified for ComputeError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Scan(e) => e.class(),
+            Self::NoColumn { .. } | Self::Arrow(_) => Class::BadRequest,
+            Self::Entropy(_) => Class::Unavailable,
+            _ => Class::Bug,
+        }
+    }
+}
+
+impl Prepared {
+    /// Computes the answer on an opened dataset, adds the noise, and puts the price on it.
+    ///
+    /// `partitions` parts of the dataset are read beside each other.
+    ///
+    /// # Privacy
+    /// [`Prepared::cost`], for the profile's unit.
+    ///
+    /// # Errors
+    /// When the dataset cannot be read or no noise can be drawn; nothing is released then, and
+    /// nothing is to be charged.
+    pub async fn compute(
+        self,
+        session: ReadSession<Secondary>,
+        partitions: usize,
+    ) -> Result<Unreleased<Priced<Vec<u8>>, Secondary>, ComputeError> {
+        let dataset = self.dataset.clone();
+        let computed = session
+            .compute(|mut tables| async move {
+                let source = tables
+                    .remove(&dataset)
+                    .ok_or(ComputeError::NotOpen { dataset: dataset.clone() })?;
+                self.answer(source, partitions).await
+            })
+            .await;
+        computed.transpose()
+    }
+
+    async fn answer(
+        self,
+        source: TableSource,
+        partitions: usize,
+    ) -> Result<Priced<Vec<u8>>, ComputeError> {
+        let projection = self.projection(&source)?;
+        let mut key = Zeroizing::new([0; 16]);
+        OsEntropy.fill(key.as_mut())?;
+        let dataset = self.dataset.clone();
+        let reader = Reader {
+            filter: self.filter,
+            unit: self.unit_column,
+            rows_per_unit: self.rows_per_unit,
+            columns: self.plan.columns().iter().cloned().zip(self.kinds).collect(),
+            key,
+        };
+        let (send, mut receive) = tokio::sync::mpsc::channel(QUEUE);
+        for partition in source.partitions(partitions) {
+            let (source, projection, send) = (source.clone(), projection.clone(), send.clone());
+            tokio::spawn(async move {
+                let mut batches = source.scan(partition, projection, Vec::new(), None);
+                while let Some(batch) = batches.next().await {
+                    let failed = batch.is_err();
+                    if send.send(Some(batch)).await.is_err() || failed {
+                        return;
+                    }
+                }
+                // That it ended well; without it, a part that died would pass for an empty one.
+                let _ = send.send(None).await;
+            });
+        }
+        drop(send);
+        let mut open = source.partitions(partitions).len();
+        let mut partial = self.plan.partial();
+        while let Some(message) = receive.recv().await {
+            match message {
+                Some(batch) => reader.observe(&mut partial, &batch?)?,
+                None => open -= 1,
+            }
+        }
+        if open > 0 {
+            return Err(ComputeError::Ended);
+        }
+        let cost = self.plan.cost();
+        let noised = self.plan.execute(partial)?;
+        let value = serde_json::to_vec(&noised.answer()).map_err(ComputeError::Answer)?;
+        let charges = BTreeMap::from([(dataset, PrivacyCharge::Bounded(cost.rho))]);
+        Ok(Priced { value, charges })
+    }
+
+    fn projection(&self, source: &TableSource) -> Result<Vec<usize>, ComputeError> {
+        let schema = source.schema();
+        let mut places = Vec::new();
+        for column in self.wanted().remove(&self.dataset).unwrap_or_default() {
+            let place = schema
+                .index_of(column.as_str())
+                .map_err(|_| ComputeError::NoColumn { dataset: self.dataset.clone(), column })?;
+            places.push(place);
+        }
+        Ok(places)
+    }
+}
+
+/// Turns batches into observed rows.
+struct Reader {
+    filter: Option<Predicate>,
+    unit: salus_model::ColumnPath,
+    rows_per_unit: RowsPerUnit,
+    columns: Vec<(salus_model::ColumnPath, Column)>,
+    key: Zeroizing<[u8; 16]>,
+}
+
+/// A column of a batch in the form that the plan reads.
+enum Read {
+    Numbers(ArrayRef),
+    Moments(ArrayRef),
+    Texts(ArrayRef),
+}
+
+impl Read {
+    fn field(&self, row: usize) -> Field<'_> {
+        match self {
+            Self::Numbers(a) | Self::Moments(a) | Self::Texts(a) if a.is_null(row) => {
+                Field::Missing
+            }
+            Self::Numbers(a) => Field::Number(a.as_primitive::<Float64Type>().value(row)),
+            Self::Moments(a) => {
+                let micros = a.as_primitive::<TimestampMicrosecondType>().value(row);
+                Timestamp::from_micros(micros).map_or(Field::Missing, Field::Instant)
+            }
+            Self::Texts(a) => Field::Text(a.as_string::<i32>().value(row)),
+        }
+    }
+}
+
+impl Reader {
+    fn observe(&self, partial: &mut Partial, batch: &RecordBatch) -> Result<(), ComputeError> {
+        let passes = match &self.filter {
+            Some(filter) => filter.passes(batch).map_err(ComputeError::Arrow)?,
+            None => BooleanArray::from(vec![true; batch.num_rows()]),
+        };
+        let read: Vec<Read> = self
+            .columns
+            .iter()
+            .map(|(name, kind)| {
+                let array = column(batch, Some(name))?;
+                Ok(match kind {
+                    Column::Number(_) => Read::Numbers(as_numbers(&array)?),
+                    Column::Instant(_) => Read::Moments(as_moments(&array)?),
+                    Column::Category(_) | Column::Open => Read::Texts(as_texts(&array)?),
+                })
+            })
+            .collect::<Result<_, ArrowError>>()
+            .map_err(ComputeError::Arrow)?;
+        let units = column(batch, Some(&self.unit)).and_then(|array| as_texts(&array));
+        let units = units.map_err(ComputeError::Arrow)?;
+        let units = units.as_string::<i32>();
+        let mut fields = Vec::with_capacity(read.len());
+        for row in 0..batch.num_rows() {
+            // A row of nobody cannot be bounded, so it does not count.
+            if !passes.value(row) || units.is_null(row) {
+                continue;
+            }
+            fields.clear();
+            fields.extend(read.iter().map(|column| column.field(row)));
+            partial.observe(self.unit_key(units.value(row)), &fields)?;
+        }
+        Ok(())
+    }
+
+    fn unit_key(&self, unit: &str) -> UnitKey {
+        if self.rows_per_unit == RowsPerUnit::One {
+            return UnitKey::new(0);
+        }
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write(unit.as_bytes());
+        UnitKey::new(hasher.finish128().as_u128())
+    }
+}

@@ -1,0 +1,35 @@
+//! Differentially private answers from encrypted datasets, under a permit.
+//!
+//! ```text
+//! Question + Profile ──prepare──▶ Prepared        cost, expected error, columns; no key, no row
+//! Prepared + ReadSession<Secondary> ──compute──▶ Unreleased<Priced<…>>
+//! ```
+//!
+//! The rest of the way is the spine's: [`salus_spine::seal_result`], receipt, release. [`Desk`] walks
+//! all of it for a holder's node.
+//!
+//! **Invariant:** no SQL engine takes part. What a question can do is what [`Predicate`] and
+//! [`salus_dp::Query`] can say, and neither can fail, loop or grow because of a value in a row.
+//!
+//! **Invariant:** what comes out of [`Prepared::compute`] is noised and carries the price of
+//! exactly that noise; the exact partial result cannot be read by anybody.
+//!
+//! # Privacy
+//! Zero-concentrated differential privacy as `salus-dp` states it, for the unit that the dataset's
+//! [`Profile`] names. Not protected: the question itself, and the time that an answer takes, which
+//! follows the number of rows in files and of those that pass the filter.
+
+mod compute;
+mod desk;
+mod predicate;
+mod profile;
+mod question;
+
+pub use compute::ComputeError;
+pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_in_code};
+pub use predicate::{Comparison, Literal, Predicate, PredicateError};
+pub use profile::{Profile, ProfileError, Profiles};
+pub use question::{Prepared, Question, QuestionError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use salus_crypto::Digest;
+use salus_dp::{Cost, ExpectedError, Mechanism, Plan, PlanError, Query, Spend, plan};
+use salus_model::{Class, Classified, ColumnPath, DatasetId};
+use serde::{Deserialize, Serialize};
+
+use crate::predicate::{Predicate, PredicateError};
+use crate::profile::Profile;
+
+/// The longest question, in bytes of its text.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// What is asked of one dataset, as JSON.
+///
+/// ```json
+/// { "dataset": "devices",
+///   "query": { "grouped-count": { "keys": ["os_version"], "threshold_delta": null } },
+///   "filter": { "compare": { "column": "battery", "is": "<", "value": 20 } },
+///   "spend": { "rho": 1000 },
+///   "mechanism": "gaussian" }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Of which dataset.
+    pub dataset: DatasetId,
+    /// What is asked.
+    pub query: Query,
+    /// Which rows it is about; all when there is none.
+    #[serde(default)]
+    pub filter: Option<Predicate>,
+    /// How much it may cost.
+    pub spend: Spend,
+    /// Which noise.
+    pub mechanism: Mechanism,
+}
+
+/// Why a question cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum QuestionError {
+    /// The text is no question.
+    #[error("the question cannot be read: {reason}")]
+    Text {
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// The text is too long.
+    #[error("the question has {found} bytes; {MAX_TEXT_BYTES} are the most")]
+    Long {
+        /// How many.
+        found: usize,
+    },
+    /// The filter does not fit the dataset.
+    #[error(transparent)]
+    Filter(#[from] PredicateError),
+    /// The question costs a part of δ, which the account cannot book.
+    #[error(
+        "groups over an open column cost a part of δ, which the ledger's accounts do not book; \
+         state the column's domain in the privacy profile"
+    )]
+    Threshold,
+    /// The question does not fit the dataset or the spend.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+impl Classified for QuestionError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Plan(e) => e.class(),
+            _ => Class::BadRequest,
+        }
+    }
+}
+
+impl Question {
+    /// Reads a question.
+    ///
+    /// # Errors
+    /// Names line and column of what is wrong.
+    pub fn parse(text: &str) -> Result<Self, QuestionError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(QuestionError::Long { found: text.len() });
+        }
+        serde_json::from_str(text).map_err(|e| QuestionError::Text { reason: e.to_string() })
+    }
+
+    /// What a person signs who asks the question with exactly this text.
+    #[must_use]
+    pub fn digest(text: &str) -> Digest {
+        Digest::of_parts("salus private question v1", &[text.as_bytes()])
+    }
+
+    /// Fixes columns, cost and noise, before any key is touched.
+    ///
+    /// # Errors
+    /// When the question does not fit what is publicly known of the dataset.
+    pub fn prepare(self, profile: &Profile) -> Result<Prepared, QuestionError> {
+        if let Some(filter) = &self.filter {
+            filter.check(profile)?;
+        }
+        let plan = plan(&self.query, &profile.schema, self.spend, self.mechanism)?;
+        if plan.cost().threshold_delta.is_some() {
+            return Err(QuestionError::Threshold);
+        }
+        Ok(Prepared {
+            dataset: self.dataset,
+            filter: self.filter,
+            unit_column: profile.unit_column.clone(),
+            rows_per_unit: profile.schema.rows_per_unit,
+            kinds: plan
+                .columns()
+                .iter()
+                .filter_map(|column| profile.schema.columns.get(column).cloned())
+                .collect(),
+            plan,
+        })
+    }
+}
+
+/// A question that is ready to be computed, once.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) dataset: DatasetId,
+    pub(crate) filter: Option<Predicate>,
+    pub(crate) unit_column: ColumnPath,
+    pub(crate) rows_per_unit: salus_dp::RowsPerUnit,
+    pub(crate) kinds: Vec<salus_dp::Column>,
+    pub(crate) plan: Plan,
+}
+
+impl Prepared {
+    /// What the answer will be charged.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.plan.cost()
+    }
+
+    /// The error to expect, if `assumed_rows` rows pass the filter.
+    #[must_use]
+    pub fn expected_error(&self, assumed_rows: u64) -> ExpectedError {
+        self.plan.expected_error(assumed_rows)
+    }
+
+    /// The dataset.
+    #[must_use]
+    pub const fn dataset(&self) -> &DatasetId {
+        &self.dataset
+    }
+
+    /// The columns that the answer reads; a permit has to cover each.
+    #[must_use]
+    pub fn wanted(&self) -> BTreeMap<DatasetId, BTreeSet<ColumnPath>> {
+        let mut columns: BTreeSet<ColumnPath> = self.plan.columns().iter().cloned().collect();
+        columns.insert(self.unit_column.clone());
+        if let Some(filter) = &self.filter {
+            filter.name_columns(&mut columns);
+        }
+        BTreeMap::from([(self.dataset.clone(), columns)])
+    }
+}

@@ -1,0 +1,5 @@
+//! Questions under permits, from the signed request to the opened answer.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod network;
+mod questions;

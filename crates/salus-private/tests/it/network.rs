@@ -1,0 +1,302 @@
+//! A hospital with a lake, and a ledger of four validators in memory.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use parking_lot::Mutex;
+use salus_crypto::hpke::RecipientKey;
+use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_crypto::{OsEntropy, SigningKey};
+use salus_keys::LocalKeyStore;
+use salus_ledger::block::Outcome;
+use salus_ledger::call::{AdvanceOptOutEpoch, PermitTerms, RecordRelease, Release, ReleaseRule};
+use salus_ledger::proof::{
+    Fact, FinalityProof, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
+};
+use salus_ledger::{DatasetRef, history};
+use salus_model::{
+    Clock as _, ColumnPath, DatasetId, DealId, HolderId, JournalName, KeyClass, KeyName,
+    ManualClock, PermitId, Purpose, Secret,
+};
+use salus_private::{Desk, DeskParts, Ledger, LedgerRefused, Profiles, Question, built_in_code};
+use salus_spine::{Authority, Freshness, OptOutList, SecondaryRequest, SignedRequest};
+use salus_store::audit::{AuditLog, Retention};
+use salus_store::journal::JournalSettings;
+use salus_store::{DatasetSpec, EncryptionSettings, KeyChoice, KeyPolicy, Lake, Storage};
+use salus_testkit::ledger::ca::{seed, signer};
+use salus_testkit::ledger::world::{ANNA, VALIDATORS, World, certify, columns, dataset, genesis};
+use tempfile::TempDir;
+
+pub(crate) const PERSON: &str = "dr-who";
+pub(crate) const FRESH: Freshness =
+    Freshness { max_age_micros: 60_000_000, max_ahead_micros: 5_000_000 };
+/// Patients in the lake; each third has `p` in its code, and `p7` opts out.
+pub(crate) const PATIENTS: usize = 3000;
+
+const PROFILES: &str = r#"
+[conditions]
+unit_column = "patient_id"
+unit = "patient"
+contribution = [2, 1]
+rows_per_unit = "many"
+
+[conditions.columns]
+sex = { category = ["female", "male"] }
+code = "open"
+birth_year = { number = [1900, 2030, 0] }
+"#;
+
+/// The ledger, with a switch that takes it out of reach.
+pub(crate) struct Chain {
+    pub(crate) world: Mutex<World>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) down: Mutex<bool>,
+    pub(crate) recorded: Mutex<Vec<Vec<u8>>>,
+    pub(crate) spoil: Mutex<bool>,
+}
+
+impl Chain {
+    fn finality(world: &World) -> FinalityProof {
+        let header = world.tip().clone();
+        let certificate = certify(&header, &VALIDATORS, &VALIDATORS[..3]);
+        FinalityProof { header, certificate }
+    }
+
+    fn reachable(&self) -> Result<(), LedgerRefused> {
+        if *self.down.lock() {
+            return Err(LedgerRefused::Unavailable { reason: "unplugged".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Ledger for Chain {
+    async fn evidence(&self, facts: &[Fact], _: Freshness) -> Result<StateEvidence, LedgerRefused> {
+        self.reachable()?;
+        let mut world = self.world.lock();
+        world.now = world.now.max(self.clock.now());
+        world.block(&[]);
+        let ahead = world.now.as_micros() - self.clock.now().as_micros();
+        self.clock.advance_micros(ahead);
+        Ok(StateEvidence::of(&world.store, Self::finality(&world), facts).unwrap())
+    }
+
+    async fn record(&self, mut release: Release) -> Result<Vec<u8>, LedgerRefused> {
+        self.reachable()?;
+        if *self.spoil.lock() {
+            // A node that books less than the answer costs.
+            release.uses[0].charge =
+                salus_model::PrivacyCharge::Bounded(salus_model::MicroRho::new(1));
+        }
+        let mut world = self.world.lock();
+        let signed = world.signed(RecordRelease { release }, &[&signer(ANNA)]);
+        let executed = world.block(std::slice::from_ref(&signed));
+        let entry = &executed.entries[0];
+        if let Outcome::Refused(rule) = &entry.outcome {
+            return Err(LedgerRefused::Rule { rule: rule.as_str().to_owned() });
+        }
+        let finality = Self::finality(&world);
+        let size = finality.header.history_size;
+        let inclusion = history::prove_inclusion(&world.store, size - 1, size).unwrap();
+        let parts = ReceiptParts {
+            transaction: &signed,
+            entry,
+            inclusion: &inclusion,
+            finality: &finality,
+            handovers: &[],
+        };
+        let receipt = issue_receipt(&parts, &signer(VALIDATORS[0])).unwrap();
+        self.recorded.lock().push(signed.as_bytes().to_vec());
+        Ok(receipt)
+    }
+}
+
+pub(crate) struct Network {
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) desk: Desk,
+    pub(crate) permit: PermitId,
+    pub(crate) dataset: DatasetRef,
+    pub(crate) recipient: RecipientKey,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) anchor: TrustAnchor,
+    pub(crate) audit: Arc<AuditLog>,
+    deals: Mutex<u64>,
+    pub(crate) folder: TempDir,
+}
+
+fn conditions() -> RecordBatch {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let schema = Schema::new(vec![
+        text("patient_id"),
+        text("sex"),
+        text("code"),
+        text("family_name"),
+        Field::new("birth_year", DataType::Int64, true),
+    ]);
+    let patients: StringArray = (0..PATIENTS).map(|i| Some(format!("p{i}"))).collect();
+    let sexes: StringArray =
+        (0..PATIENTS).map(|i| Some(if i % 2 == 0 { "female" } else { "male" })).collect();
+    let codes: StringArray = (0..PATIENTS).map(|i| Some(format!("c{}", i % 3))).collect();
+    let names: StringArray = (0..PATIENTS).map(|i| Some(format!("Plantedname{i}"))).collect();
+    let years: arrow::array::Int64Array =
+        (0..PATIENTS).map(|i| Some(1950 + (i % 50) as i64)).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(patients),
+        Arc::new(sexes),
+        Arc::new(codes),
+        Arc::new(names),
+        Arc::new(years),
+    ];
+    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
+}
+
+async fn fill(lake: &Arc<Lake>, id: &DatasetId, subject: Option<&str>) {
+    let batch = conditions();
+    let spec = DatasetSpec {
+        dataset: id.clone(),
+        schema: batch.schema(),
+        subject: subject.map(|s| ColumnPath::new(s).unwrap()),
+        identity: None,
+        policy: KeyPolicy::new([
+            ("patient_id".to_owned(), KeyChoice::Class(KeyClass::Identifiers)),
+            ("family_name".to_owned(), KeyChoice::Class(KeyClass::Identifiers)),
+            ("*".to_owned(), KeyChoice::Class(KeyClass::Clinical)),
+        ]),
+        encryption: EncryptionSettings::STRICT,
+    };
+    lake.create(spec).await.unwrap();
+    let mut writer = lake.append(id).await.unwrap();
+    for half in 0..2 {
+        writer.write(&batch.slice(half * PATIENTS / 2, PATIENTS / 2)).await.unwrap();
+        writer.flush().await.unwrap();
+    }
+    writer.publish().await.unwrap();
+}
+
+impl Network {
+    pub(crate) async fn new() -> Self {
+        Self::with(|terms| terms, Some("patient_id")).await
+    }
+
+    pub(crate) async fn with(
+        change: impl FnOnce(PermitTerms) -> PermitTerms,
+        subject: Option<&str>,
+    ) -> Self {
+        let mut world = World::new();
+        let dataset = dataset(ANNA, "conditions");
+        world.register(&dataset, 1_000_000, ReleaseRule::GateAllowed);
+        let call = salus_ledger::call::CommitDataset {
+            dataset: dataset.clone(),
+            version: salus_model::DatasetVersion::FIRST.next(),
+            commitment: salus_ledger::Commitment::new(seed("version 2")),
+        };
+        world.applied(call, &[ANNA]);
+        let mut terms = world.terms(&[(&dataset, 500_000)]);
+        terms.grounds[0].columns = columns(&["patient_id", "sex", "code", "birth_year"]);
+        let permit = world.permit(PERSON, change(terms));
+        let list = OptOutList::after(0, ["p7".to_owned()], &mut OsEntropy).unwrap();
+        let holder = dataset.holder.clone();
+        let (epoch, root) = (list.epoch(), list.root());
+        world.applied(AdvanceOptOutEpoch { holder, epoch, root }, &[ANNA]);
+        let anchor = TrustAnchor::from_genesis(&genesis(&world.authority, 1, &VALIDATORS)).unwrap();
+        let clock = Arc::new(ManualClock::new(world.now));
+
+        let folder = TempDir::new().unwrap();
+        let passphrase =
+            Passphrase::new(Secret::new("a test's own passphrase".to_owned())).unwrap();
+        let file = folder.path().join("keys");
+        let keys =
+            LocalKeyStore::create(&file, passphrase, GuessCost::OWASP_MINIMUM, clock.clone());
+        let keys: Arc<dyn salus_keys::KeyStore> = Arc::new(keys.unwrap());
+        let key = SigningKey::generate(&mut OsEntropy).unwrap();
+        let authority = Arc::new(Authority::new(HolderId::new(ANNA).unwrap(), key));
+        let storage = Storage::local(&folder.path().join("lake")).unwrap();
+        let lake = Lake::new(storage, keys.clone(), authority.clone(), clock.clone());
+        fill(&lake, &dataset.dataset, subject).await;
+        let site = KeyName::new("site").unwrap();
+        keys.create(&site).await.unwrap();
+        let settings = JournalSettings {
+            folder: folder.path().join("audit"),
+            holder: HolderId::new(ANNA).unwrap(),
+            name: JournalName::new("audit").unwrap(),
+            master: site,
+            segment_bytes: 1 << 20,
+        };
+        let parts = (authority.clone(), clock.clone() as Arc<dyn salus_model::Clock>);
+        let (audit, _) = AuditLog::open(settings, keys, parts, Retention::LEAST, 0).await.unwrap();
+        let audit = Arc::new(audit);
+        let chain = Arc::new(Chain {
+            world: Mutex::new(world),
+            clock: clock.clone(),
+            down: Mutex::default(),
+            recorded: Mutex::default(),
+            spoil: Mutex::default(),
+        });
+        let desk = Desk::new(DeskParts {
+            lake: lake.clone(),
+            authority,
+            clock: clock.clone(),
+            ledger: chain.clone(),
+            anchor: anchor.clone(),
+            freshness: FRESH,
+            audit: audit.clone(),
+            profiles: Profiles::parse(PROFILES).unwrap(),
+            opt_outs: list,
+            partitions: 2,
+        });
+        let recipient = RecipientKey::generate(&mut OsEntropy).unwrap();
+        let deals = Mutex::new(0);
+        Self { chain, desk, permit, dataset, recipient, lake, clock, anchor, audit, deals, folder }
+    }
+
+    /// A request for a question, signed by the named person.
+    pub(crate) fn request(&self, text: &str, person: &str) -> SignedRequest {
+        self.request_as(text, person, |request| request)
+    }
+
+    pub(crate) fn request_as(
+        &self,
+        text: &str,
+        person: &str,
+        change: impl FnOnce(SecondaryRequest) -> SecondaryRequest,
+    ) -> SignedRequest {
+        let mut deals = self.deals.lock();
+        *deals += 1;
+        let issued = self.clock.now();
+        let request = SecondaryRequest {
+            ledger: *self.anchor.ledger(),
+            permit: self.permit.clone(),
+            holder: HolderId::new(ANNA).unwrap(),
+            deal: DealId::new(format!("deal-{deals}")).unwrap(),
+            purpose: Purpose::Research,
+            code: built_in_code(),
+            question: Question::digest(text),
+            recipient: self.recipient.public_key(),
+            issued,
+            expires: issued.saturating_add_micros(300_000_000),
+        };
+        let key = SigningKey::from_secret(&Secret::new(seed(person)));
+        SignedRequest::sign(change(request), &key)
+    }
+
+    /// Opens a reply, as the person who asked does.
+    pub(crate) fn open(
+        &self,
+        request: &SignedRequest,
+        reply: &salus_private::Reply,
+    ) -> salus_dp::Answer {
+        let asked = SecondaryRequest { deal: reply.deal.clone(), ..request.unverified().clone() };
+        let opened = self.recipient.open(&asked.result_context(), &[], &reply.message).unwrap();
+        serde_json::from_slice(&opened).unwrap()
+    }
+
+    /// What was spent on the dataset.
+    pub(crate) fn spent(&self) -> u64 {
+        let world = self.chain.world.lock();
+        let account = salus_ledger::query::account(&world.store, &self.dataset).unwrap().unwrap();
+        account.spent.get()
+    }
+}
