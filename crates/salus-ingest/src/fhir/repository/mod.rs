@@ -234,6 +234,12 @@ impl Repository {
         Ok(())
     }
 
+    /// The datasets that the repository writes.
+    #[must_use]
+    pub fn datasets(&self) -> Vec<DatasetId> {
+        self.0.tails.all().into_keys().cloned().collect()
+    }
+
     /// Bytes of texts and how many appends are only in the journal so far.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
