@@ -81,7 +81,8 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
         repository,
         clock: Arc::clone(&site.clock),
         base_url: format!("https://{http}/fhir"),
-    })?;
+    });
+    let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
     let router = salus_api::sql::router(gateway.clone()).merge(fhir);
     tasks.spawn(async move { server.serve(router.into_make_service()).await });
     Ok(Services { http, postgres, certificate, gateway, tasks, http_handle })
