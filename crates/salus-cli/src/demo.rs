@@ -1,5 +1,7 @@
 //! One hospital with synthetic patients, started, asked and shown.
 
+mod fhir;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -132,6 +134,7 @@ async fn tour(folder: &Path, output: &Output) -> Result<(), Failure> {
     std::fs::write(&pem, &services.certificate)
         .map_err(|e| Failure::unavailable(format!("{}: {e}", pem.display())))?;
     println!("Data folder   {}", shown.display());
+    println!("FHIR R4       https://{}/fhir", services.http);
     println!("SQL (HTTPS)   https://{}/v1/sql", services.http);
     println!("PostgreSQL    {}", services.postgres);
     println!("Ready after   {:.1} s", began.elapsed().as_secs_f64());
@@ -151,6 +154,12 @@ async fn tour(folder: &Path, output: &Output) -> Result<(), Failure> {
     println!(
         "  curl --cacert {} -H 'Authorization: Bearer {physician}' \\\n    -d '{{\"sql\": \"SELECT count(*) FROM patients\"}}' https://{}/v1/sql\n",
         pem.display(),
+        services.http
+    );
+    println!(
+        "  curl --cacert {} -H 'Authorization: Bearer {physician}' \\\n    -H 'Content-Type: application/fhir+json' \\\n    -d '{}' https://{}/fhir/Patient\n",
+        pem.display(),
+        r#"{"resourceType": "Patient", "name": [{"family": "Curl"}]}"#,
         services.http
     );
     println!("Ctrl-C stops it; the data stay in the folder named above.");
@@ -310,6 +319,7 @@ async fn asked(
             }
         })
         .await?;
+    fhir::steps(check, services, &physician).await?;
     check
         .step("refuse a token that was never issued", async {
             let said = refused(services, "salus_0", "SELECT 1", &["token"]).await?;

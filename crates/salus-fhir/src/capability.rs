@@ -68,7 +68,11 @@ pub fn capability_statement(server: ServerIdentity<'_>) -> Json {
         "rest": [{
             "mode": "server",
             "resource": resources,
-            "interaction": [{"code": "transaction"}, {"code": "batch"}],
+            "interaction": [
+                {"code": "transaction"},
+                {"code": "batch"},
+                {"code": "history-system"},
+            ],
         }],
     })
 }

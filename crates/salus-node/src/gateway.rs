@@ -7,7 +7,7 @@ use salus_query::{
     Outcome as QueryOutcome, Roles,
 };
 use salus_spine::{AccessRecord, SignedStatement};
-use salus_store::audit::{AccessKind, AuditEntry, AuditLog, Outcome, RefusalReason, Retention};
+use salus_store::audit::{AuditEntry, AuditLog, Outcome, RefusalReason, Retention};
 use salus_store::journal::{JournalName, JournalSettings};
 
 use crate::site::{SITE_KEY, Site, SiteError};
@@ -38,7 +38,7 @@ impl AuditSink for SiteAudit {
             staff: event.staff,
             role: event.role,
             purpose: event.purpose,
-            kind: AccessKind::Sql,
+            kind: event.kind,
             statement: event.statement,
             datasets: event.columns,
             outcome,

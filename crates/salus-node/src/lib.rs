@@ -6,6 +6,7 @@
 
 mod clock;
 mod config;
+mod fhir;
 mod gateway;
 mod operator;
 mod site;
@@ -13,6 +14,7 @@ mod staff;
 
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, KeyStoreConfig, LakeConfig, ListenConfig};
+pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
 pub use operator::Operator;
 pub use site::{Site, SiteError};

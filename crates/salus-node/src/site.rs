@@ -6,7 +6,7 @@ use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_crypto::{OsEntropy, SigningKey};
 use salus_keys::{KeyStore, KeyStoreError, LocalKeyStore, LocalOpenError};
 use salus_model::{Class, Classified, Clock, DatasetId, EntropyFailed, HolderId, KeyName, Secret};
-use salus_spine::{Authority, StatementRefused, Upkeep, UpkeepAuthorised, UpkeepOrder};
+use salus_spine::{Authority, StatementRefused, Upkeep, UpkeepAuthorised};
 use salus_store::{Lake, SealedError, Storage, StorageError, open_sealed, seal_object};
 
 use crate::clock::SystemClock;
@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError, KeyStoreConfig};
 pub(crate) const SITE_KEY: &str = "site";
 const AUTHORITY_FILE: &str = "authority";
 /// How long an order for upkeep holds.
-const ORDER_MICROS: i64 = 3_600_000_000;
+pub(crate) const ORDER_MICROS: i64 = 3_600_000_000;
 
 /// Why a site cannot be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,9 @@ pub enum SiteError {
     /// The audit log does not open.
     #[error("the access log does not open")]
     Audit(#[from] salus_store::audit::AuditError),
+    /// The FHIR repository does not open.
+    #[error("the FHIR repository does not open")]
+    Fhir(#[source] Box<salus_ingest::fhir::repository::RepositoryError>),
     /// An order was refused, which is a bug.
     #[error("the site's own order is refused")]
     Order(#[from] StatementRefused),
@@ -77,6 +80,7 @@ impl Classified for SiteError {
             Self::Entropy(_) | Self::Io { .. } => Class::Unavailable,
             Self::Roles(_) => Class::BadRequest,
             Self::Audit(e) => e.class(),
+            Self::Fhir(e) => e.class(),
             Self::Order(_) | Self::Name(_) => Class::Bug,
         }
     }
@@ -180,16 +184,8 @@ impl Site {
         dataset: &DatasetId,
         work: Upkeep,
     ) -> Result<UpkeepAuthorised, SiteError> {
-        let now = self.clock.now();
-        let order = UpkeepOrder {
-            holder: self.config.holder.clone(),
-            dataset: dataset.clone(),
-            work,
-            issued: now,
-            expires: now.saturating_add_micros(ORDER_MICROS),
-        };
-        let signed = self.authority.sign(order);
-        Ok(UpkeepAuthorised::verify(&signed, &self.authority.verifier(), now)?)
+        let holder = (&self.config.holder, &*self.authority);
+        Ok(crate::fhir::order(holder, &*self.clock, dataset, work)?)
     }
 }
 

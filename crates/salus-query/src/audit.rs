@@ -6,6 +6,7 @@ use salus_model::{
     Class, Classified, ColumnPath, DatasetId, Purpose, RoleName, StaffId, Timestamp,
 };
 use salus_spine::{AccessRecord, Scope, SignedStatement};
+use salus_store::audit::AccessKind;
 use serde::Serialize;
 
 /// How a statement ended.
@@ -49,7 +50,9 @@ pub struct AccessEvent {
     pub role: RoleName,
     /// For what.
     pub purpose: Purpose,
-    /// The SQL text, without the values of its parameters.
+    /// What kind of access.
+    pub kind: AccessKind,
+    /// The SQL text or request line, without the values of its parameters.
     pub statement: String,
     /// The top-level columns that it named, by dataset, masked ones included.
     pub columns: BTreeMap<DatasetId, BTreeSet<ColumnPath>>,

@@ -97,6 +97,17 @@ pub enum QueryError {
         /// Where.
         place: Option<Place>,
     },
+    /// The role may not write resources of a type.
+    #[error(
+        "role '{role}' may not write {resource_type}; ask the holder to name it in the role's \
+         'write' list"
+    )]
+    WriteDenied {
+        /// The FHIR resource type.
+        resource_type: String,
+        /// The role.
+        role: RoleName,
+    },
     /// The person is not allowed this by the holder's signed word.
     #[error("the grant was refused: {reason}")]
     GrantRefused {
@@ -194,7 +205,10 @@ impl QueryError {
             Self::Sql { .. } => "42601",
             Self::NotReading { .. } => "25006",
             Self::NoDataset { .. } => "42P01",
-            Self::ColumnDenied { .. } | Self::GrantRefused { .. } | Self::RowRule { .. } => "42501",
+            Self::ColumnDenied { .. }
+            | Self::WriteDenied { .. }
+            | Self::GrantRefused { .. }
+            | Self::RowRule { .. } => "42501",
             Self::TooManyRows { .. } => "54000",
             Self::OutOfMemory { .. } => "53200",
             Self::TimedOut { .. } | Self::Cancelled => "57014",
@@ -373,6 +387,7 @@ impl Classified for QueryError {
             Self::Authentication(e) => e.class(),
             Self::NotYourRole { .. }
             | Self::ColumnDenied { .. }
+            | Self::WriteDenied { .. }
             | Self::NoDataset { .. }
             | Self::GrantRefused { .. }
             | Self::RowRule { .. }

@@ -44,7 +44,11 @@ pub use audit::{AccessEvent, AuditFailed, AuditSink, Outcome};
 pub use engine::Limits;
 pub use error::{Place, QueryError};
 pub use gateway::{
-    Description, Gateway, GatewayParts, Parameter, Request, VisibleColumn, VisibleDataset,
+    Acting, Counted, Description, Disclosure, DisclosureError, Gateway, GatewayParts, Parameter,
+    Request, VisibleColumn, VisibleDataset,
 };
 pub use identity::{AccessToken, AuthenticationFailed, Authenticator, StaffIdentity};
 pub use policy::{Roles, RolesError};
+
+/// For [`Disclosure::kind`].
+pub use salus_store::audit::AccessKind;

@@ -233,9 +233,13 @@ impl Snapshot {
 
 /// Rows that have been acknowledged and are not in files yet, such as a journal holds.
 pub trait LiveRows: Send + Sync {
-    /// The rows after a journal position, and what they replace.
-    fn after(&self, position: u64) -> (Vec<RecordBatch>, Superseded);
+    /// The rows after a journal position, and what they replace; none when some of those rows are
+    /// in the files of a newer version by now and no longer here.
+    fn after(&self, position: u64) -> Option<(Vec<RecordBatch>, Superseded)>;
 }
+
+/// How often a snapshot is taken anew because rows moved into files meanwhile.
+const SNAPSHOT_ATTEMPTS: usize = 64;
 
 /// A holder's datasets in one storage, under one key store.
 pub struct Lake {
@@ -371,6 +375,20 @@ impl Lake {
         dataset: &DatasetId,
         version: Option<DatasetVersion>,
     ) -> Result<Arc<Snapshot>, LakeError> {
+        for _ in 0..SNAPSHOT_ATTEMPTS {
+            if let Some(snapshot) = self.snapshot_once(dataset, version).await? {
+                return Ok(snapshot);
+            }
+        }
+        Err(LakeError::Busy { dataset: dataset.clone() })
+    }
+
+    /// None when the live rows have moved on from the version that was read.
+    async fn snapshot_once(
+        &self,
+        dataset: &DatasetId,
+        version: Option<DatasetVersion>,
+    ) -> Result<Option<Arc<Snapshot>>, LakeError> {
         let versions = self.versions(dataset).await?;
         let no_dataset = || LakeError::NoDataset { dataset: dataset.clone() };
         let newest = versions.last().copied().ok_or_else(no_dataset)?;
@@ -384,11 +402,13 @@ impl Lake {
         let mut memory = Vec::new();
         let live = self.live.read().get(dataset).cloned();
         if let (Some(live), None) = (live, version) {
-            let (batches, replaced) = live.after(manifest.journal_through);
+            let Some((batches, replaced)) = live.after(manifest.journal_through) else {
+                return Ok(None);
+            };
             superseded = superseded.merged(&replaced);
             memory = batches;
         }
-        Ok(Arc::new(Snapshot { manifest, digest, superseded, memory }))
+        Ok(Some(Arc::new(Snapshot { manifest, digest, superseded, memory })))
     }
 
     pub(crate) async fn stored_superseded(

@@ -230,6 +230,18 @@ impl Writer {
         lake.snapshot(&dataset, None).await
     }
 
+    /// As [`Writer::publish`]; the version that has what was written, which others may have
+    /// followed with newer ones.
+    ///
+    /// # Errors
+    /// When storing fails; the dataset is then as before.
+    pub async fn publish_version(self) -> Result<DatasetVersion, LakeError> {
+        let dataset = self.dataset().clone();
+        let published = self.publish_replacing(&[]).await?;
+        // None is for files to be replaced that are gone, and none are replaced here.
+        published.ok_or(LakeError::Busy { dataset })
+    }
+
     /// As [`Writer::publish`], in place of the named files; false when one of them is gone.
     pub(crate) async fn publish_replacing(
         mut self,

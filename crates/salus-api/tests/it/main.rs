@@ -4,6 +4,7 @@
 /// The same contract that every key store keeps, here through HTTP.
 #[path = "../../../salus-keys/tests/it/contract.rs"]
 mod contract;
+mod fhir;
 mod python;
 mod transit;
 

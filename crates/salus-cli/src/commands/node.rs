@@ -13,13 +13,13 @@ use crate::output::{Failure, Output};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Serve SQL over HTTP and the PostgreSQL wire until Ctrl-C.
+    /// Serve FHIR and SQL over HTTP, and the PostgreSQL wire, until Ctrl-C.
     Run,
 }
 
 /// A site's services, running.
 pub(crate) struct Services {
-    /// Where SQL over HTTP listens.
+    /// Where FHIR and SQL over HTTP listen.
     pub(crate) http: SocketAddr,
     /// Where the PostgreSQL wire listens.
     pub(crate) postgres: SocketAddr,
@@ -73,7 +73,17 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let rustls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
     let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io("the HTTP port"))?;
     let server = server.handle(http_handle.clone());
-    let router = salus_api::sql::router(gateway.clone());
+    let repository = site.open_fhir().await?;
+    let upkeep = site.fhir_upkeep(repository.clone());
+    tasks.spawn(async move { match upkeep.run().await {} });
+    let fhir = salus_api::fhir::router(salus_api::fhir::FhirParts {
+        gateway: gateway.clone(),
+        repository,
+        clock: Arc::clone(&site.clock),
+        base_url: format!("https://{http}/fhir"),
+    });
+    let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
+    let router = salus_api::sql::router(gateway.clone()).merge(fhir);
     tasks.spawn(async move { server.serve(router.into_make_service()).await });
     Ok(Services { http, postgres, certificate, gateway, tasks, http_handle })
 }
@@ -91,6 +101,7 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
     let site = crate::site::open(folder).await?;
     let services = start(&site, folder).await?;
     if !output.is_json() {
+        println!("FHIR R4         https://{}/fhir", services.http);
         println!("SQL over HTTPS  https://{}/v1/sql", services.http);
         println!(
             "PostgreSQL      {} (TLS required, the access token is the password)",

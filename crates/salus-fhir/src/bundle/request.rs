@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::references::{LinkKind, each_link};
@@ -131,6 +133,41 @@ impl BundleRequest {
     #[must_use]
     pub fn lookups(&self) -> &[Lookup] {
         &self.lookups
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The resource types that the entries write.
+    #[must_use]
+    pub fn written_types(&self) -> BTreeSet<&'static str> {
+        let own = |resource: &Json| {
+            let id = definitions().resource_named(resource.get("resourceType")?.as_str()?)?;
+            Some(definitions().definition(id).name)
+        };
+        let asks = self.entries.iter().filter_map(|entry| entry.ask.as_ref().ok());
+        let types = asks.filter_map(|ask| match ask {
+            Ask::Create { resource, .. } | Ask::UpdateWhere { resource, .. } => own(resource),
+            Ask::Update { key, .. } | Ask::Delete { key, .. } => Some(key.resource_type()),
+            Ask::DeleteWhere { resource_type, .. } => Some(*resource_type),
+            Ask::Read { .. } | Ask::ReadVersion { .. } | Ask::Search { .. } => None,
+        });
+        types.collect()
+    }
+
+    /// Whether an entry reads an earlier version.
+    #[must_use]
+    pub fn reads_versions(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.ask, Ok(Ask::ReadVersion { .. })))
     }
 
     fn lookup(&mut self, resource_type: &'static str, query: &str) -> usize {

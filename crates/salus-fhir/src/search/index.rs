@@ -83,6 +83,11 @@ impl ResourceIndex {
     pub fn of(&self, parameter: &str) -> &[IndexValue] {
         self.values.get(parameter).map_or(&[], Vec::as_slice)
     }
+
+    /// Every parameter that has values, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[IndexValue])> {
+        self.values.iter().map(|(parameter, values)| (*parameter, values.as_slice()))
+    }
 }
 
 type Compiled = Vec<(&'static SearchParameter, Expression)>;

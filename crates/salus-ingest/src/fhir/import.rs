@@ -2,28 +2,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
-use arrow::array::{Int64Builder, RecordBatch, StringBuilder};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use salus_crypto::OsEntropy;
 use salus_fhir::shipped::{ShippedView, views};
-use salus_model::{
-    Class, Classified, Clock, ColumnPath, DatasetId, Entropy, EntropyFailed, IdError, KeyClass,
-};
-use salus_store::{
-    DatasetSpec, EncryptionSettings, Identity, KeyChoice, KeyPolicy, Lake, LakeError, Superseded,
-    Writer,
-};
+use salus_model::{Class, Classified, Clock, DatasetId, Entropy, EntropyFailed, IdError};
+use salus_store::{DatasetSpec, EncryptionSettings, Lake, LakeError, Superseded, Writer};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
+use super::resources::{FHIR_DATASET, ResourceBuilder, resources_spec};
 use super::source::{Fault, FhirFormat, Found, resources};
-use super::table::{SEQUENCE, TableBuilder, spec};
+use super::table::{TableBuilder, spec};
 use crate::tabular::{QuarantineBuilder, Reason, quarantine_dataset, quarantine_spec};
-
-/// The dataset that keeps every resource as it came.
-pub const FHIR_DATASET: &str = "fhir_resources";
 
 const BATCH_ROWS: usize = 8 * 1024;
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
@@ -116,10 +108,28 @@ enum Message {
 /// What the reading task knows at its end.
 struct WhatWasRead {
     reasons: BTreeMap<(String, String), u64>,
-    /// The newest sequence of every resource, by key.
-    newest: HashMap<String, i64>,
+    /// The newest sequence of every resource, by type and id.
+    newest: Newest,
     /// Those of resources that came more than once.
-    repeated: HashMap<String, i64>,
+    repeated: Newest,
+}
+
+/// Sequences by type and id.
+type Newest = HashMap<String, HashMap<String, i64>>;
+
+/// What a dataset is to hide: ids of the view's type, or types and ids of all.
+///
+/// Ids are unique within a type alone, so a patient's new version hides no observation.
+fn superseded(newest: &Newest, resource_type: Option<&str>) -> Superseded {
+    match resource_type {
+        Some(name) => Superseded::new(newest.get(name).cloned().unwrap_or_default()),
+        None => {
+            let all = newest.iter().flat_map(|(name, ids)| {
+                ids.iter().map(move |(id, sequence)| (format!("{name}/{id}"), *sequence))
+            });
+            Superseded::new(all.collect())
+        }
+    }
 }
 
 impl FhirImporter {
@@ -200,8 +210,6 @@ impl FhirImporter {
             progress(so_far);
         }
         let read = task.await.map_err(|_| FhirImportError::Stopped)??;
-        let newest = Superseded::new(read.newest);
-        let repeated = Superseded::new(read.repeated);
         let mut order: Vec<DatasetId> = vec![quarantine.clone(), resources_dataset];
         order.extend(writers.keys().filter(|d| !order.contains(d)).cloned().collect::<Vec<_>>());
         for dataset in order {
@@ -209,7 +217,10 @@ impl FhirImporter {
             if dataset != quarantine {
                 // An empty dataset has nothing to replace but what came twice just now.
                 let empty = began_empty.get(&dataset).copied().unwrap_or(true);
-                writer.supersede(if empty { &repeated } else { &newest });
+                let resource_type = salus_fhir::shipped::view(dataset.as_str());
+                let resource_type = resource_type.map(|view| view.view.resource());
+                let replaced = if empty { &read.repeated } else { &read.newest };
+                writer.supersede(&superseded(replaced, resource_type));
             }
             writer.publish().await?;
         }
@@ -224,99 +235,6 @@ impl FhirImporter {
             tables: rows.into_iter().map(|(dataset, rows)| TableRows { dataset, rows }).collect(),
         })
     }
-}
-
-fn resources_schema() -> SchemaRef {
-    let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
-    Arc::new(Schema::new(vec![
-        text("id", false),
-        text("resource_type", false),
-        text("patient_id", true),
-        text("resource", false),
-        Field::new(SEQUENCE, DataType::Int64, false),
-    ]))
-}
-
-fn resources_spec(encryption: EncryptionSettings) -> Result<DatasetSpec, IdError> {
-    let policy = KeyPolicy::new([
-        ("*".to_owned(), KeyChoice::Class(KeyClass::Identifiers)),
-        ("resource_type".to_owned(), KeyChoice::Class(KeyClass::Clinical)),
-        (SEQUENCE.to_owned(), KeyChoice::Class(KeyClass::Quasi)),
-        ("resource".to_owned(), KeyChoice::Class(KeyClass::Freetext)),
-    ]);
-    Ok(DatasetSpec {
-        dataset: DatasetId::new(FHIR_DATASET)?,
-        schema: resources_schema(),
-        subject: Some(ColumnPath::new("patient_id")?),
-        identity: Some(Identity {
-            key: ColumnPath::new("id")?,
-            sequence: ColumnPath::new(SEQUENCE)?,
-        }),
-        policy,
-        encryption,
-    })
-}
-
-struct ResourceBuilder {
-    ids: StringBuilder,
-    types: StringBuilder,
-    patients: StringBuilder,
-    resources: StringBuilder,
-    sequences: Int64Builder,
-    rows: usize,
-    bytes: usize,
-}
-
-impl ResourceBuilder {
-    fn new() -> Self {
-        Self {
-            ids: StringBuilder::new(),
-            types: StringBuilder::new(),
-            patients: StringBuilder::new(),
-            resources: StringBuilder::new(),
-            sequences: Int64Builder::new(),
-            rows: 0,
-            bytes: 0,
-        }
-    }
-
-    fn push(&mut self, key: &str, kind: &str, resource: &Json, sequence: i64) {
-        let text = resource.to_string();
-        self.ids.append_value(key);
-        self.types.append_value(kind);
-        self.patients.append_option(patient_of(kind, key, resource));
-        self.sequences.append_value(sequence);
-        self.rows += 1;
-        self.bytes += text.len();
-        self.resources.append_value(text);
-    }
-
-    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        (self.rows, self.bytes) = (0, 0);
-        RecordBatch::try_new(
-            resources_schema(),
-            vec![
-                Arc::new(self.ids.finish()),
-                Arc::new(self.types.finish()),
-                Arc::new(self.patients.finish()),
-                Arc::new(self.resources.finish()),
-                Arc::new(self.sequences.finish()),
-            ],
-        )
-    }
-}
-
-/// The patient whom a resource is about, as `Patient/id`.
-fn patient_of(kind: &str, key: &str, resource: &Json) -> Option<String> {
-    if kind == "Patient" {
-        return Some(key.to_owned());
-    }
-    let reference = |element: &str| resource.get(element)?.get("reference")?.as_str();
-    ["subject", "patient", "beneficiary"]
-        .into_iter()
-        .filter_map(reference)
-        .find_map(|r| r.rsplit_once("Patient/").map(|(_, id)| id))
-        .map(|id| format!("Patient/{}", id.split('/').next().unwrap_or(id)))
 }
 
 struct Reading {
@@ -411,12 +329,10 @@ impl Reading {
             }
         }
         self.resources.push(&key, kind, resource, self.sequence);
-        // Tables name a resource by its id as getResourceKey gives it; the lake of resources by
-        // type and id. Both are superseded together.
-        for name in [key, id.to_owned()] {
-            if self.read.newest.insert(name.clone(), self.sequence).is_some() {
-                self.read.repeated.insert(name, self.sequence);
-            }
+        let newest = self.read.newest.entry(kind.to_owned()).or_default();
+        if newest.insert(id.to_owned(), self.sequence).is_some() {
+            let repeated = self.read.repeated.entry(kind.to_owned()).or_default();
+            repeated.insert(id.to_owned(), self.sequence);
         }
         self.progress.accepted += 1;
         Ok(Ok(()))

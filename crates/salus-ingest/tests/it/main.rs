@@ -1,5 +1,7 @@
-//! Imports into a real encrypted lake, read back through the spine.
+//! Imports into a real encrypted lake and a FHIR repository over it, read back through the spine.
 #![allow(clippy::unwrap_used)]
 
 mod import;
+mod repository;
+mod repository_crash;
 mod site;

@@ -18,6 +18,7 @@ use salus_spine::{
     KeyRelease, OnPremises, PermitChecked, Place, PremisesStatement, RowRule, Scope,
     SignedStatement, SubjectSet, authorise, release, seal,
 };
+use salus_store::audit::AccessKind;
 use tokio::sync::oneshot;
 
 use super::prepare::{Known, Prepared};
@@ -102,6 +103,7 @@ impl Inner {
                 staff: question.staff.clone(),
                 role: question.role.clone(),
                 purpose: question.purpose,
+                kind: AccessKind::Sql,
                 statement: sql,
                 columns: paths(&named.lock()),
                 asked,
@@ -191,7 +193,7 @@ impl Inner {
         for (dataset, columns) in &prepared.named {
             let known = prepared.known.get(dataset).ok_or(QueryError::Bug("unknown dataset"))?;
             let mut rules = Vec::new();
-            for source in role.rows.get(dataset).into_iter().flatten() {
+            for source in role.rows_of(dataset) {
                 rules.push(self.rule(question, known, source).await?);
             }
             accesses.insert(dataset.clone(), known.access(columns, rules));
@@ -200,7 +202,7 @@ impl Inner {
     }
 
     /// Looks up, under the role `policy`, whose rows the person may see.
-    async fn rule(
+    pub(super) async fn rule(
         self: &Arc<Self>,
         question: &Question,
         known: &Known,
@@ -224,7 +226,7 @@ impl Inner {
         Ok(RowRule::SubjectIn { column, subjects })
     }
 
-    fn sign(
+    pub(super) fn sign(
         &self,
         scope: &Scope,
         question: &Question,
@@ -248,7 +250,7 @@ impl Inner {
         (now, now.saturating_add_micros(limit.saturating_add(GRANT_MARGIN_MICROS)))
     }
 
-    fn key_release(
+    pub(super) fn key_release(
         &self,
         scope: &Scope,
         grant: &SignedStatement<CareGrant>,
@@ -274,7 +276,7 @@ async fn cancelled(gone: Option<oneshot::Receiver<()>>) {
     }
 }
 
-fn refused(error: impl std::error::Error) -> QueryError {
+pub(super) fn refused(error: impl std::error::Error) -> QueryError {
     QueryError::GrantRefused { reason: error.to_string() }
 }
 

@@ -1,6 +1,7 @@
 //! From a token and a statement to an answer on record.
 
 mod attempt;
+mod disclose;
 mod prepare;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::engine::Limits;
 use crate::error::QueryError;
 use crate::identity::{AccessToken, Authenticator, StaffIdentity};
 use crate::policy::{POLICY_ROLE, Question, Roles, RolesError};
+
+pub use self::disclose::{Acting, Counted, Disclosure, DisclosureError};
 
 /// What a gateway is made of.
 pub struct GatewayParts {

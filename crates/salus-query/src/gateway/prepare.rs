@@ -39,7 +39,7 @@ impl Known {
     }
 
     /// The verdict on a top-level column: a nested one is seen whole or not at all.
-    fn verdict(&self, field: &Field) -> ColumnVerdict {
+    pub(super) fn verdict(&self, field: &Field) -> ColumnVerdict {
         let verdict = |leaf| self.verdicts.get(leaf).copied().unwrap_or(ColumnVerdict::Denied);
         let leaves = Self::leaves_of(field);
         let verdicts: Vec<ColumnVerdict> = leaves.iter().map(verdict).collect();
@@ -113,7 +113,7 @@ fn target(reference: &TableReference) -> Target {
 
 impl Inner {
     /// What the role may know of a dataset; none when that is nothing.
-    async fn known(
+    pub(super) async fn known(
         &self,
         roles: &Roles,
         question: &Question,

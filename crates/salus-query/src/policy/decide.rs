@@ -66,6 +66,32 @@ impl Roles {
         Ok(any.then_some(verdicts))
     }
 
+    /// Whether the role's `write` list names a FHIR resource type and no policy forbids it.
+    ///
+    /// # Privacy
+    /// A policy that permits everything, written before there were writes, permits none: the list
+    /// is needed too.
+    pub(crate) fn may_write(
+        &self,
+        question: &Question,
+        dataset: &DatasetId,
+        resource_type: &str,
+    ) -> Result<bool, QueryError> {
+        let named = self.role(&question.role).is_some_and(|role| role.writes.names(resource_type));
+        if !named {
+            return Ok(false);
+        }
+        let attributes =
+            [("dataset", dataset.as_str()), ("path", "resource"), ("keyClass", "freetext")];
+        self.allows(
+            question,
+            "write-resource",
+            ("ResourceType", resource_type),
+            dataset,
+            &attributes,
+        )
+    }
+
     fn may_read(
         &self,
         question: &Question,
@@ -73,20 +99,30 @@ impl Roles {
         column: &ColumnPath,
         key: &KeyChoice,
     ) -> Result<bool, QueryError> {
-        let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
-        let (staff, role) =
-            (uid("Staff", question.staff.as_str())?, uid("Role", question.role.as_str())?);
-        let table = uid("Dataset", dataset.as_str())?;
-        let leaf = uid("Column", &format!("{dataset}/{column}"))?;
         let class = match key {
             KeyChoice::Class(class) => class.as_str(),
             KeyChoice::Key(_) => "own",
         };
-        let attributes = HashMap::from([
-            ("dataset".to_owned(), text(dataset.as_str())),
-            ("path".to_owned(), text(column.as_str())),
-            ("keyClass".to_owned(), text(class)),
-        ]);
+        let leaf = format!("{dataset}/{column}");
+        let attributes =
+            [("dataset", dataset.as_str()), ("path", column.as_str()), ("keyClass", class)];
+        self.allows(question, "read-column", ("Column", &leaf), dataset, &attributes)
+    }
+
+    fn allows(
+        &self,
+        question: &Question,
+        action: &str,
+        (kind, id): (&str, &str),
+        dataset: &DatasetId,
+        attributes: &[(&str, &str)],
+    ) -> Result<bool, QueryError> {
+        let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
+        let (staff, role) =
+            (uid("Staff", question.staff.as_str())?, uid("Role", question.role.as_str())?);
+        let (table, leaf) = (uid("Dataset", dataset.as_str())?, uid(kind, id)?);
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+        let attributes: HashMap<_, _> = attributes.collect();
         let entities = [
             Entity::new_no_attrs(role.clone(), HashSet::new()),
             Entity::new_no_attrs(staff.clone(), HashSet::from([role])),
@@ -96,7 +132,7 @@ impl Roles {
         let entities = Entities::from_entities(entities, Some(&self.schema)).map_err(|_| BUG)?;
         let purpose = ("purpose".to_owned(), text(question.purpose.as_str()));
         let context = Context::from_pairs([purpose]).map_err(|_| BUG)?;
-        let action = uid("Action", "read-column")?;
+        let action = uid("Action", action)?;
         let request = Request::new(staff, action, leaf, context, Some(&self.schema));
         let request = request.map_err(|_| BUG)?;
         let answer = Authorizer::new().is_authorized(&request, &self.policies, &entities);

@@ -1,16 +1,18 @@
 //! Reads a roles file; whatever is not understood is refused with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
 
-use cedar_policy::{EntityUid, PolicySet, PrincipalConstraint, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Schema, ValidationMode, Validator,
+};
 use miette::Diagnostic;
 use salus_model::{ColumnPath, DatasetId, RoleName};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{POLICY_ROLE, Role, Roles, RolesError, RowSource};
+use super::{POLICY_ROLE, Role, Roles, RolesError, RowSource, Writes};
 use crate::engine::Limits;
 use crate::statement::ReadStatement;
 
@@ -32,6 +34,15 @@ struct RoleEntry {
     mask: bool,
     #[serde(default)]
     rows: Vec<RowEntry>,
+    write: Option<Spanned<WriteEntry>>,
+}
+
+/// `"*"`, or resource types.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WriteEntry {
+    All(String),
+    Types(BTreeSet<String>),
 }
 
 #[derive(Deserialize)]
@@ -102,6 +113,7 @@ impl Roles {
             let role = role(&source, &name, at, entry, limits)?;
             roles.insert(name, role);
         }
+        let policies = with_writes(policies, &roles).map_err(|e| source.refuse(0, e))?;
         let refused = undeclared(&policies, &roles);
         if let Some(role) = refused {
             let within = entries.policies.get_ref().find(&format!("\"{role}\"")).unwrap_or(0);
@@ -150,8 +162,9 @@ fn role(
     entry: RoleEntry,
     limits: &Limits,
 ) -> Result<Role, RolesError> {
-    if name.as_str() == POLICY_ROLE && (entry.mask || !entry.rows.is_empty()) {
-        let what = "role 'policy' evaluates row rules and has neither mask nor rows of its own";
+    let restricts = entry.mask || !entry.rows.is_empty() || entry.write.is_some();
+    if name.as_str() == POLICY_ROLE && restricts {
+        let what = "role 'policy' evaluates row rules and has no mask, rows or write of its own";
         return Err(source.refuse(at, what));
     }
     let mut rows: BTreeMap<DatasetId, Vec<RowSource>> = BTreeMap::new();
@@ -165,7 +178,48 @@ fn role(
         let rule = RowSource { subject: row.subject, among: row.among.into_inner() };
         rows.entry(row.dataset).or_default().push(rule);
     }
-    Ok(Role { masks: entry.mask, rows })
+    let writes = match entry.write {
+        Some(write) => writes(source, write)?,
+        None => Writes::default(),
+    };
+    Ok(Role { masks: entry.mask, rows, writes })
+}
+
+fn writes(source: &Source<'_>, write: Spanned<WriteEntry>) -> Result<Writes, RolesError> {
+    let at = write.span().start;
+    let is_type = |name: &String| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    match write.into_inner() {
+        WriteEntry::All(word) if word == "*" => Ok(Writes::All),
+        WriteEntry::Types(types) if types.iter().all(is_type) => Ok(Writes::Types(types)),
+        _ => {
+            let what =
+                "'write' is \"*\" or a list of FHIR resource types such as [\"Observation\"]";
+            Err(source.refuse(at, what))
+        }
+    }
+}
+
+/// A `write` list permits, so that a policy is needed only to forbid.
+fn with_writes(
+    mut policies: PolicySet,
+    roles: &BTreeMap<RoleName, Role>,
+) -> Result<PolicySet, String> {
+    for (name, role) in roles {
+        if matches!(&role.writes, Writes::Types(types) if types.is_empty()) {
+            continue;
+        }
+        let text = format!(
+            "permit(principal in Salus::Role::\"{name}\", action == \
+             Salus::Action::\"write-resource\", resource);"
+        );
+        let id = PolicyId::new(format!("write list of {name}"));
+        let policy = Policy::parse(Some(id), text).map_err(|e| e.to_string())?;
+        policies.add(policy).map_err(|e| e.to_string())?;
+    }
+    Ok(policies)
 }
 
 /// A role that a policy speaks of and the file does not declare: most likely misspelt.

@@ -10,6 +10,7 @@
 //!
 //! [role.dietitian]
 //! mask = true
+//! write = ["NutritionOrder", "CarePlan"]
 //!
 //! [[role.dietitian.rows]]
 //! dataset = "meals"
@@ -20,7 +21,7 @@
 mod decide;
 mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{PolicySet, Schema};
 use salus_model::{Class, Classified, ColumnPath, DatasetId, RoleName};
@@ -37,6 +38,45 @@ pub(crate) struct Role {
     pub(crate) masks: bool,
     /// Which rows it sees, by dataset; every rule holds.
     pub(crate) rows: BTreeMap<DatasetId, Vec<RowSource>>,
+    /// Which FHIR resource types it may write.
+    pub(crate) writes: Writes,
+}
+
+/// FHIR resource types that a role may write.
+#[derive(Debug, Clone)]
+pub(crate) enum Writes {
+    /// These.
+    Types(BTreeSet<String>),
+    /// Every type.
+    All,
+}
+
+impl Default for Writes {
+    fn default() -> Self {
+        Self::Types(BTreeSet::new())
+    }
+}
+
+impl Writes {
+    pub(crate) fn names(&self, resource_type: &str) -> bool {
+        match self {
+            Self::Types(types) => types.contains(resource_type),
+            Self::All => true,
+        }
+    }
+}
+
+/// Datasets with earlier versions of another's rows, whose row rules hold for them too.
+const KEPT_BESIDE: [(&str, &str); 1] = [("fhir_history", "fhir_resources")];
+
+impl Role {
+    /// The row rules of a dataset, and of the one beside which it is kept.
+    pub(crate) fn rows_of(&self, dataset: &DatasetId) -> impl Iterator<Item = &RowSource> {
+        let beside = KEPT_BESIDE.iter().find(|(past, _)| *past == dataset.as_str());
+        let current = beside.and_then(|(_, current)| DatasetId::new(*current).ok());
+        let also = current.and_then(|current| self.rows.get(&current));
+        self.rows.get(dataset).into_iter().chain(also).flatten()
+    }
 }
 
 /// Where the subjects come from whose rows a role sees.

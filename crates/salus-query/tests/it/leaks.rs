@@ -206,9 +206,9 @@ async fn a_grant_that_ends_while_reading_ends_the_reading() {
     /// Live rows that, when looked at, let the grant's time pass.
     struct Slow(Arc<ManualClock>);
     impl LiveRows for Slow {
-        fn after(&self, _: u64) -> (Vec<RecordBatch>, Superseded) {
+        fn after(&self, _: u64) -> Option<(Vec<RecordBatch>, Superseded)> {
             self.0.advance_micros(60_000_000);
-            (Vec::new(), Superseded::default())
+            Some((Vec::new(), Superseded::default()))
         }
     }
     let world = World::new().await;

@@ -200,9 +200,9 @@ fn superseded(of: &[(&str, i64)]) -> Superseded {
 }
 
 impl LiveRows for Live {
-    fn after(&self, position: u64) -> (Vec<RecordBatch>, Superseded) {
+    fn after(&self, position: u64) -> Option<(Vec<RecordBatch>, Superseded)> {
         assert_eq!(position, 0);
-        (self.batches.clone(), superseded(self.superseded))
+        Some((self.batches.clone(), superseded(self.superseded)))
     }
 }
 

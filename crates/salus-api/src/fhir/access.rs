@@ -1,0 +1,106 @@
+//! From a request to an answer on record: the one way from a handler to the repository.
+
+use std::collections::BTreeSet;
+
+use axum::http::HeaderMap;
+use salus_fhir::bundle::BundleRequest;
+use salus_ingest::fhir::FHIR_DATASET;
+use salus_ingest::fhir::repository::{Answer, Ask, Author, Carried, FHIR_HISTORY, RepositoryError};
+use salus_model::DatasetId;
+use salus_query::{AccessKind, Disclosure};
+
+use super::outcome::FhirError;
+use super::{Fhir, headers};
+
+/// The columns without which no resource can be shown.
+pub(crate) const COLUMNS: [&str; 5] =
+    ["id", "resource_type", "patient_id", "resource", "sequence_"];
+
+/// Whether earlier versions are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    Needed,
+    NotNeeded,
+}
+
+fn disclosure(
+    headers: &HeaderMap,
+    kind: AccessKind,
+    statement: String,
+    past: Past,
+) -> Result<Disclosure, FhirError> {
+    let name = |name| DatasetId::new(name).map_err(RepositoryError::from);
+    let beside = match past {
+        Past::Needed => Some(name(FHIR_HISTORY)?),
+        Past::NotNeeded => None,
+    };
+    Ok(Disclosure {
+        role: headers::role(headers)?,
+        dataset: name(FHIR_DATASET)?,
+        columns: COLUMNS.iter().map(|c| (*c).to_owned()).collect(),
+        beside,
+        writes: BTreeSet::new(),
+        kind,
+        statement,
+    })
+}
+
+/// A request line for the record: path and names of parameters, without their values.
+pub(super) fn line(method: &str, path: &str, query: &str) -> String {
+    let names: Vec<String> = form_urlencoded::parse(query.as_bytes())
+        .map(|(name, _)| name.chars().take(64).filter(|c| !c.is_control()).collect())
+        .collect();
+    match names.as_slice() {
+        [] => format!("{method} {path}"),
+        names => format!("{method} {path}?{}", names.join("&")),
+    }
+}
+
+impl Fhir {
+    /// Reads, as the caller's role allows.
+    pub(super) async fn ask(
+        &self,
+        headers: &HeaderMap,
+        statement: String,
+        ask: Ask,
+        past: Past,
+    ) -> Result<Answer, FhirError> {
+        let token = headers::token(headers)?;
+        let disclosure = disclosure(headers, AccessKind::FhirRead, statement, past)?;
+        let repository = self.repository.clone();
+        let answered = self.gateway.disclose(&token, disclosure, async move |release, _| {
+            let answers = repository.answer(release, vec![ask]).await?;
+            Ok::<_, RepositoryError>(answers.compute(|mut answers| {
+                let answer = answers.pop().unwrap_or(Answer::Absent);
+                let count = answer.resources();
+                (answer, count)
+            }))
+        });
+        Ok(answered.await?)
+    }
+
+    /// Writes, and reads what stands beside it in a Bundle.
+    pub(super) async fn carry_out(
+        &self,
+        headers: &HeaderMap,
+        statement: String,
+        request: BundleRequest,
+    ) -> Result<Carried, FhirError> {
+        let token = headers::token(headers)?;
+        let writes = request.written_types();
+        let kind = if writes.is_empty() { AccessKind::FhirRead } else { AccessKind::FhirWrite };
+        let past = if request.reads_versions() { Past::Needed } else { Past::NotNeeded };
+        let mut disclosure = disclosure(headers, kind, statement, past)?;
+        disclosure.writes = writes.into_iter().map(str::to_owned).collect();
+        let repository = self.repository.clone();
+        let carried = self.gateway.disclose(&token, disclosure, async move |release, acting| {
+            let author = Author { staff: acting.staff, role: acting.role };
+            let carried = repository.carry_out(release, &author, &request).await?;
+            Ok::<_, RepositoryError>(carried.compute(|carried| {
+                let count = carried.resources();
+                (carried, count)
+            }))
+        });
+        Ok(carried.await?)
+    }
+}

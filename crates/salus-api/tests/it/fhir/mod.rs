@@ -1,0 +1,7 @@
+//! The FHIR interface over real HTTP.
+
+mod errors;
+mod interactions;
+mod rules;
+mod statement;
+mod world;
