@@ -13,6 +13,7 @@
 mod admit;
 pub mod audit;
 mod file;
+mod footer;
 pub mod journal;
 mod keytools;
 mod lake;
@@ -29,7 +30,7 @@ mod write;
 
 pub use admit::{Identity, Superseded};
 pub use file::FileError;
-pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, WrappingMode};
+pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, MaterialStorage, WrappingMode};
 pub use lake::{DatasetSpec, Lake, LakeError, LiveRows, Snapshot};
 pub use manifest::{DataFile, Manifest, ManifestError, root_of};
 pub use plain::{PlainError, parquet_batches};

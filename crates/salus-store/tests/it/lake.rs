@@ -328,14 +328,7 @@ fn nested() -> RecordBatch {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nested_columns_round_trip_and_each_leaf_has_a_key() {
-    for settings in [
-        EncryptionSettings::STRICT,
-        EncryptionSettings {
-            wrapping: WrappingMode::Single,
-            footer: FooterMode::SignedPlaintext,
-            ..EncryptionSettings::STRICT
-        },
-    ] {
+    for settings in every_setting() {
         let site = Site::new();
         let batch = nested();
         let paths: Vec<String> = leaves(&batch.schema()).iter().map(ToString::to_string).collect();
@@ -371,6 +364,9 @@ async fn nested_columns_round_trip_and_each_leaf_has_a_key() {
         assert_eq!(found.batches, std::slice::from_ref(&batch));
         let report = site.verify("nested").await;
         assert!(report.findings.is_empty(), "{:?}", report.findings);
+        let file = site.files("nested").await.remove(0);
+        let beside = settings.material == MaterialStorage::External;
+        assert_eq!(site.material_file("nested", &file).exists(), beside);
         // Half of a nested value is never shown: one leaf not granted hides the column.
         let mut half = access.clone();
         half.columns.retain(|c| c.as_str() != "coding.list.element.value");
