@@ -14,6 +14,7 @@ mod admit;
 pub mod audit;
 mod file;
 mod footer;
+mod foreign;
 pub mod journal;
 mod keytools;
 mod lake;
@@ -30,6 +31,10 @@ mod write;
 
 pub use admit::{Identity, Superseded};
 pub use file::FileError;
+pub use foreign::{
+    MasterKeyError, MasterKeys, ParquetBatches, ParquetSource, SourceError, SourceKeys,
+    StoreMasterKeys,
+};
 pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, MaterialStorage, WrappingMode};
 pub use lake::{DatasetSpec, Lake, LakeError, LiveRows, Snapshot};
 pub use manifest::{DataFile, Manifest, ManifestError, root_of};
