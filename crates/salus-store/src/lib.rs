@@ -12,6 +12,7 @@
 
 mod admit;
 pub mod audit;
+mod export;
 mod file;
 mod footer;
 mod foreign;
@@ -30,6 +31,7 @@ mod visible;
 mod write;
 
 pub use admit::{Identity, Superseded};
+pub use export::{KeyExport, KeyExportError};
 pub use file::FileError;
 pub use foreign::{
     MasterKeyError, MasterKeys, ParquetBatches, ParquetSource, SourceError, SourceKeys,

@@ -359,6 +359,15 @@ async fn nested_columns_round_trip_and_each_leaf_has_a_key() {
         let mut writer = site.lake.append(&dataset("nested")).await.unwrap();
         writer.write(&batch).await.unwrap();
         writer.publish().await.unwrap();
+        let snapshot = site.lake.snapshot(&dataset("nested"), None).await.unwrap();
+        let export = KeyExport::of(snapshot.manifest()).unwrap();
+        assert_eq!(
+            export.column_keys(),
+            "nested.clinical: coding.list.element.system, coding.list.element.value; \
+             nested.freetext: tags.key_value.key, tags.key_value.value; \
+             nested.quasi: address.city; special: id"
+        );
+        assert_eq!((export.footer.as_str(), export.encryption), ("nested.footer", settings));
         let access = all_of(&batch.schema());
         let found = site.scan("nested", access.clone(), How::default()).await.unwrap();
         assert_eq!(found.batches, std::slice::from_ref(&batch));
