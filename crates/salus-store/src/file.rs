@@ -4,23 +4,21 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
+use parquet::encryption::decrypt::FileDecryptionProperties;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use salus_crypto::pkmt1::{ExternalMaterial, MaterialRefused};
+use parquet::file::column_crypto_metadata::ColumnCryptoMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use salus_crypto::pkmt1::{ExternalMaterial, KeyMaterial, KeyMetadata, MaterialRefused};
 use salus_model::{Class, Classified, ColumnPath};
 
-use crate::keytools::{KeyToolsError, Unwrapped, unwrap_file};
+use crate::footer::Footer;
+use crate::keytools::{ColumnKeys, KeyToolsError, Unwrapped, column_material};
 use crate::lake::Lake;
 use crate::manifest::{DataFile, Manifest};
 use crate::object_reader::ObjectReader;
 use crate::storage::StorageError;
 use crate::visible::leaves;
-
-/// Read at once from a file's end: more than most footers have.
-const FOOTER_GUESS_BYTES: usize = 64 * 1024;
 
 /// Why a file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +62,14 @@ pub enum FileError {
         #[source]
         source: ParquetError,
     },
+    /// A file in plaintext, or with a column in plaintext, stands in the place of an encrypted one.
+    #[error(
+        "file {file} is not encrypted as a whole: it was put here by somebody without the keys"
+    )]
+    NotEncrypted {
+        /// The file.
+        file: String,
+    },
     /// The footer opens and tells another number of rows than the manifest.
     #[error("file {file} has another number of rows than the manifest says")]
     Rows {
@@ -77,7 +83,10 @@ impl Classified for FileError {
         match self {
             Self::MaterialObject { source, .. } => source.class(),
             Self::Keys { source, .. } => source.class(),
-            Self::Material { .. } | Self::Footer { .. } | Self::Rows { .. } => Class::Corrupt,
+            Self::Material { .. }
+            | Self::Footer { .. }
+            | Self::NotEncrypted { .. }
+            | Self::Rows { .. } => Class::Corrupt,
         }
     }
 }
@@ -88,22 +97,16 @@ pub(crate) struct OpenFile {
     pub(crate) metadata: Arc<ParquetMetaData>,
 }
 
-struct Fetch<'a>(&'a dyn ObjectStore, &'a Path);
-
-impl parquet::arrow::async_reader::MetadataFetch for Fetch<'_> {
-    fn fetch(
-        &mut self,
-        range: Range<u64>,
-    ) -> futures::future::BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        Box::pin(async move {
-            let failed = |e| ParquetError::External(Box::new(e));
-            self.0.get_range(self.1, range).await.map_err(failed)
-        })
-    }
+/// The material of a file's keys.
+pub(crate) enum FileMaterial {
+    /// In the file; this is the footer's.
+    Inside(KeyMaterial),
+    /// In the object beside it.
+    Beside(ExternalMaterial),
 }
 
 impl Lake {
-    pub(crate) async fn read_material(
+    async fn read_external(
         &self,
         manifest: &Manifest,
         file: &DataFile,
@@ -119,6 +122,45 @@ impl Lake {
             .map_err(|source| FileError::Material { file: name(), source })
     }
 
+    async fn read_footer(&self, manifest: &Manifest, file: &DataFile) -> Result<Footer, FileError> {
+        let path = self.data_path(&manifest.dataset, &file.name);
+        let objects = self.storage.objects();
+        let (path, objects) = (&path, &objects);
+        let fetch = |range: Range<u64>| async move {
+            let failed = |e| ParquetError::External(Box::new(e));
+            objects.get_range(path, range).await.map_err(failed)
+        };
+        Footer::fetch(file.bytes, fetch).await.map_err(|source| footer_error(file, source))
+    }
+
+    /// Where a file keeps its keys' material, and the material as far as it can be read by now.
+    pub(crate) async fn read_material(
+        &self,
+        manifest: &Manifest,
+        file: &DataFile,
+    ) -> Result<FileMaterial, FileError> {
+        let footer = self.read_footer(manifest, file).await?;
+        self.material_of(manifest, file, &footer).await
+    }
+
+    async fn material_of(
+        &self,
+        manifest: &Manifest,
+        file: &DataFile,
+        footer: &Footer,
+    ) -> Result<FileMaterial, FileError> {
+        let metadata = footer.key_metadata().map_err(|source| footer_error(file, source))?;
+        let metadata =
+            metadata.ok_or_else(|| FileError::NotEncrypted { file: file.name.clone() })?;
+        match KeyMetadata::from_bytes(&metadata) {
+            Ok(KeyMetadata::Internal(material)) => Ok(FileMaterial::Inside(material)),
+            Ok(KeyMetadata::External { .. }) => {
+                Ok(FileMaterial::Beside(self.read_external(manifest, file).await?))
+            }
+            Err(source) => Err(FileError::Material { file: file.name.clone(), source }),
+        }
+    }
+
     /// Opens a file with the keys of `wanted` leaves and no other.
     pub(crate) async fn open_file(
         &self,
@@ -127,27 +169,72 @@ impl Lake {
         wanted: &BTreeSet<ColumnPath>,
         session: &Unwrapped,
     ) -> Result<OpenFile, FileError> {
-        let material = self.read_material(manifest, file).await?;
-        let leaves = leaves(&manifest.schema);
-        let policy = (&manifest.dataset, leaves.as_slice(), &manifest.keys);
-        let aad = manifest.aad_prefix(file);
-        let properties = unwrap_file(&*self.keys, session, policy, wanted, &material, aad)
-            .await
-            .map_err(|source| FileError::Keys { file: file.name.clone(), source })?;
-        let path = self.data_path(&manifest.dataset, &file.name);
-        let objects = self.storage.objects();
-        let metadata = ParquetMetaDataReader::new()
-            .with_decryption_properties(Some(properties))
-            .with_page_index_policy(PageIndexPolicy::Skip)
-            .with_prefetch_hint(Some(FOOTER_GUESS_BYTES))
-            .load_and_finish(Fetch(&*objects, &path), file.bytes)
-            .await
-            .map_err(|source| FileError::Footer { file: file.name.clone(), source })?;
+        let footer = self.read_footer(manifest, file).await?;
+        let material = self.material_of(manifest, file, &footer).await?;
+        let keys = ColumnKeys {
+            store: &*self.keys,
+            session,
+            dataset: &manifest.dataset,
+            keys: &manifest.keys,
+            wanted,
+        };
+        let properties = file_properties(&keys, &footer, &material, manifest, file).await?;
+        let metadata = footer.decode(Some(properties)).map_err(|e| footer_error(file, e))?;
         if u64::try_from(metadata.file_metadata().num_rows()) != Ok(file.rows) {
             return Err(FileError::Rows { file: file.name.clone() });
         }
+        let mut chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+        if !chunks.all(has_own_key) {
+            return Err(FileError::NotEncrypted { file: file.name.clone() });
+        }
+        let path = self.data_path(&manifest.dataset, &file.name);
         let metadata = Arc::new(metadata);
+        let objects = self.storage.objects();
         let reader = ObjectReader { objects, path, metadata: Arc::clone(&metadata) };
         Ok(OpenFile { reader, metadata })
+    }
+}
+
+fn footer_error(file: &DataFile, source: ParquetError) -> FileError {
+    FileError::Footer { file: file.name.clone(), source }
+}
+
+fn has_own_key(chunk: &ColumnChunkMetaData) -> bool {
+    matches!(chunk.crypto_metadata(), Some(ColumnCryptoMetaData::ENCRYPTION_WITH_COLUMN_KEY(_)))
+}
+
+async fn file_properties(
+    keys: &ColumnKeys<'_>,
+    footer: &Footer,
+    material: &FileMaterial,
+    manifest: &Manifest,
+    file: &DataFile,
+) -> Result<Arc<FileDecryptionProperties>, FileError> {
+    let refused = |source| FileError::Keys { file: file.name.clone(), source };
+    let (leaves, aad) = (leaves(&manifest.schema), manifest.aad_prefix(file));
+    match material {
+        FileMaterial::Beside(material) => {
+            let entry = material.0.get(ExternalMaterial::FOOTER);
+            let key = keys.footer(entry).await.map_err(refused)?;
+            let find = |place, _: &ColumnPath| {
+                Ok(material.0.get(&ExternalMaterial::column(place)).cloned())
+            };
+            keys.properties(&key, &leaves, aad, find).await.map_err(refused)
+        }
+        FileMaterial::Inside(material) => {
+            let key = keys.footer(Some(material)).await.map_err(refused)?;
+            let opening = FileDecryptionProperties::builder(key.expose().to_vec())
+                .with_aad_prefix(aad.clone())
+                .build()
+                .map_err(|e| refused(e.into()))?;
+            let opened = footer.decode(Some(opening)).map_err(|e| footer_error(file, e))?;
+            if opened.num_row_groups() == 0 {
+                let nothing = BTreeSet::new();
+                let keys = ColumnKeys { wanted: &nothing, ..*keys };
+                return keys.properties(&key, &leaves, aad, |_, _| Ok(None)).await.map_err(refused);
+            }
+            let find = |place, _: &ColumnPath| column_material(&opened, place);
+            keys.properties(&key, &leaves, aad, find).await.map_err(refused)
+        }
     }
 }

@@ -12,7 +12,10 @@
 
 mod admit;
 pub mod audit;
+mod export;
 mod file;
+mod footer;
+mod foreign;
 pub mod journal;
 mod keytools;
 mod lake;
@@ -28,8 +31,13 @@ mod visible;
 mod write;
 
 pub use admit::{Identity, Superseded};
+pub use export::{KeyExport, KeyExportError};
 pub use file::FileError;
-pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, WrappingMode};
+pub use foreign::{
+    MasterKeyError, MasterKeys, ParquetBatches, ParquetSource, SourceError, SourceKeys,
+    StoreMasterKeys,
+};
+pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, MaterialStorage, WrappingMode};
 pub use lake::{DatasetSpec, Lake, LakeError, LiveRows, Snapshot};
 pub use manifest::{DataFile, Manifest, ManifestError, root_of};
 pub use plain::{PlainError, parquet_batches};

@@ -133,6 +133,11 @@ impl Storage {
         Some(path.parts().fold(root.clone(), |folder, part| folder.join(part.as_ref())))
     }
 
+    /// Where an object lies, for other programs: a path on this machine, or the object's name.
+    pub(crate) fn location(&self, path: &Path) -> String {
+        self.local_path(path).map_or_else(|| path.to_string(), |file| file.display().to_string())
+    }
+
     /// Writes a new object; refuses when one is there.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ pub struct Writer {
 
 struct Open {
     name: String,
-    material: String,
+    material: Option<String>,
     writer: ArrowWriter<Vec<u8>>,
     rows: u64,
 }
@@ -196,7 +196,8 @@ impl Writer {
         let schema = Arc::clone(&self.base.manifest.schema);
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))
             .map_err(self.encode_error())?;
-        Ok(Open { name, material: material.to_json(), writer, rows: 0 })
+        let material = material.map(|material| material.to_json());
+        Ok(Open { name, material, writer, rows: 0 })
     }
 
     async fn close(&mut self, open: Open) -> Result<(), LakeError> {
@@ -209,8 +210,10 @@ impl Writer {
         })?;
         let (lake, dataset) = (&self.lake, self.dataset());
         let size = bytes.len() as u64;
-        let beside = lake.material_path(dataset, &name);
-        lake.storage.put_new(&beside, material.into()).await?;
+        if let Some(material) = material {
+            let beside = lake.material_path(dataset, &name);
+            lake.storage.put_new(&beside, material.into()).await?;
+        }
         lake.storage.put_new(&lake.data_path(dataset, &name), bytes.into()).await?;
         let file = DataFile { name, first_version: self.version, rows, bytes: size, sha256 };
         self.files.push(file);

@@ -5,7 +5,7 @@ use salus_keys::WrappedKey;
 use salus_model::{DatasetId, KeyName};
 
 use super::ONE_AT_A_TIME;
-use crate::file::FileError;
+use crate::file::{FileError, FileMaterial};
 use crate::keytools::KeyToolsError;
 use crate::lake::{Lake, LakeError};
 use crate::manifest::{DataFile, Manifest};
@@ -20,6 +20,9 @@ pub struct Rewrapped {
     pub objects: usize,
     /// Keys that the key store wrapped.
     pub keys: usize,
+    /// Files that keep their key material inside and were left as they are: they need the versions
+    /// of the master keys that they were written under for as long as they exist.
+    pub internal: usize,
 }
 
 /// Keys that were wrapped anew already: by master key and old wrapping.
@@ -27,7 +30,9 @@ type Known = HashMap<(String, String), String>;
 
 impl Lake {
     /// Wraps all of a dataset's keys anew under the newest versions of its master keys, without
-    /// touching a data file. Afterwards the older versions of the master keys can go.
+    /// touching a data file. Afterwards the older versions of the master keys can go, unless
+    /// [`Rewrapped::internal`] counts files: key material inside a file cannot be replaced without
+    /// writing the file anew.
     ///
     /// # Privacy
     /// Unwraps keys in memory; no column is decrypted.
@@ -86,7 +91,13 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let dataset = &manifest.dataset;
         let refused = |source| LakeError::File { dataset: dataset.clone(), source };
-        let material = self.read_material(manifest, file).await.map_err(refused)?;
+        let material = match self.read_material(manifest, file).await.map_err(refused)? {
+            FileMaterial::Beside(material) => material,
+            FileMaterial::Inside(_) => {
+                done.internal += 1;
+                return Ok(());
+            }
+        };
         let mut rewrapped = ExternalMaterial::default();
         for (name, entry) in material.0 {
             let entry = self

@@ -195,3 +195,12 @@ impl KeyStore for MemoryKeys {
         Ok(Health { store: "in memory, for tests".into(), warnings: vec![] })
     }
 }
+
+#[test]
+fn settings_from_before_there_was_internal_material_mean_external() {
+    let old = r#"{"key_bits":256,"wrapping":"double","footer":"encrypted"}"#;
+    let settings: salus_store::EncryptionSettings = serde_json::from_str(old).unwrap();
+    assert_eq!(settings, salus_store::EncryptionSettings::STRICT);
+    let unknown = old.replace("encrypted\"", "encrypted\",\"plaintext\":true");
+    assert!(serde_json::from_str::<salus_store::EncryptionSettings>(&unknown).is_err());
+}

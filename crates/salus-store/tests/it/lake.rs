@@ -328,14 +328,7 @@ fn nested() -> RecordBatch {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nested_columns_round_trip_and_each_leaf_has_a_key() {
-    for settings in [
-        EncryptionSettings::STRICT,
-        EncryptionSettings {
-            wrapping: WrappingMode::Single,
-            footer: FooterMode::SignedPlaintext,
-            ..EncryptionSettings::STRICT
-        },
-    ] {
+    for settings in every_setting() {
         let site = Site::new();
         let batch = nested();
         let paths: Vec<String> = leaves(&batch.schema()).iter().map(ToString::to_string).collect();
@@ -366,11 +359,23 @@ async fn nested_columns_round_trip_and_each_leaf_has_a_key() {
         let mut writer = site.lake.append(&dataset("nested")).await.unwrap();
         writer.write(&batch).await.unwrap();
         writer.publish().await.unwrap();
+        let snapshot = site.lake.snapshot(&dataset("nested"), None).await.unwrap();
+        let export = KeyExport::of(snapshot.manifest()).unwrap();
+        assert_eq!(
+            export.column_keys(),
+            "nested.clinical: coding.list.element.system, coding.list.element.value; \
+             nested.freetext: tags.key_value.key, tags.key_value.value; \
+             nested.quasi: address.city; special: id"
+        );
+        assert_eq!((export.footer.as_str(), export.encryption), ("nested.footer", settings));
         let access = all_of(&batch.schema());
         let found = site.scan("nested", access.clone(), How::default()).await.unwrap();
         assert_eq!(found.batches, std::slice::from_ref(&batch));
         let report = site.verify("nested").await;
         assert!(report.findings.is_empty(), "{:?}", report.findings);
+        let file = site.files("nested").await.remove(0);
+        let beside = settings.material == MaterialStorage::External;
+        assert_eq!(site.material_file("nested", &file).exists(), beside);
         // Half of a nested value is never shown: one leaf not granted hides the column.
         let mut half = access.clone();
         half.columns.retain(|c| c.as_str() != "coding.list.element.value");

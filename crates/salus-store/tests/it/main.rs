@@ -6,6 +6,7 @@ mod site;
 
 mod attacks;
 mod audit;
+mod foreign;
 mod journal;
 mod journal_crash;
 mod lake;

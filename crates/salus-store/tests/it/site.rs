@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
+use salus_crypto::pkmt1::DataKeyLength;
 use salus_crypto::{Digest, SigningKey};
 use salus_model::*;
 use salus_spine::*;
@@ -60,6 +61,21 @@ pub fn policy() -> KeyPolicy {
         ("*".to_owned(), class(KeyClass::Clinical)),
         ("note".to_owned(), class(KeyClass::Freetext)),
     ])
+}
+
+/// Every way in which files can be encrypted.
+pub fn every_setting() -> Vec<EncryptionSettings> {
+    let mut all = Vec::new();
+    for key_bits in [DataKeyLength::Bits128, DataKeyLength::Bits256] {
+        for wrapping in [WrappingMode::Single, WrappingMode::Double] {
+            for footer in [FooterMode::Encrypted, FooterMode::SignedPlaintext] {
+                for material in [MaterialStorage::External, MaterialStorage::Internal] {
+                    all.push(EncryptionSettings { key_bits, wrapping, footer, material });
+                }
+            }
+        }
+    }
+    all
 }
 
 pub fn spec(name: &str) -> DatasetSpec {

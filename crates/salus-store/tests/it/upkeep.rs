@@ -300,6 +300,33 @@ async fn rotation_rewraps_all_keys_and_touches_no_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rotation_says_which_files_keep_their_keys_inside() {
+    for wrapping in [WrappingMode::Double, WrappingMode::Single] {
+        let site = Site::new();
+        let material = MaterialStorage::Internal;
+        let encryption = EncryptionSettings { wrapping, material, ..EncryptionSettings::STRICT };
+        site.lake.create(DatasetSpec { encryption, ..spec("meals") }).await.unwrap();
+        site.append("meals", &[("ann", 1)]).await;
+        site.append("meals", &[("bob", 2)]).await;
+        let before = site.texts("meals").await.unwrap();
+        let key = KeyName::new("meals.clinical").unwrap();
+        site.keys.rotate(&key).await.unwrap();
+        let done = site.lake.rewrap(&dataset("meals")).await.unwrap();
+        assert_eq!((done.files, done.objects, done.internal), (0, 3, 2), "{done:?}");
+        // They still open, as long as the key store keeps the version that they name.
+        assert_eq!(site.texts("meals").await.unwrap(), before);
+        let order = site.upkeep("meals", Upkeep::Compact);
+        let eager = CompactSettings { small_bytes: u64::MAX, superseded_percent: 0 };
+        site.lake.compact(&order, &dataset("meals"), eager).await.unwrap();
+        site.keys.forget_old_versions(&key);
+        assert_eq!(site.texts("meals").await.unwrap(), before, "written anew by compaction");
+        let first = How { version: DatasetVersion::new(2), ..How::default() };
+        let refused = site.scan("meals", all_of(&schema()), first).await.err().unwrap();
+        assert!(chain(&refused).contains("meals.clinical"), "{}", chain(&refused));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rotation_that_fails_half_way_leaves_everything_readable() {
     let site = changed().await;
     let before = site.texts("meals").await.unwrap();
