@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`.
 #![allow(clippy::print_stdout, reason = "its output is for the person who runs it")]
 
+mod bench;
 mod layers;
 mod tests_run;
 
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [FILTER…]   install what the tests need, check layers and format, run every test
 cargo xtask check-layers     check that crates use only what lies below them
+cargo xtask bench ledger     the ledger's figures, over real processes; add 'short' for an indication
 cargo xtask lint             clippy over everything, warnings are errors";
 
 fn main() -> ExitCode {
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = words.collect();
     let done = match command.as_str() {
         "test" => tests_run::run(&rest),
+        "bench" => bench::run(&rest),
         "check-layers" => layers::check(),
         "lint" => tests_run::lint(),
         _ => {

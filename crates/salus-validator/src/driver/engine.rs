@@ -9,8 +9,8 @@ use commonware_consensus::simplex::config::{Config, Floor, ForwardPolicy, SkipBu
 use commonware_consensus::simplex::elector::RoundRobin;
 use commonware_consensus::simplex::scheme::ed25519::Scheme;
 use commonware_consensus::types::{Epoch as EngineEpoch, ViewDelta};
-use commonware_cryptography::{Sha256, Signer as _};
 use commonware_cryptography::ed25519::{PrivateKey, PublicKey as EngineKey};
+use commonware_cryptography::{Sha256, Signer as _};
 use commonware_p2p::utils::mux::{MuxHandle, Muxer};
 use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_parallel::Sequential;

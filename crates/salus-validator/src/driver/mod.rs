@@ -10,3 +10,6 @@ pub(crate) use engine::{Engines, Links};
 pub use engine::{Pace, engine_key, ledger_key};
 pub use shell::{Frozen, Handle, Status, SubmitError};
 pub(crate) use shell::{Network, Request, Shell};
+
+#[cfg(test)]
+mod tests;

@@ -122,13 +122,16 @@ pub(crate) fn simulate(seed: u64, fault: Fault) -> Checked<Summary> {
         .with_seed(seed)
         .with_start_time(std::time::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
         .with_timeout(Some(Duration::from_secs(600)));
-    let mut run = Run { dice: dice.clone(), machines, fault, summary: Summary::default(), next: 0 };
-    let (first, checkpoint) = Runner::new(config)
-        .start_and_recover(|context| async { run.storm(context).await.map(|()| run) });
+    let run = Run { dice: dice.clone(), machines, fault, summary: Summary::default(), next: 0 };
+    let (first, checkpoint) = Runner::new(config).start_and_recover(|context| async move {
+        let mut run = run;
+        run.storm(context).await?;
+        Checked::Ok(run)
+    });
     let mut run = first?;
     dice.roll();
     run.lose_power(&mut dice)?;
-    Runner::from(checkpoint).start(|context| async { run.calm(context).await })
+    Runner::from(checkpoint).start(|context| run.calm(context))
 }
 
 struct Run {

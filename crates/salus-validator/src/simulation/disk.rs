@@ -129,8 +129,8 @@ impl StorageBackend for Disk {
             DiskFault::FailingSync(left) => *left -= 1,
             DiskFault::None => {}
         }
-        content.unsynced.clear();
-        content.synced = content.cached.clone();
+        let Content { synced, unsynced, .. } = &mut *content;
+        unsynced.drain(..).for_each(|change| apply(synced, &change));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use parking_lot::Mutex;
 use salus_ledger::block::HistoryEntry;
 use salus_ledger::{Height, TxId};
@@ -117,21 +118,23 @@ async fn assert_everywhere(stage: &Stage, acknowledged: &HashMap<TxId, HistoryEn
     for url in stage.urls() {
         let identity = &stage.network.members["hub"];
         let one = LedgerClient::new(&[url.clone()], &stage.network.genesis, identity).unwrap();
-        for (id, entry) in acknowledged {
-            let patience = Instant::now() + Duration::from_secs(20);
-            loop {
-                match one.recorded(id).await {
-                    Ok(found) => {
-                        assert_eq!(found.entry, *entry, "{url} has something else");
-                        break;
-                    }
-                    // It may still be catching up.
-                    Err(_) if Instant::now() < patience => {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                    Err(error) => panic!("{url} has lost {id}: {error:?}"),
-                }
+        let one = &one;
+        futures::stream::iter(acknowledged)
+            .for_each_concurrent(16, |(id, entry)| assert_has(one, id, entry))
+            .await;
+    }
+}
+
+async fn assert_has(one: &LedgerClient, id: &TxId, entry: &HistoryEntry) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        match one.recorded(id).await {
+            Ok(found) => return assert_eq!(found.entry, *entry, "something else is recorded"),
+            // It may still be catching up.
+            Err(_) if Instant::now() < patience => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            Err(error) => panic!("{id} is lost: {error:?}"),
         }
     }
 }
