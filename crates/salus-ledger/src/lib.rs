@@ -15,8 +15,9 @@
 //! 1. A client builds a [`transaction::Transaction`] around a [`call::Call`] for one ledger,
 //!    collects the endorsers' signatures in a [`transaction::Draft`], and sends the bytes.
 //! 2. [`order::Replica::admit`] reads and verifies them and tries them on the present state.
-//! 3. An [`order::Orderer`] asks for a block ([`order::Replica::propose`]); every validator
-//!    executes it again ([`block::check_proposal`]) and votes ([`order::Replica::vote`]).
+//! 3. An [`order::Orderer`] asks for a block ([`order::Replica::propose_on`]); every validator
+//!    executes it again ([`order::Replica::check`]) and, once it is agreed, votes
+//!    ([`order::Replica::cast`]).
 //! 4. With enough votes ([`block::Certificate`]) the block is final; [`order::Replica::finalise`]
 //!    gives an [`order::Commit`], the driver makes it durable as a whole, and only
 //!    [`order::Replica::committed`] acknowledges.
@@ -34,6 +35,7 @@
 //! | [`block`], [`order`] | execution, votes, finality; the replica and the orderer that drive it |
 //! | [`proof`] | receipts, finality, checkpoints and witnesses, misbehaviour, pruning |
 //! | [`channel`] | ledgers of some members among themselves |
+//! | [`restore`] | a state and a history from a snapshot |
 //! | [`query`], [`invariant`] | what the ledger says, and what has to hold of it |
 //!
 //! # Endorsement
@@ -67,6 +69,7 @@ pub mod order;
 pub mod policy;
 pub mod proof;
 pub mod query;
+pub mod restore;
 mod sign;
 pub mod state;
 pub mod transaction;

@@ -12,7 +12,7 @@ use crate::contract::records::{
 };
 use crate::policy::Role;
 use crate::state::{StateError, StateStore, slot};
-use crate::words::{CodeHash, Column, DatasetRef, Money, PublicKey};
+use crate::words::{CodeHash, Column, DatasetRef, Fingerprint, Money, PublicKey};
 
 macro_rules! reads {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $value:ty, $slot:expr;)*) => {$(
@@ -60,6 +60,18 @@ reads! {
 #[must_use]
 pub fn permit_key(id: &PermitId) -> Vec<u8> {
     slot::permit(id).key().to_vec()
+}
+
+/// The key of a member in the state, for a state proof of it.
+#[must_use]
+pub fn member_key(id: &MemberId) -> Vec<u8> {
+    slot::member(id).key().to_vec()
+}
+
+/// The key of a member's wallet in the state, for a state proof of it.
+#[must_use]
+pub fn wallet_key(id: &MemberId) -> Vec<u8> {
+    slot::wallet(id).key().to_vec()
 }
 
 /// The key of a dataset's account in the state, for a state proof of it.
@@ -231,4 +243,114 @@ pub fn warnings(store: &dyn StateStore, now: Timestamp) -> Result<Vec<Warning>, 
         }
     }
     Ok(warnings)
+}
+
+/// Whose certificate somebody shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The organisation.
+    pub member: MemberId,
+    /// The ledger key that the certificate vouches for.
+    pub key: PublicKey,
+    /// What that key may do now.
+    pub roles: BTreeSet<Role>,
+    /// Since when the certificate has run out: told for validators only, whom it does not stop.
+    pub expired: Option<Timestamp>,
+}
+
+/// Why a certificate opens no door.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HolderError {
+    /// Bound to no key of the ledger.
+    #[error("the certificate is bound to no key on this ledger; bind it first")]
+    Unknown,
+    /// The key or its member does not count any more.
+    #[error("the key or the membership behind the certificate was revoked")]
+    Revoked {
+        /// Whose.
+        member: MemberId,
+    },
+    /// Its authority revoked it.
+    #[error("the certificate of {member} was revoked by its authority")]
+    CertificateRevoked {
+        /// Whose.
+        member: MemberId,
+    },
+    /// Outside its window.
+    #[error("the certificate of {member} is not valid now; renew it")]
+    NotValidNow {
+        /// Whose.
+        member: MemberId,
+    },
+    /// The state cannot be read.
+    #[error("the ledger's state cannot be read")]
+    State(#[from] StateError),
+}
+
+impl Classified for HolderError {
+    fn class(&self) -> Class {
+        match self {
+            Self::State(error) => error.class(),
+            _ => Class::Refused,
+        }
+    }
+}
+
+/// The member whose certificate this is, when it may speak for it: key and member in good
+/// standing, not revoked by its authority as of the last block, and valid now. A validator whose
+/// certificate has run out is let in, so that no expiry stops the ledger, and is told.
+///
+/// # Errors
+/// Names what is against it.
+///
+/// # Cost
+/// One scan over the members' keys.
+pub fn certificate_holder(
+    store: &dyn StateStore,
+    certificate: &Fingerprint,
+    now: Timestamp,
+) -> Result<Holder, HolderError> {
+    let block_time = tip(store)?.map_or(Timestamp::EPOCH, |tip| tip.time);
+    let mut against = HolderError::Unknown;
+    for (raw, record) in slot::scan::<KeyRecord>(store, slot::KEY)? {
+        if record.certificate.fingerprint != *certificate {
+            continue;
+        }
+        let key = raw.get(slot::KEY.len() + 1..).unwrap_or_default();
+        let Ok(key) = PublicKey::try_from(key) else { continue };
+        match holder(store, key, record, block_time, now)? {
+            Ok(holder) => return Ok(holder),
+            Err(error) => against = error,
+        }
+    }
+    Err(against)
+}
+
+fn holder(
+    store: &dyn StateStore,
+    key: PublicKey,
+    record: KeyRecord,
+    block_time: Timestamp,
+    now: Timestamp,
+) -> Result<Result<Holder, HolderError>, StateError> {
+    let id = record.member.clone();
+    let Some(member) = member(store, &id)? else { return Ok(Err(HolderError::Unknown)) };
+    if record.standing != Standing::Active || member.standing != Standing::Active {
+        return Ok(Err(HolderError::Revoked { member: id }));
+    }
+    for serial in &record.certificate.serials {
+        let slot = slot::revoked_serial(serial.issuer.as_bytes(), serial.serial.as_bytes());
+        if slot::read(store, &slot)?.is_some_and(|revoked| revoked.since <= block_time) {
+            return Ok(Err(HolderError::CertificateRevoked { member: id }));
+        }
+    }
+    let roles: BTreeSet<Role> = record.roles.intersection(&member.roles).copied().collect();
+    let window = record.certificate;
+    let ran_out = window.not_after < now;
+    let excused = ran_out && roles.contains(&Role::Validator);
+    if now < window.not_before || (ran_out && !excused) {
+        return Ok(Err(HolderError::NotValidNow { member: id }));
+    }
+    let expired = ran_out.then_some(window.not_after);
+    Ok(Ok(Holder { member: id, key, roles, expired }))
 }

@@ -320,11 +320,27 @@ pub fn execute(
     time: Timestamp,
     transactions: Vec<Opaque>,
 ) -> Result<Executed, ExecuteError> {
+    execute_knowing(store, parent, time, transactions, &|_| None)
+}
+
+/// Transactions that this node has read and verified before, found by their exact bytes: it does
+/// not verify their signatures a second time.
+pub(crate) type Known<'a> = &'a dyn Fn(&[u8]) -> Option<SignedTransaction>;
+
+fn execute_knowing(
+    store: &dyn StateStore,
+    parent: &BlockHeader,
+    time: Timestamp,
+    transactions: Vec<Opaque>,
+    known: Known<'_>,
+) -> Result<Executed, ExecuteError> {
     let mut run = Run::begin(store, parent, time)?;
     let mut entries = Vec::with_capacity(transactions.len());
     let mut refusals = Vec::new();
     for (index, bytes) in transactions.iter().enumerate() {
-        let tx = SignedTransaction::from_bytes(bytes.as_bytes(), &parent.ledger)
+        let read = || SignedTransaction::from_bytes(bytes.as_bytes(), &parent.ledger);
+        let tx = known(bytes.as_bytes())
+            .map_or_else(read, Ok)
             .map_err(|source| ExecuteError::Transaction { index, source })?;
         run.admit(&tx)?;
         let refusal = run.apply(&tx)?;
@@ -388,13 +404,24 @@ pub fn check_proposal(
     block: &Block,
     now: Timestamp,
 ) -> Result<Executed, ExecuteError> {
+    check_knowing(store, parent, block, now, &|_| None)
+}
+
+/// [`check_proposal`] with the transactions that this node has verified before.
+pub(crate) fn check_knowing(
+    store: &dyn StateStore,
+    parent: &BlockHeader,
+    block: &Block,
+    now: Timestamp,
+    known: Known<'_>,
+) -> Result<Executed, ExecuteError> {
     let time = block.header.time;
     let config = View::new(store).read(&slot::config())?.ok_or(ExecuteError::NoGenesis)?;
     let skew = config.form().limits.clock_skew_micros;
     if time > now.saturating_add_micros(skew) {
         return Err(ExecuteError::TimeAhead { time, now });
     }
-    replay(store, parent, block)
+    replay(store, parent, block, known)
 }
 
 /// Executes a block that is final already; the clock has no say any more.
@@ -402,8 +429,10 @@ pub(crate) fn replay(
     store: &dyn StateStore,
     parent: &BlockHeader,
     block: &Block,
+    known: Known<'_>,
 ) -> Result<Executed, ExecuteError> {
-    let executed = execute(store, parent, block.header.time, block.transactions.clone())?;
+    let (time, transactions) = (block.header.time, block.transactions.clone());
+    let executed = execute_knowing(store, parent, time, transactions, known)?;
     match first_difference(&block.header, &executed.block.header) {
         None => Ok(executed),
         Some(field) => Err(ExecuteError::OtherResult { field }),

@@ -4,7 +4,7 @@ mod execute;
 mod vote;
 
 pub use execute::{ExecuteError, Executed, check_proposal, execute, propose};
-pub(crate) use execute::{replay, try_one};
+pub(crate) use execute::{Known, check_knowing, replay, try_one};
 pub use vote::{
     Certificate, CertificateError, Equivocation, EquivocationError, Vote, VoteCollector,
     VoteRefused,
@@ -84,6 +84,13 @@ impl Block {
     /// None in practice: a block can always be encoded.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CborError> {
         cbor::encode(self)
+    }
+
+    /// Whether these are the transactions that the header commits to. Without it, the hash of the
+    /// header says nothing about what came with it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        transactions_root(&self.transactions) == self.header.transactions
     }
 }
 

@@ -1,6 +1,7 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use salus_model::{Class, Classified};
+use sha2::{Digest as _, Sha256};
 
 use crate::transaction::SignedTransaction;
 use crate::words::{Height, TxId};
@@ -33,6 +34,8 @@ impl Classified for PoolRefused {
 pub struct Pool {
     waiting: BTreeMap<u64, SignedTransaction>,
     places: HashMap<TxId, u64>,
+    /// By the hash of the exact bytes: another set of signatures is not the same envelope.
+    envelopes: HashMap<[u8; 32], u64>,
     next: u64,
     bytes: usize,
     max_bytes: usize,
@@ -42,7 +45,14 @@ impl Pool {
     /// A pool of at most so many bytes.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self { waiting: BTreeMap::new(), places: HashMap::new(), next: 0, bytes: 0, max_bytes }
+        Self {
+            waiting: BTreeMap::new(),
+            places: HashMap::new(),
+            envelopes: HashMap::new(),
+            next: 0,
+            bytes: 0,
+            max_bytes,
+        }
     }
 
     /// Whether nothing waits.
@@ -72,6 +82,7 @@ impl Pool {
         }
         self.bytes = bytes;
         self.places.insert(id, self.next);
+        self.envelopes.insert(Sha256::digest(tx.as_bytes()).into(), self.next);
         self.waiting.insert(self.next, tx);
         self.next += 1;
         Ok(())
@@ -81,6 +92,34 @@ impl Pool {
     #[must_use]
     pub fn first(&self, count: usize) -> Vec<SignedTransaction> {
         self.waiting.values().take(count).cloned().collect()
+    }
+
+    /// The first `count` that wait and are not among `taken`.
+    #[must_use]
+    pub fn first_besides(&self, count: usize, taken: &HashSet<TxId>) -> Vec<SignedTransaction> {
+        let free = self.waiting.values().filter(|tx| !taken.contains(&tx.id()));
+        free.take(count).cloned().collect()
+    }
+
+    /// Whether something waits that is not among `taken`.
+    #[must_use]
+    pub fn has_besides(&self, taken: &HashSet<TxId>) -> bool {
+        self.waiting.values().any(|tx| !taken.contains(&tx.id()))
+    }
+
+    /// Whether a transaction waits.
+    #[must_use]
+    pub fn contains(&self, id: &TxId) -> bool {
+        self.places.contains_key(id)
+    }
+
+    /// The waiting transaction with exactly these bytes, whose signatures were checked when it
+    /// came in.
+    #[must_use]
+    pub fn verified(&self, envelope: &[u8]) -> Option<SignedTransaction> {
+        let hash: [u8; 32] = Sha256::digest(envelope).into();
+        let found = self.envelopes.get(&hash).and_then(|place| self.waiting.get(place));
+        found.filter(|tx| tx.as_bytes() == envelope).cloned()
     }
 
     /// Forgets what is recorded, and what no block after `height` may carry.
@@ -105,6 +144,8 @@ impl Pool {
     fn drop_at(&mut self, place: u64) {
         if let Some(tx) = self.waiting.remove(&place) {
             self.bytes -= tx.as_bytes().len();
+            let hash: [u8; 32] = Sha256::digest(tx.as_bytes()).into();
+            self.envelopes.remove(&hash);
         }
     }
 }

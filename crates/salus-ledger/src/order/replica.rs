@@ -1,10 +1,13 @@
+use std::collections::HashSet;
+
 use salus_model::{Class, Classified, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::pending::{Pending, on_top};
 use super::pool::{Pool, PoolRefused};
 use crate::block::{
     self, Block, BlockHeader, CertificateError, ExecuteError, Executed, FinalBlock, HistoryEntry,
-    Outcome, Vote,
+    Known, Outcome, Vote,
 };
 use crate::config::PlatformConfig;
 use crate::contract::Refusal;
@@ -45,6 +48,18 @@ pub enum ReplicaError {
         /// The height.
         height: Height,
     },
+    /// The parent is neither committed last nor checked.
+    #[error("block {parent}, on which this one builds, is not known here")]
+    UnknownParent {
+        /// The parent.
+        parent: BlockHash,
+    },
+    /// A vote for a block that was not checked.
+    #[error("block {block} was not checked here, so this validator does not vote for it")]
+    NotChecked {
+        /// The block.
+        block: BlockHash,
+    },
     /// A block is still being made durable.
     #[error("block {height} is still being committed")]
     Committing {
@@ -62,14 +77,16 @@ pub enum ReplicaError {
 impl Classified for ReplicaError {
     fn class(&self) -> Class {
         match self {
-            Self::Frozen { .. } | Self::Committing { .. } => Class::Unavailable,
+            Self::Frozen { .. } | Self::Committing { .. } | Self::UnknownParent { .. } => {
+                Class::Unavailable
+            }
             Self::Transaction(error) => error.class(),
             Self::Pool(error) => error.class(),
             Self::Execute(error) => error.class(),
             Self::NotFinal(error) => error.class(),
             Self::State(error) => error.class(),
             Self::Refused(_) | Self::VotedAlready { .. } => Class::Refused,
-            Self::OtherCommit => Class::Bug,
+            Self::OtherCommit | Self::NotChecked { .. } => Class::Bug,
         }
     }
 }
@@ -128,6 +145,14 @@ pub struct Commit {
     config: PlatformConfig,
 }
 
+impl Commit {
+    /// The configuration after the block.
+    #[must_use]
+    pub const fn config(&self) -> &PlatformConfig {
+        &self.config
+    }
+}
+
 /// That a transaction is recorded, durably and for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledgement {
@@ -148,11 +173,12 @@ pub struct Acknowledgement {
 #[derive(Debug)]
 pub struct Replica {
     tip: BlockHeader,
+    tip_hash: BlockHash,
     config: PlatformConfig,
     pool: Pool,
     voted: Option<Voted>,
-    /// The block that was voted for, executed on the present tip.
-    executed: Option<(BlockHash, Executed)>,
+    /// Blocks that were checked and are not committed: on the tip, or on each other.
+    pending: Pending,
     committing: Option<(Height, BlockHash)>,
     frozen: Option<Height>,
 }
@@ -176,13 +202,21 @@ impl Replica {
         if state::root(store, state)? != tip.state {
             return Err(ResumeError::OtherRoot(state));
         }
-        Ok(Self { tip, config, pool, voted, executed: None, committing: None, frozen: None })
+        let tip_hash = tip.hash().map_err(|source| StateError::Damaged { slot: "tip", source })?;
+        let pending = Pending::default();
+        Ok(Self { tip, tip_hash, config, pool, voted, pending, committing: None, frozen: None })
     }
 
     /// The last committed block's header.
     #[must_use]
     pub const fn tip(&self) -> &BlockHeader {
         &self.tip
+    }
+
+    /// The last committed block's hash.
+    #[must_use]
+    pub const fn tip_hash(&self) -> BlockHash {
+        self.tip_hash
     }
 
     /// The configuration in force.
@@ -242,9 +276,34 @@ impl Replica {
         refusal.map_or(Ok(()), |refusal| Err(ReplicaError::Refused(refusal)))
     }
 
-    /// The clock, or just after the parent where the clock lags.
+    /// The clock, or just after the tip where the clock lags.
     fn next_time(&self, now: Timestamp) -> Timestamp {
         now.max(self.tip.time.saturating_add_micros(1))
+    }
+
+    /// Lets a transaction of another validator wait: its signatures are checked, and that no block
+    /// has it. Whether it is refused shows in the block.
+    ///
+    /// # Errors
+    /// When it is malformed, forged, known, or over.
+    pub fn admit_relayed(
+        &mut self,
+        store: &dyn StateStore,
+        bytes: &[u8],
+    ) -> Result<TxId, ReplicaError> {
+        self.check_awake()?;
+        let tx = SignedTransaction::from_bytes(bytes, &self.tip.ledger)?;
+        let (id, last, tip) = (tx.id(), tx.transaction().last(), self.tip.height);
+        let limit = self.config.form().limits.lifetime_blocks;
+        if last <= tip || last > tip.next().after(limit) {
+            let height = tip.next();
+            return Err(ExecuteError::OutsideLifetime { id, last, height, limit }.into());
+        }
+        if store.value(slot::seen(last, &id).key()).map_err(StateError::from)?.is_some() {
+            return Err(ExecuteError::Replayed { id }.into());
+        }
+        self.pool.add(tx)?;
+        Ok(id)
     }
 
     /// Makes the next block of what waits; none when nothing does.
@@ -256,18 +315,115 @@ impl Replica {
         store: &dyn StateStore,
         now: Timestamp,
     ) -> Result<Option<Block>, ReplicaError> {
+        let executed = self.build(store, &self.tip_hash, now)?;
+        Ok(executed.map(|executed| executed.block))
+    }
+
+    /// Makes a block on a parent that is the tip or was checked, and counts it as checked.
+    ///
+    /// # Errors
+    /// When the parent is not known, the replica is frozen, or the state cannot be used.
+    pub fn propose_on(
+        &mut self,
+        store: &dyn StateStore,
+        parent: &BlockHash,
+        now: Timestamp,
+    ) -> Result<Option<Block>, ReplicaError> {
+        let Some(executed) = self.build(store, parent, now)? else { return Ok(None) };
+        let block = executed.block.clone();
+        self.pending.insert(block.header.hash().map_err(ExecuteError::from)?, executed);
+        Ok(Some(block))
+    }
+
+    /// Whether something waits that no block on the way to `parent` carries.
+    #[must_use]
+    pub fn has_work_on(&self, parent: &BlockHash) -> bool {
+        match self.pending.path(&self.tip_hash, parent) {
+            Some(path) => self.pool.has_besides(&carried(&path)),
+            None => false,
+        }
+    }
+
+    fn build(
+        &self,
+        store: &dyn StateStore,
+        parent: &BlockHash,
+        now: Timestamp,
+    ) -> Result<Option<Executed>, ReplicaError> {
         self.check_awake()?;
+        let path = self.path(parent)?;
+        let header = path.last().map_or(&self.tip, |executed| &executed.block.header);
         let count = self.config.form().limits.block_transactions as usize;
-        let candidates = self.pool.first(count);
+        let candidates = self.pool.first_besides(count, &carried(&path));
         if candidates.is_empty() {
             return Ok(None);
         }
-        let executed = block::propose(store, &self.tip, self.next_time(now), &candidates)?;
-        Ok((!executed.entries.is_empty()).then_some(executed.block))
+        let time = now.max(header.time.saturating_add_micros(1));
+        let executed =
+            on_top(store, &path, &mut |store| block::propose(store, header, time, &candidates))?;
+        Ok((!executed.entries.is_empty()).then_some(executed))
     }
 
-    /// Executes a proposed block again and votes for it, at most once a height. The driver makes
-    /// [`Replica::voted`] durable before the vote leaves.
+    fn path(&self, parent: &BlockHash) -> Result<Vec<&Executed>, ReplicaError> {
+        let unknown = ReplicaError::UnknownParent { parent: *parent };
+        self.pending.path(&self.tip_hash, parent).ok_or(unknown)
+    }
+
+    /// Whether a block was checked and is not committed.
+    #[must_use]
+    pub fn has_checked(&self, block: &BlockHash) -> bool {
+        self.pending.contains(block)
+    }
+
+    /// Executes a proposed block again, on the tip or on another checked block, and remembers it:
+    /// what a validator does before it lets its orderer vote.
+    ///
+    /// # Errors
+    /// When the parent is not known, or the block is not what execution gives.
+    pub fn check(
+        &mut self,
+        store: &dyn StateStore,
+        block: &Block,
+        now: Timestamp,
+    ) -> Result<BlockHash, ReplicaError> {
+        self.check_awake()?;
+        let hash = block.header.hash().map_err(ExecuteError::from)?;
+        if self.pending.get(&hash).is_some_and(|executed| executed.block == *block) {
+            return Ok(hash);
+        }
+        let path = self.path(&block.header.parent)?;
+        let header = path.last().map_or(&self.tip, |executed| &executed.block.header);
+        let pool = &self.pool;
+        let known = |bytes: &[u8]| pool.verified(bytes);
+        let executed = on_top(store, &path, &mut |store| {
+            block::check_knowing(store, header, block, now, &known)
+        })?;
+        self.pending.insert(hash, executed);
+        Ok(hash)
+    }
+
+    /// Votes for a checked block that the orderer has found to be the only one of its height, at
+    /// most once a height. Where votes leave before the orderer has agreed, the driver makes
+    /// [`Replica::voted`] durable first.
+    ///
+    /// # Errors
+    /// When the block was not checked, or another was voted for.
+    pub fn cast(&mut self, hash: BlockHash, signer: &Signer) -> Result<Vote, ReplicaError> {
+        self.check_awake()?;
+        let executed = self.pending.get(&hash).ok_or(ReplicaError::NotChecked { block: hash })?;
+        let (ledger, height) = (executed.block.header.ledger, executed.block.header.height);
+        let other = self.voted.is_some_and(|voted| {
+            voted.height > height || (voted.height == height && voted.block != hash)
+        });
+        if other {
+            return Err(ReplicaError::VotedAlready { height });
+        }
+        self.voted = Some(Voted { height, block: hash });
+        Ok(Vote::cast(signer, &ledger, height, hash))
+    }
+
+    /// Checks a proposed block and votes for it, for an orderer that counts these votes itself.
+    /// The driver makes [`Replica::voted`] durable before the vote leaves.
     ///
     /// # Errors
     /// When the block is not what execution gives, or another was voted for.
@@ -278,20 +434,8 @@ impl Replica {
         signer: &Signer,
         now: Timestamp,
     ) -> Result<Vote, ReplicaError> {
-        self.check_awake()?;
-        let executed = block::check_proposal(store, &self.tip, block, now)?;
-        let header = &executed.block.header;
-        let (height, hash) = (header.height, header.hash().map_err(ExecuteError::from)?);
-        let other = self.voted.is_some_and(|voted| {
-            voted.height > height || (voted.height == height && voted.block != hash)
-        });
-        if other {
-            return Err(ReplicaError::VotedAlready { height });
-        }
-        let vote = Vote::cast(signer, &header.ledger, height, hash);
-        self.voted = Some(Voted { height, block: hash });
-        self.executed = Some((hash, executed));
-        Ok(vote)
+        let hash = self.check(store, block, now)?;
+        self.cast(hash, signer)
     }
 
     /// Checks a final block and executes it; none when it is committed already.
@@ -314,11 +458,17 @@ impl Replica {
         }
         block.certificate.verify(&block.block.header, &self.config.validator_keys())?;
         let hash = block.certificate.block;
-        let Executed { entries, changes, config, .. } = match self.executed.take() {
-            // The very block that was voted for, and the tip has not moved since.
-            Some((known, executed)) if known == hash && executed.block == block.block => executed,
-            _ => block::replay(store, &self.tip, &block.block)?,
+        let Executed { entries, changes, config, .. } = match self.pending.get(&hash) {
+            // A block that was checked; its parent is the tip, as its header says.
+            Some(executed) if executed.block == block.block => executed.clone(),
+            _ => {
+                let known: Known<'_> = &|bytes| self.pool.verified(bytes);
+                block::replay(store, &self.tip, &block.block, known)?
+            }
         };
+        if block.block.header.parent != self.tip_hash {
+            return Err(ExecuteError::OtherResult { field: "parent" }.into());
+        }
         self.committing = Some((height, hash));
         Ok(Some(Commit { block, entries, changes, config }))
     }
@@ -337,8 +487,9 @@ impl Replica {
         self.pool.settle(&ids, header.height);
         let first = header.history_size - commit.entries.len() as u64;
         self.tip = header;
+        self.tip_hash = commit.block.certificate.block;
         self.config = commit.config;
-        self.executed = None;
+        self.pending.settle(&self.tip_hash);
         let acknowledge = |(place, entry): (u64, HistoryEntry)| Acknowledgement {
             transaction: entry.transaction,
             height: entry.height,
@@ -354,4 +505,9 @@ impl Replica {
         let height = self.committing.map_or(self.tip.height, |(height, _)| height);
         self.frozen = Some(height);
     }
+}
+
+/// The transactions that the blocks of a path carry.
+fn carried(path: &[&Executed]) -> HashSet<TxId> {
+    path.iter().flat_map(|executed| &executed.entries).map(|entry| entry.transaction).collect()
 }

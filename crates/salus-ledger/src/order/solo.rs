@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use salus_model::Timestamp;
 
 use super::{Orderer, OrdererInput, OrdererOutput};
-use crate::block::{Block, FinalBlock, VoteCollector};
+use crate::block::{Block, FinalBlock, Vote, VoteCollector};
 use crate::words::{BlockHash, Height, LedgerId, PublicKey};
 
 /// Orders for a single validator in the same process: a newcomer's ledger, with everything but
@@ -12,7 +12,7 @@ use crate::words::{BlockHash, Height, LedgerId, PublicKey};
 pub struct SoloOrderer {
     ledger: LedgerId,
     validator: PublicKey,
-    committed: Height,
+    committed: (Height, BlockHash),
     state: State,
     pending: bool,
 }
@@ -26,9 +26,15 @@ enum State {
 }
 
 impl SoloOrderer {
-    /// Orders after block `committed`.
+    /// Orders after the last committed block.
     #[must_use]
-    pub const fn new(ledger: LedgerId, validator: PublicKey, committed: Height) -> Self {
+    pub const fn new(
+        ledger: LedgerId,
+        validator: PublicKey,
+        height: Height,
+        block: BlockHash,
+    ) -> Self {
+        let committed = (height, block);
         Self { ledger, validator, committed, state: State::Idle, pending: false }
     }
 
@@ -38,7 +44,21 @@ impl SoloOrderer {
         }
         self.pending = false;
         self.state = State::Proposing;
-        vec![OrdererOutput::Propose(self.committed.next())]
+        vec![OrdererOutput::Propose { parent: self.committed.1 }]
+    }
+
+    /// Nobody else proposes, so the block that was made is the only one of its height.
+    fn proposed(&mut self, block: Option<Block>) -> Vec<OrdererOutput> {
+        if !matches!(self.state, State::Proposing) {
+            return Vec::new();
+        }
+        let hash = block.as_ref().and_then(|block| block.header.hash().ok());
+        let (Some(block), Some(hash)) = (block, hash) else {
+            self.state = State::Idle;
+            return Vec::new();
+        };
+        self.state = State::Voting(Box::new(block));
+        vec![OrdererOutput::Vote(hash)]
     }
 
     fn rejected(&mut self, hash: BlockHash) {
@@ -48,12 +68,12 @@ impl SoloOrderer {
         }
     }
 
-    fn voted(&mut self, vote: crate::block::Vote) -> Vec<OrdererOutput> {
+    fn voted(&mut self, vote: Vote) -> Vec<OrdererOutput> {
         let State::Voting(block) = std::mem::replace(&mut self.state, State::Idle) else {
             return Vec::new();
         };
         let validators = BTreeSet::from([self.validator]);
-        let mut votes = VoteCollector::new(self.ledger, self.committed.next(), validators);
+        let mut votes = VoteCollector::new(self.ledger, self.committed.0.next(), validators);
         match votes.add(vote) {
             Ok(Some(certificate)) if block.header.hash() == Ok(certificate.block) => {
                 self.state = State::Committing;
@@ -76,26 +96,20 @@ impl Orderer for SoloOrderer {
                 self.next()
             }
             OrdererInput::Tick => self.next(),
-            // A validator alone has nobody to talk to.
-            OrdererInput::Message { .. } => Vec::new(),
-            OrdererInput::Proposed(proposed) => match (&self.state, proposed) {
-                (State::Proposing, Some(block)) => {
-                    self.state = State::Voting(Box::new(block.clone()));
-                    vec![OrdererOutput::Check(block)]
-                }
-                (State::Proposing, None) => {
-                    self.state = State::Idle;
-                    Vec::new()
-                }
-                _ => Vec::new(),
-            },
-            OrdererInput::Voted(vote) => self.voted(vote),
-            OrdererInput::Rejected(hash) => {
-                self.rejected(hash);
+            // A validator alone has nobody to talk to, and checks nothing but its own.
+            OrdererInput::Message { .. } | OrdererInput::Found(_) | OrdererInput::Checked(_) => {
                 Vec::new()
             }
-            OrdererInput::Committed(height) => {
-                self.committed = self.committed.max(height);
+            OrdererInput::Proposed { block, .. } => self.proposed(block),
+            OrdererInput::Voted(vote) => self.voted(vote),
+            OrdererInput::Rejected { block, .. } => {
+                self.rejected(block);
+                Vec::new()
+            }
+            OrdererInput::Committed { header, block, .. } => {
+                if header.height > self.committed.0 {
+                    self.committed = (header.height, block);
+                }
                 self.state = State::Idle;
                 self.next()
             }

@@ -54,6 +54,17 @@ impl PrunedBlock {
         Ok(Self { finality: FinalityProof { header: block.header.clone(), certificate }, entries })
     }
 
+    /// Puts a block that was pruned before together again from what was kept of it.
+    ///
+    /// # Errors
+    /// When the entries are not those that the header commits to.
+    pub fn kept(finality: FinalityProof, entries: Vec<HistoryEntry>) -> Result<Self, PrunedError> {
+        match receipts_root(&entries) {
+            Ok(root) if root == finality.header.receipts => Ok(Self { finality, entries }),
+            _ => Err(PrunedError::OtherEntries),
+        }
+    }
+
     /// The header and its votes.
     #[must_use]
     pub const fn finality(&self) -> &FinalityProof {

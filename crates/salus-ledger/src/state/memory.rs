@@ -30,6 +30,10 @@ impl MemoryStore {
         self.nodes.extend(changes.nodes.iter().map(|(k, v)| (k.clone(), v.clone())));
     }
 
+    pub(super) fn put_node(&mut self, key: Vec<u8>, node: Vec<u8>) {
+        self.nodes.insert(key, node);
+    }
+
     /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {

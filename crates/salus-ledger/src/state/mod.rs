@@ -6,8 +6,8 @@ mod tree;
 mod view;
 
 pub use memory::{MemoryStore, PendingStore};
-pub(crate) use tree::update;
 pub use tree::{StateProof, StateProofError, prove, root};
+pub(crate) use tree::{rebuild, update};
 pub(crate) use view::View;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use salus_model::{Class, Classified};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::{StateChanges, StateError, StateStore};
+use super::{MemoryStore, StateChanges, StateError, StateStore};
 use crate::words::{Height, Opaque, StateRoot};
 
 const NODE: u8 = b's';
@@ -71,6 +71,26 @@ pub(crate) fn update(
         stale.push(node_key_bytes(&index.node_key).map_err(|e| broken(&e))?);
     }
     Ok(StateChanges { values, nodes, stale, root: StateRoot::new(root.0) })
+}
+
+/// A whole state as it was after `height`, built from its values alone. The root depends on the
+/// values only; the nodes are those of a tree that began empty just before.
+pub(crate) fn rebuild(
+    height: Height,
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+) -> Result<StateChanges, StateError> {
+    let mut base = MemoryStore::new();
+    if let Some(before) = height.get().checked_sub(1) {
+        // The library keeps its constructor of root keys to itself: a version and an empty path.
+        let root = [before.to_le_bytes().as_slice(), &[0; 12]].concat();
+        let root = NodeKey::try_from_slice(&root).map_err(|e| broken(&e.into()))?;
+        let null = borsh::to_vec(&Node::Null).map_err(|e| broken(&e.into()))?;
+        base.put_node(node_key_bytes(&root).map_err(|e| broken(&e))?, null);
+    }
+    let values = values.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    let mut changes = update(&base, height, values)?;
+    changes.stale.clear();
+    Ok(changes)
 }
 
 /// The root of the state at the last committed block.

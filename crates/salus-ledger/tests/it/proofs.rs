@@ -13,6 +13,8 @@ use salus_ledger::proof::{
     TlogError, TlogProof, TrustAnchor, Witness, WitnessName, WitnessRefused, issue_receipt,
     verify_receipt,
 };
+use salus_ledger::restore::{RestoreError, restore};
+use salus_ledger::state::StateStore as _;
 use salus_ledger::transaction::SignedTransaction;
 use salus_ledger::{BlockHash, TreeRoot, history, query, state};
 use salus_model::PermitId;
@@ -478,4 +480,26 @@ fn witnesses_are_named_like_keys_of_signed_notes() {
     }
     let names: BTreeMap<_, _> = [(WitnessName::new("w.example/1").unwrap(), 1)].into();
     assert_eq!(names.len(), 1);
+}
+
+#[test]
+fn a_snapshot_restores_only_what_the_header_commits_to() {
+    let mut world = World::new();
+    let data = dataset(ANNA, "observations");
+    world.register(&data, 1_000, ReleaseRule::DpOnly);
+    let terms = world.terms(&[(&data, 800)]);
+    let permit = world.permit("ada", terms);
+    let call = RecordRelease { release: release("ada", &permit, vec![used(&data, bounded(7))]) };
+    let key = signer(ANNA);
+    let tx = world.signed(call, &[&key]);
+    let last = world.block(&[tx]);
+    let header = world.tip().clone();
+    let values: BTreeMap<_, _> = world.store.scan(b"").unwrap().into_iter().collect();
+    // Every block of this world has one transaction; only the last block's entry is at hand, so
+    // the history is rebuilt from a header that has just that one.
+    let wrong = restore(&header, values.clone(), &last.entries);
+    assert_eq!(wrong, Err(RestoreError::OtherHistory));
+    let mut other = values.clone();
+    other.pop_last();
+    assert_eq!(restore(&header, other, &last.entries), Err(RestoreError::OtherState));
 }

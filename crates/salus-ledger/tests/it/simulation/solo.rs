@@ -30,9 +30,10 @@ impl Solo {
         let mut store = MemoryStore::new();
         store.commit(&founded.changes);
         let header = founded.block.header;
+        let first = header.hash().unwrap();
         let replica = Replica::resume(&store, header, None, Pool::new(1024 * 1024)).unwrap();
         let key = signer("val-1").public_key();
-        let orderer = SoloOrderer::new(founded.ledger, key, Height::GENESIS);
+        let orderer = SoloOrderer::new(founded.ledger, key, Height::GENESIS, first);
         let now = genesis.time;
         Self { store, replica, orderer, log: Vec::new(), acknowledged: 0, now, genesis }
     }
@@ -56,27 +57,27 @@ impl Solo {
         let mut todo = self.orderer.step(input, self.now);
         while let Some(output) = todo.pop() {
             let input = match output {
-                OrdererOutput::Propose(_) => {
-                    OrdererInput::Proposed(self.replica.propose(&self.store, self.now).unwrap())
-                }
-                OrdererOutput::Check(block) => {
-                    let key = signer("val-1");
-                    match self.replica.vote(&self.store, &block, &key, self.now) {
-                        Ok(vote) => OrdererInput::Voted(vote),
-                        Err(_) => OrdererInput::Rejected(block.header.hash().unwrap()),
-                    }
+                OrdererOutput::Propose { parent } => OrdererInput::Proposed {
+                    parent,
+                    block: self.replica.propose_on(&self.store, &parent, self.now).unwrap(),
+                },
+                OrdererOutput::Vote(block) => {
+                    let vote = self.replica.cast(block, &signer("val-1"));
+                    OrdererInput::Voted(vote.unwrap())
                 }
                 OrdererOutput::Final(block) => {
                     self.log.push(block.clone());
                     let commit = self.replica.finalise(&self.store, block).unwrap().unwrap();
                     self.store.commit(&commit.changes);
-                    let height = commit.block.block.header.height;
+                    let header = Box::new(commit.block.block.header.clone());
+                    let block = header.hash().unwrap();
                     self.acknowledged += self.replica.committed(commit).unwrap().len();
-                    OrdererInput::Committed(height)
+                    let config = self.replica.config();
+                    let (validators, config_version) =
+                        (config.validator_keys(), config.form().version);
+                    OrdererInput::Committed { header, block, validators, config_version }
                 }
-                OrdererOutput::Send { .. } | OrdererOutput::Broadcast(_) => {
-                    panic!("a validator alone has nobody to talk to")
-                }
+                other => panic!("a validator alone has nobody to talk to: {other:?}"),
             };
             todo.extend(self.orderer.step(input, self.now));
         }
@@ -176,4 +177,58 @@ fn a_store_that_is_torn_from_its_blocks_is_not_resumed() {
     assert!(matches!(other, Err(ResumeError::OtherRoot(_))));
     let empty = Replica::resume(&MemoryStore::new(), solo.replica.tip().clone(), None, pool());
     assert!(matches!(empty, Err(ResumeError::NoGenesis)));
+}
+
+#[test]
+fn blocks_are_checked_on_blocks_that_are_not_committed_and_committed_in_order() {
+    let mut leader = Solo::new();
+    let mut other = Solo::new();
+    let start = leader.replica.tip_hash();
+    let first = leader.issue(1);
+    leader.replica.admit(&leader.store, first.as_bytes(), leader.now).unwrap();
+    let one = leader.replica.propose_on(&leader.store, &start, leader.now).unwrap().unwrap();
+    let one_hash = one.header.hash().unwrap();
+    assert!(!leader.replica.has_work_on(&one_hash), "the only transaction is in the parent");
+    let second = leader.issue(2);
+    leader.replica.admit(&leader.store, second.as_bytes(), leader.now).unwrap();
+    assert!(leader.replica.has_work_on(&one_hash));
+    let two = leader.replica.propose_on(&leader.store, &one_hash, leader.now).unwrap().unwrap();
+    assert_eq!((two.transactions.len(), two.header.parent), (1, one_hash));
+    // Another replica cannot check the second before the first, nor vote for what it did not check.
+    let now = other.now.saturating_add_micros(10);
+    let early = other.replica.check(&other.store, &two, now);
+    assert!(matches!(early, Err(ReplicaError::UnknownParent { .. })), "{early:?}");
+    let key = signer("val-1");
+    let blind = other.replica.cast(one_hash, &key);
+    assert!(matches!(blind, Err(ReplicaError::NotChecked { .. })), "{blind:?}");
+    for block in [&one, &two] {
+        other.replica.check(&other.store, block, now).unwrap();
+    }
+    for block in [one, two] {
+        let hash = block.header.hash().unwrap();
+        let vote = other.replica.cast(hash, &key).unwrap();
+        let keys = std::collections::BTreeSet::from([vote.validator]);
+        let (ledger, height) = (block.header.ledger, block.header.height);
+        let mut votes = salus_ledger::block::VoteCollector::new(ledger, height, keys);
+        let certificate = votes.add(vote).unwrap().unwrap();
+        let last = FinalBlock { block, certificate };
+        let commit = other.replica.finalise(&other.store, last).unwrap().unwrap();
+        other.store.commit(&commit.changes);
+        other.replica.committed(commit).unwrap();
+    }
+    assert_eq!(query::wallet(&other.store, &member(UNI)).unwrap(), Some(Money::new(3)));
+}
+
+#[test]
+fn a_relayed_transaction_is_not_taken_once_it_is_recorded() {
+    let mut solo = Solo::new();
+    let tx = solo.issue(1);
+    solo.replica.admit_relayed(&solo.store, tx.as_bytes()).unwrap();
+    solo.drive(OrdererInput::Pending);
+    let again = solo.replica.admit_relayed(&solo.store, tx.as_bytes());
+    assert!(matches!(again, Err(ReplicaError::Execute(_))), "{again:?}");
+    let mut forged = tx.as_bytes().to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = solo.replica.admit_relayed(&solo.store, &forged);
+    assert!(matches!(forged, Err(ReplicaError::Transaction(_))), "{forged:?}");
 }
