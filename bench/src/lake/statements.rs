@@ -1,6 +1,7 @@
 //! Whole statements: Salus with grants, encryption and access log; stock DataFusion on plaintext;
 //! DuckDB on a uniformly encrypted file; pyarrow on a column-encrypted one.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 const MEMORY_BYTES: usize = 4 << 30;
 
-fn limits(partitions: usize) -> Limits {
+fn limits(partitions: NonZeroUsize) -> Limits {
     Limits {
         memory_bytes: MEMORY_BYTES,
         time: std::time::Duration::from_secs(600),
@@ -47,7 +48,7 @@ fn limits(partitions: usize) -> Limits {
     }
 }
 
-async fn lake(folder: &Path, plain: &[PathBuf], partitions: usize) -> Result<Gateway> {
+async fn lake(folder: &Path, plain: &[PathBuf], partitions: NonZeroUsize) -> Result<Gateway> {
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let listen = ListenConfig { http: listen, postgres: listen, flight: listen };
     let mut random = [0; 24];
@@ -119,9 +120,9 @@ pub(crate) async fn compare(
     pairs: usize,
     out: &mut Report,
 ) -> Result<()> {
-    let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+    let partitions = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let gateway = lake(&folder.join("site"), plain, partitions).await?;
-    let plaintext = plaintext(&folder.join("plain"), partitions).await?;
+    let plaintext = plaintext(&folder.join("plain"), partitions.get()).await?;
     let mut peers = Peers::start(folder, &folder.join("plain"))?;
     let middle = plain.len() * 1_000_000;
     let (mut cpu, mut walls) = (Vec::new(), Vec::new());

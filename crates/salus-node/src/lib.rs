@@ -8,7 +8,9 @@ mod clock;
 mod config;
 mod fhir;
 mod gateway;
+mod ledger;
 mod operator;
+mod private;
 mod site;
 mod staff;
 
@@ -16,7 +18,9 @@ pub use clock::SystemClock;
 pub use config::{Config, ConfigError, KeyStoreConfig, LakeConfig, ListenConfig};
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
+pub use ledger::HolderLedger;
 pub use operator::Operator;
+pub use private::PROFILES_FILE;
 pub use site::{Site, SiteError};
 pub use staff::{Staff, StaffError, StaffMember, write_private};
 

@@ -60,6 +60,20 @@ pub enum SiteError {
     /// The FHIR repository does not open.
     #[error("the FHIR repository does not open")]
     Fhir(#[source] Box<salus_ingest::fhir::repository::RepositoryError>),
+    /// The opt-out list does not open.
+    #[error(
+        "the opt-out list {path} does not open: restore it from a backup; nothing is answered under permits without it"
+    )]
+    OptOuts {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Option<SealedError>,
+    },
+    /// The privacy profiles are refused.
+    #[error(transparent)]
+    Profiles(#[from] salus_private::ProfileError),
     /// An order was refused, which is a bug.
     #[error("the site's own order is refused")]
     Order(#[from] StatementRefused),
@@ -76,7 +90,8 @@ impl Classified for SiteError {
             Self::KeyStore(e) => e.class(),
             Self::Storage(e) => e.class(),
             Self::Authority(e) => e.class(),
-            Self::AuthorityKey => Class::Corrupt,
+            Self::AuthorityKey | Self::OptOuts { .. } => Class::Corrupt,
+            Self::Profiles(e) => e.class(),
             Self::Entropy(_) | Self::Io { .. } => Class::Unavailable,
             Self::Roles(_) => Class::BadRequest,
             Self::Audit(e) => e.class(),

@@ -12,7 +12,8 @@ use reqwest::StatusCode;
 use salus_ledger::block::{FinalBlock, HistoryEntry, MAX_ENCODED_BLOCK_BYTES};
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
-    AnchorError, FinalityProof, ReceiptError, TrustAnchor, VerifiedReceipt, verify_receipt,
+    AnchorError, Fact, FinalityProof, ProvenState, ReceiptError, StateEvidence, TrustAnchor,
+    VerifiedReceipt, verify_receipt,
 };
 use salus_ledger::transaction::{SignedTransaction, TransactionError};
 use salus_ledger::{Height, LedgerId, TxId, cbor};
@@ -321,6 +322,58 @@ impl LedgerClient {
         let not_proved = |source| ClientError::NotProved { url: url.to_owned(), source };
         let answer = StateAnswer::from_bytes(bytes).map_err(not_proved)?;
         Ok(answer.verify(key, &self.anchor).map_err(not_proved)?.0)
+    }
+
+    /// Proofs of several facts in one state. Of a majority of validators' answers the latest counts,
+    /// as in [`LedgerClient::state`].
+    ///
+    /// # Errors
+    /// When no validator gives a proved answer.
+    pub async fn facts(&self, facts: &[Fact]) -> Result<StateEvidence, ClientError> {
+        let unencodable = |error: cbor::CborError| {
+            let problem = error.to_string();
+            ClientError::Refused { problem, class: Class::Bug }
+        };
+        let body = cbor::encode(&facts).map_err(unencodable)?;
+        let asked = self.validators.iter().map(|url| {
+            let body = body.clone();
+            async move {
+                let unreachable = |source| ClientError::Unreachable { url: url.clone(), source };
+                let post = self.http.post(format!("{url}/v1/facts")).body(body);
+                match post.send().await.map_err(unreachable) {
+                    Ok(answer) => (url, read(url, answer).await),
+                    Err(error) => (url, Err(error)),
+                }
+            }
+        });
+        let (mut latest, mut worst) = (None::<StateEvidence>, ClientError::NoValidators);
+        let mut waiting: FuturesUnordered<_> = asked.collect();
+        let mut answered = 0;
+        while let Some((url, answer)) = waiting.next().await {
+            match answer.and_then(|bytes| self.check_facts(url, &bytes)) {
+                Ok(evidence) => {
+                    answered += 1;
+                    let height = |e: &StateEvidence| e.finality.header.height;
+                    if latest.as_ref().is_none_or(|known| height(known) < height(&evidence)) {
+                        latest = Some(evidence);
+                    }
+                    if answered > self.validators.len() / 2 {
+                        break;
+                    }
+                }
+                Err(error) if tells_more(&error, &worst) => worst = error,
+                Err(_) => {}
+            }
+        }
+        latest.ok_or(worst)
+    }
+
+    fn check_facts(&self, url: &str, bytes: &[u8]) -> Result<StateEvidence, ClientError> {
+        let unproved = || ClientError::Unreadable { url: url.to_owned() };
+        let evidence: StateEvidence =
+            cbor::decode(bytes, MAX_PROOF_BYTES).map_err(|_| unproved())?;
+        ProvenState::verify(&evidence, &self.anchor).map_err(|_| unproved())?;
+        Ok(evidence)
     }
 
     /// The next final block after a height, once there is one; its votes are verified. Blocks in

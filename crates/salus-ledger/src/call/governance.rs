@@ -135,3 +135,11 @@ pub struct ActivateContract {
     /// The first block that they decide.
     pub at: Height,
 }
+
+/// Asks for nothing but a block, so that the state has a time that is recent.
+///
+/// A ledger on which nothing happens makes no blocks, and whoever relies on a permit has to know
+/// that no revocation came since the last one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkTime {}

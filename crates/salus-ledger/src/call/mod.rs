@@ -11,8 +11,8 @@ pub use account::{
     RecordRelease, Release, Reserve, Reserved,
 };
 pub use governance::{
-    ActivateContract, AdmitMember, BindKey, ChangeConfig, KeyProof, MemberKey, ProofAlgorithm,
-    PublishCrl, ReportEquivocation, RevokeKey, RevokeMember, SetMemberRoles,
+    ActivateContract, AdmitMember, BindKey, ChangeConfig, KeyProof, MarkTime, MemberKey,
+    ProofAlgorithm, PublishCrl, ReportEquivocation, RevokeKey, RevokeMember, SetMemberRoles,
 };
 pub use market::{
     CancelOrder, IssueFunds, JobKind, OpenDeal, Order, PostOrder, RedeemFunds, RefundDeal,
@@ -107,6 +107,8 @@ calls! {
     ChangeConfig, "platform.change-config", Platform;
     /// Makes another version of a contract's rules effective at a height.
     ActivateContract, "platform.activate-contract", Platform;
+    /// Asks for a block, so that the state has a recent time.
+    MarkTime, "platform.mark-time", Platform;
     /// Registers a dataset and opens its privacy account.
     RegisterDataset, "datasets.register", Datasets;
     /// Commits to a dataset's next version.

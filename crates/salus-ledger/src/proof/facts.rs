@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use salus_model::{Class, Classified, MemberId, PermitId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::anchor::{FinalityError, FinalityProof, TrustAnchor};
+use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::contract::records::{Account, DatasetRecord, HolderOptOuts, PermitRecord};
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
@@ -43,6 +43,8 @@ impl Fact {
 pub struct StateEvidence {
     /// The block.
     pub finality: FinalityProof,
+    /// Every change of validators before it, in order.
+    pub handovers: Vec<Handover>,
     /// A proof for each fact, of its value or of its absence.
     pub proofs: Vec<StateProof>,
 }
@@ -53,6 +55,9 @@ pub enum EvidenceError {
     /// The block is not final.
     #[error("the block of the evidence is not final under the trusted validators")]
     NotFinal(#[from] FinalityError),
+    /// The validators changed, and the change is not proved.
+    #[error("the change of validators is not proved")]
+    Handover(#[from] AnchorError),
     /// A proof leads to another state.
     #[error("a proof of the evidence does not lead to the block's state")]
     Proof(#[from] StateProofError),
@@ -89,12 +94,12 @@ impl StateEvidence {
     /// When the store cannot answer.
     pub fn of<'f>(
         store: &dyn StateStore,
-        finality: FinalityProof,
+        (finality, handovers): (FinalityProof, Vec<Handover>),
         facts: impl IntoIterator<Item = &'f Fact>,
     ) -> Result<Self, StateError> {
         let height = finality.header.height;
         let proofs = facts.into_iter().map(|fact| prove(store, height, &fact.key()));
-        Ok(Self { finality, proofs: proofs.collect::<Result<_, _>>()? })
+        Ok(Self { finality, handovers, proofs: proofs.collect::<Result<_, _>>()? })
     }
 }
 
@@ -117,7 +122,16 @@ impl ProvenState {
         if found > MAX_FACTS {
             return Err(EvidenceError::TooMany { found });
         }
-        evidence.finality.verify(anchor)?;
+        let mut anchor = anchor.clone();
+        for handover in &evidence.handovers {
+            match anchor.follow(handover) {
+                Ok(next) => anchor = next,
+                // The anchor knows this one already.
+                Err(AnchorError::Older { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        evidence.finality.verify(&anchor)?;
         let header = &evidence.finality.header;
         let mut values = BTreeMap::new();
         for proof in &evidence.proofs {

@@ -5,7 +5,7 @@ use salus_ledger::call::{
     ActivateContract, AdmitMember, AdvanceOptOutEpoch, AmendPermit, ApplyForPermit, ArtefactKind,
     AttestationRef, BindKey, Call, CancelOrder, CancelReservation, ChangeConfig, CommitDataset,
     CommitReservation, DeltaExponent, DeviceClass, ExpireReservations, GrantPermit, IssueFunds,
-    JobKind, Method, OpenDeal, Order, PostOrder, PublishCrl, RecordRelease, RedeemFunds,
+    JobKind, MarkTime, Method, OpenDeal, Order, PostOrder, PublishCrl, RecordRelease, RedeemFunds,
     RefundDeal, RefusePermit, RegisterArtefact, RegisterDataset, RegisterDevice, ReleaseRule,
     ReportEquivocation, Reserve, Reserved, RetireDevice, RevocationReason, RevokeKey, RevokeMember,
     RevokePermit, SetDatasetPolicy, SetMemberRoles, SettleDeal, WithdrawArtefact,
@@ -73,6 +73,7 @@ pub(crate) fn sample(world: &World, method: Method, personal: &str) -> Call {
             at: Height::new(9),
         }
         .into(),
+        Method::MarkTime => MarkTime {}.into(),
         Method::RegisterDataset => RegisterDataset {
             dataset: data,
             budget: MicroRho::new(10),

@@ -80,7 +80,7 @@ impl Ledger for Chain {
         world.block(&[]);
         let ahead = world.now.as_micros() - self.clock.now().as_micros();
         self.clock.advance_micros(ahead);
-        Ok(StateEvidence::of(&world.store, Self::finality(&world), facts).unwrap())
+        Ok(StateEvidence::of(&world.store, (Self::finality(&world), Vec::new()), facts).unwrap())
     }
 
     async fn record(&self, mut release: Release) -> Result<Vec<u8>, LedgerRefused> {

@@ -81,7 +81,7 @@ impl Network {
             Fact::Dataset(self.dataset.clone()),
             Fact::OptOuts(self.dataset.holder.clone()),
         ];
-        StateEvidence::of(&self.world.store, self.finality(), &facts).unwrap()
+        StateEvidence::of(&self.world.store, (self.finality(), Vec::new()), &facts).unwrap()
     }
 
     fn state(&self) -> ProvenState {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use futures::Stream;
-use salus_ledger::proof::{ReceiptParts, issue_receipt};
+use salus_ledger::proof::{Fact, MAX_FACTS, ReceiptParts, StateEvidence, issue_receipt};
 use salus_ledger::transaction::MAX_TRANSACTION_BYTES;
 use salus_ledger::{Height, TxId, cbor, query, state};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,7 @@ use crate::validator::warning_text;
 /// How long a request for the tip waits for a new block.
 const WAIT: Duration = Duration::from_secs(30);
 const MAX_LISTED: u64 = 200;
+const MAX_FACTS_BYTES: usize = 64 * 1024;
 
 pub(super) fn router(api: Api) -> Router {
     Router::new()
@@ -38,6 +39,7 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/blocks/{height}", get(block))
         .route("/v1/tip", get(tip))
         .route("/v1/state/{key}", get(state_value))
+        .route("/v1/facts", post(facts))
         .route("/v1/follow", get(follow))
         .route("/v1/misbehaviour", get(misbehaviour))
         .route("/v1/snapshot", get(snapshot))
@@ -110,6 +112,18 @@ async fn receipt(State(api): State<Api>, Path(text): Path<String>) -> Result<Res
     };
     let bytes = issue_receipt(&parts, &api.signer)?;
     Ok(([(CONTENT_TYPE, "application/cbor")], bytes).into_response())
+}
+
+/// Proofs of several facts in the state after the last block.
+async fn facts(State(api): State<Api>, body: Bytes) -> Result<Response, Failure> {
+    let asked: Vec<Fact> = cbor::decode(&body, MAX_FACTS_BYTES)
+        .map_err(|_| Failure::bad_request("the body is no list of facts in its one form"))?;
+    if asked.len() > MAX_FACTS {
+        return Err(Failure::bad_request("too many facts are asked for at once"));
+    }
+    let view = api.handle.reader().view()?;
+    let ProvedBlock { finality, handovers } = proved(&view, view.tip().height)?;
+    encoded(&StateEvidence::of(&view, (finality, handovers), &asked)?)
 }
 
 async fn status(State(api): State<Api>) -> Result<Json<StatusAnswer>, Failure> {

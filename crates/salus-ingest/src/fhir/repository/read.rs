@@ -326,7 +326,7 @@ impl Repository {
     }
 }
 
-fn choose(state: &State, rules: &Rules<'_>, ask: Ask) -> Chosen {
+fn choose(state: &State, rules: &Rules, ask: Ask) -> Chosen {
     match ask {
         Ask::Read(key) => read(state, rules, &key),
         Ask::VersionRead(key, version) => {
@@ -348,7 +348,7 @@ fn choose(state: &State, rules: &Rules<'_>, ask: Ask) -> Chosen {
     }
 }
 
-fn read(state: &State, rules: &Rules<'_>, key: &ResourceKey) -> Chosen {
+fn read(state: &State, rules: &Rules, key: &ResourceKey) -> Chosen {
     let found = state.place(key).and_then(|place| pick(state, place));
     match found.filter(|pick| rules.admit(key, pick.slot.patient.as_deref())) {
         None => Chosen::Ready(Answer::Absent),
@@ -364,7 +364,7 @@ fn read(state: &State, rules: &Rules<'_>, key: &ResourceKey) -> Chosen {
 
 fn search(
     state: &State,
-    rules: &Rules<'_>,
+    rules: &Rules,
     query: &SearchQuery,
     after: Option<After>,
     count: usize,
@@ -388,7 +388,7 @@ fn search(
 /// What a page's includes add, and whether that is all of it.
 fn included(
     state: &State,
-    rules: &Rules<'_>,
+    rules: &Rules,
     query: &SearchQuery,
     matches: &[u32],
 ) -> (Vec<u32>, bool) {
@@ -457,7 +457,7 @@ fn referring(state: &State, place: u32, include: &Include) -> Vec<u32> {
 }
 
 /// Current versions that came from files, which the history does not have.
-fn imported(state: &State, rules: &Rules<'_>, of: &HistoryOf) -> Vec<Pick> {
+fn imported(state: &State, rules: &Rules, of: &HistoryOf) -> Vec<Pick> {
     let wanted = |slot: &Slot| {
         slot.origin == Origin::Imported
             && slot.index().is_some()
@@ -477,7 +477,7 @@ fn imported(state: &State, rules: &Rules<'_>, of: &HistoryOf) -> Vec<Pick> {
 
 fn export(
     state: &State,
-    rules: &Rules<'_>,
+    rules: &Rules,
     (types, since): (Option<&BTreeSet<&'static str>>, Option<Timestamp>),
     after: Option<After>,
     count: usize,

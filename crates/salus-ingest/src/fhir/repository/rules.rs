@@ -1,22 +1,22 @@
 //! A key release's row rules, decided on what is kept in memory.
 
 use salus_fhir::ResourceKey;
-use salus_model::DatasetId;
+use salus_model::{ColumnPath, DatasetId};
 use salus_spine::{Care, KeyRelease, RowRule};
 
 use super::error::RepositoryError;
 use crate::fhir::resources::FHIR_DATASET;
 
 /// Row rules over the columns `patient_id`, `id` and `resource_type`.
-pub(super) struct Rules<'r>(&'r [RowRule]);
+pub(super) struct Rules(Vec<RowRule>);
 
-impl<'r> Rules<'r> {
+impl Rules {
     /// Every resource; for the repository's own upkeep.
     #[cfg(test)]
-    pub(super) const NONE: Rules<'static> = Rules(&[]);
+    pub(super) const NONE: Self = Self(Vec::new());
 
     /// The rules of a release, which must cover the resources' own columns.
-    pub(super) fn of(release: &'r KeyRelease<Care>) -> Result<Self, RepositoryError> {
+    pub(super) fn of(release: &KeyRelease<Care>) -> Result<Self, RepositoryError> {
         let dataset = DatasetId::new(FHIR_DATASET)?;
         let access = release.access(&dataset).ok_or(RepositoryError::NotCovered)?;
         let covered = |name: &str| access.columns().iter().any(|column| column.as_str() == name);
@@ -26,9 +26,11 @@ impl<'r> Rules<'r> {
         let known = |rule: &&RowRule| {
             !matches!(rule.column().as_str(), "patient_id" | "id" | "resource_type")
         };
-        match access.rules().iter().find(known) {
+        let patient = ColumnPath::new("patient_id")?;
+        let rules = access.rules(Some(&patient)).map_err(|_| RepositoryError::NotCovered)?;
+        match rules.iter().find(known) {
             Some(rule) => Err(RepositoryError::RuleColumn { column: rule.column().clone() }),
-            None => Ok(Self(access.rules())),
+            None => Ok(Self(rules)),
         }
     }
 

@@ -189,7 +189,7 @@ impl State {
     }
 
     /// The visible resources that match, in the order of the query or else of their coming.
-    pub(super) fn search(&self, query: &SearchQuery, rules: &Rules<'_>) -> Vec<u32> {
+    pub(super) fn search(&self, query: &SearchQuery, rules: &Rules) -> Vec<u32> {
         self.search_over(query, rules, &|_| None)
     }
 
@@ -197,7 +197,7 @@ impl State {
     pub(super) fn search_over<'s>(
         &'s self,
         query: &SearchQuery,
-        rules: &Rules<'_>,
+        rules: &Rules,
         newer: &dyn Fn(&ResourceKey) -> Option<&'s Slot>,
     ) -> Vec<u32> {
         let visible = |slot: &'s Slot| {

@@ -154,7 +154,7 @@ impl<'l> Latest<'l> {
         self.pending.overlay.get(key).map(|(_, slot)| slot).or_else(|| self.state.find(key))
     }
 
-    fn look_up(&self, lookup: &Lookup, rules: &Rules<'_>, now: Timestamp) -> LookupAnswer {
+    fn look_up(&self, lookup: &Lookup, rules: &Rules, now: Timestamp) -> LookupAnswer {
         let query = match SearchQuery::parse(lookup.resource_type, &lookup.query, now) {
             Ok(query) if query.criteria.is_empty() => {
                 return LookupAnswer::Refused("a condition names a search parameter".to_owned());
@@ -190,7 +190,7 @@ impl<'l> Latest<'l> {
 /// Decides the steps of a plan.
 struct Decider<'d> {
     latest: Latest<'d>,
-    rules: &'d Rules<'d>,
+    rules: &'d Rules,
     author: &'d Author,
     now: Timestamp,
     newest: i64,
@@ -458,7 +458,7 @@ impl Repository {
 
     fn decide(
         &self,
-        rules: &Rules<'_>,
+        rules: &Rules,
         author: &Author,
         request: BundleRequest,
     ) -> Result<Decision, RepositoryError> {

@@ -1,0 +1,129 @@
+//! Answers under permits, as the site gives them, and the list of those who opted out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use salus_crypto::OsEntropy;
+use salus_crypto::aead::Aad;
+use salus_ledger::proof::TrustAnchor;
+use salus_model::{KeyName, Secret};
+use salus_private::{Desk, DeskParts, Ledger, Profiles};
+use salus_spine::{Freshness, OptOutList};
+use salus_store::audit::AuditLog;
+use salus_store::{open_sealed, seal_object};
+use serde::{Deserialize, Serialize};
+
+use crate::site::{SITE_KEY, Site, SiteError};
+
+/// What is publicly known of the site's datasets, for answers under permits.
+pub const PROFILES_FILE: &str = "privacy.toml";
+const OPT_OUTS_FILE: &str = "opt-outs";
+/// How old the ledger's state may be: a revocation takes effect within this time.
+const FRESHNESS: Freshness = Freshness { max_age_micros: 60_000_000, max_ahead_micros: 5_000_000 };
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredOptOuts {
+    format: u32,
+    epoch: u64,
+    salt: String,
+    people: Vec<String>,
+}
+
+fn aad(site: &Site) -> Aad {
+    Aad::new("salus opt-outs v1", &[site.config.holder.as_str().as_bytes()])
+}
+
+impl Site {
+    fn opt_outs_path(&self) -> PathBuf {
+        self.folder.join(OPT_OUTS_FILE)
+    }
+
+    async fn stored_opt_outs(&self) -> Result<Option<StoredOptOuts>, SiteError> {
+        let path = self.opt_outs_path();
+        let sealed = match std::fs::read(&path) {
+            Ok(sealed) => sealed,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SiteError::Io { path, source }),
+        };
+        let key = KeyName::new(SITE_KEY)?;
+        let bytes = open_sealed(&*self.keys, &key, &aad(self), &sealed)
+            .await
+            .map_err(|source| SiteError::OptOuts { path: path.clone(), source: Some(source) })?;
+        let damaged = |_| SiteError::OptOuts { path, source: None };
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// The list of those who opted out; the empty one of epoch 0 before the first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or was altered.
+    pub async fn opt_outs(&self) -> Result<OptOutList, SiteError> {
+        let Some(stored) = self.stored_opt_outs().await? else { return Ok(OptOutList::none()) };
+        let path = self.opt_outs_path();
+        let salt = hex::decode(&stored.salt).ok().and_then(|bytes| bytes.try_into().ok());
+        let salt: [u8; 32] = salt.ok_or(SiteError::OptOuts { path, source: None })?;
+        Ok(OptOutList::stored(stored.epoch, Secret::new(salt), stored.people))
+    }
+
+    /// Writes the list of the next epoch, sealed, and returns it; it holds once its root is on the
+    /// ledger.
+    ///
+    /// # Errors
+    /// When the file cannot be written or no salt can be drawn.
+    pub async fn next_opt_outs(
+        &self,
+        change: impl FnOnce(&mut Vec<String>),
+    ) -> Result<OptOutList, SiteError> {
+        let before = self.stored_opt_outs().await?;
+        let epoch = before.as_ref().map_or(0, |stored| stored.epoch);
+        let mut people = before.map(|stored| stored.people).unwrap_or_default();
+        change(&mut people);
+        people.sort();
+        people.dedup();
+        let list = OptOutList::after(epoch, people.iter().cloned(), &mut OsEntropy)?;
+        let salt = hex::encode(list.salt().expose());
+        let stored = StoredOptOuts { format: 1, epoch: list.epoch(), salt, people };
+        let path = self.opt_outs_path();
+        let encoded = serde_json::to_vec(&stored)
+            .map_err(|_| SiteError::OptOuts { path: path.clone(), source: None })?;
+        let key = KeyName::new(SITE_KEY)?;
+        let sealed = seal_object(&*self.keys, &key, &aad(self), &encoded)
+            .await
+            .map_err(|source| SiteError::OptOuts { path: path.clone(), source: Some(source) })?;
+        crate::staff::write_private(&path, &sealed)
+            .map_err(|source| SiteError::Io { path, source })?;
+        Ok(list)
+    }
+
+    /// Where the site answers questions under permits.
+    ///
+    /// # Errors
+    /// When the privacy profiles or the opt-out list cannot be read.
+    pub async fn desk(
+        &self,
+        ledger: Arc<dyn Ledger>,
+        anchor: TrustAnchor,
+        audit: Arc<AuditLog>,
+    ) -> Result<Desk, SiteError> {
+        let path = self.folder.join(PROFILES_FILE);
+        let profiles = match std::fs::read_to_string(&path) {
+            Ok(text) => Profiles::parse(&text)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Profiles::default(),
+            Err(source) => return Err(SiteError::Io { path, source }),
+        };
+        let partitions = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Desk::new(DeskParts {
+            lake: Arc::clone(&self.lake),
+            authority: Arc::clone(&self.authority),
+            clock: Arc::clone(&self.clock),
+            ledger,
+            anchor,
+            freshness: FRESHNESS,
+            audit,
+            profiles,
+            opt_outs: self.opt_outs().await?,
+            partitions,
+        }))
+    }
+}

@@ -1,0 +1,4 @@
+//! A site on a real ledger of four validators.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod under_permit;
