@@ -11,10 +11,6 @@ use crate::fhir::resources::FHIR_DATASET;
 pub(super) struct Rules<'r>(&'r [RowRule]);
 
 impl<'r> Rules<'r> {
-    /// Every resource; for the repository's own upkeep.
-    #[cfg(test)]
-    pub(super) const NONE: Rules<'static> = Rules(&[]);
-
     /// The rules of a release, which must cover the resources' own columns.
     pub(super) fn of(release: &'r KeyRelease<Care>) -> Result<Self, RepositoryError> {
         let dataset = DatasetId::new(FHIR_DATASET)?;
