@@ -1,5 +1,5 @@
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
@@ -74,19 +74,45 @@ pub struct ResourceIndex {
     /// The resource's id.
     pub id: String,
     /// Values by parameter; a parameter without values is absent.
-    pub values: HashMap<&'static str, Vec<IndexValue>>,
+    values: Box<[(&'static str, Arc<[IndexValue]>)]>,
 }
+
+/// Lists of values that many resources have in common, such as a patient or a code, kept once.
+#[derive(Debug, Default)]
+pub struct SharedValues(HashSet<Arc<[IndexValue]>>);
 
 impl ResourceIndex {
     /// The values of one parameter.
     #[must_use]
     pub fn of(&self, parameter: &str) -> &[IndexValue] {
-        self.values.get(parameter).map_or(&[], Vec::as_slice)
+        let found = self.values.iter().find(|(name, _)| *name == parameter);
+        found.map_or(&[], |(_, values)| values)
     }
 
     /// Every parameter that has values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[IndexValue])> {
-        self.values.iter().map(|(parameter, values)| (*parameter, values.as_slice()))
+        self.values.iter().map(|(parameter, values)| (*parameter, &**values))
+    }
+
+    /// The same, with lists of values that others have too shared with them.
+    ///
+    /// # Cost
+    /// Whoever keeps many indexes keeps one [`SharedValues`] beside them; of an Observation most
+    /// lists are shared, and its own are those of its id, dates and amounts.
+    #[must_use]
+    pub fn shared(mut self, known: &mut SharedValues) -> Self {
+        for (parameter, values) in &mut self.values {
+            if matches!(*parameter, "_id" | "_lastUpdated" | "identifier") {
+                continue;
+            }
+            match known.0.get(values) {
+                Some(same) => *values = Arc::clone(same),
+                None => {
+                    known.0.insert(Arc::clone(values));
+                }
+            }
+        }
+        self
     }
 }
 
@@ -122,7 +148,7 @@ pub fn index(resource: &Json) -> Result<Option<ResourceIndex>, EvaluationError> 
     else {
         return Ok(None);
     };
-    let mut values: HashMap<&'static str, Vec<IndexValue>> = HashMap::new();
+    let mut values: Vec<(&'static str, Arc<[IndexValue]>)> = Vec::new();
     for (parameter, expression) in PARAMETERS.get(name).map_or(&[][..], Vec::as_slice) {
         let mut found = Vec::new();
         for item in expression.evaluate(resource)? {
@@ -131,9 +157,10 @@ pub fn index(resource: &Json) -> Result<Option<ResourceIndex>, EvaluationError> 
         if !found.is_empty() {
             found.sort_unstable();
             found.dedup();
-            values.insert(parameter.code, found);
+            values.push((parameter.code, found.into()));
         }
     }
+    let values = values.into_boxed_slice();
     Ok(Some(ResourceIndex { resource_type: name, id: id.to_owned(), values }))
 }
 

@@ -12,7 +12,7 @@ mod index;
 mod matching;
 mod query;
 
-pub use index::{IndexValue, ResourceIndex, index, parameter_values};
+pub use index::{IndexValue, ResourceIndex, SharedValues, index, parameter_values};
 pub use query::{
     Criterion, Include, Modifier, Prefix, SearchError, SearchQuery, Sort, SortDirection, Wanted,
 };

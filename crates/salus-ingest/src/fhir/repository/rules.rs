@@ -11,10 +11,6 @@ use crate::fhir::resources::FHIR_DATASET;
 pub(super) struct Rules(Vec<RowRule>);
 
 impl Rules {
-    /// Every resource; for the repository's own upkeep.
-    #[cfg(test)]
-    pub(super) const NONE: Self = Self(Vec::new());
-
     /// The rules of a release, which must cover the resources' own columns.
     pub(super) fn of(release: &KeyRelease<Care>) -> Result<Self, RepositoryError> {
         let dataset = DatasetId::new(FHIR_DATASET)?;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use salus_fhir::ResourceKey;
-use salus_fhir::search::{Criterion, IndexValue, ResourceIndex, SearchQuery, Wanted};
+use salus_fhir::search::{Criterion, IndexValue, ResourceIndex, SearchQuery, SharedValues, Wanted};
 use salus_model::Timestamp;
 
 use super::rules::Rules;
@@ -57,6 +57,7 @@ pub(super) struct State {
     by_type: HashMap<&'static str, Vec<u32>>,
     /// Slots that have, or once had, a reference or token of this hash; a search compares again.
     postings: HashMap<u64, Vec<u32>>,
+    shared: SharedValues,
     pub(super) texts: Texts,
     /// The sequence of the newest change.
     pub(super) newest: i64,
@@ -89,6 +90,7 @@ impl State {
             by_key: HashMap::new(),
             by_type: HashMap::new(),
             postings: HashMap::new(),
+            shared: SharedValues::default(),
             texts: Texts::new(cache_bytes),
             newest: 0,
             position: 0,
@@ -114,7 +116,11 @@ impl State {
     }
 
     /// Puts a version in the place of an older one; none when what is there is as new.
-    pub(super) fn put(&mut self, slot: Slot) -> Option<u32> {
+    pub(super) fn put(&mut self, mut slot: Slot) -> Option<u32> {
+        if let Content::Stored(index) = slot.content {
+            let index = Arc::unwrap_or_clone(index).shared(&mut self.shared);
+            slot.content = Content::Stored(Arc::new(index));
+        }
         self.newest = self.newest.max(slot.sequence);
         let known = self.by_key.get(&slot.key).copied();
         let place = match known {
