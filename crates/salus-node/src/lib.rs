@@ -4,11 +4,14 @@
 //!
 //! **Invariant:** what a site keeps outside its key store is sealed under a key in it.
 
+pub mod clients;
 mod clock;
 mod config;
+pub mod exports;
 mod fhir;
 mod gateway;
 mod operator;
+mod pull;
 mod site;
 mod staff;
 
@@ -17,6 +20,7 @@ pub use config::{Config, ConfigError, KeyStoreConfig, LakeConfig, ListenConfig};
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
 pub use operator::Operator;
+pub use pull::{FhirConfig, FollowError};
 pub use site::{Site, SiteError};
 pub use staff::{Staff, StaffError, StaffMember, write_private};
 
