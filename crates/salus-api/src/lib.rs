@@ -4,6 +4,7 @@
 //! here that a test without a server could not try.
 
 pub mod fhir;
+pub mod oauth;
 pub mod sql;
 pub mod transit;
 

@@ -44,7 +44,7 @@ enum Command {
     /// Run the site's services.
     #[command(subcommand)]
     Node(commands::node::Command),
-    /// Bring files into the lake: CSV, NDJSON, Parquet, or FHIR R4.
+    /// Bring files into the lake: CSV, NDJSON, Parquet, or FHIR R4, also from a FHIR server.
     Import(commands::import::Args),
     /// Answer one SQL statement, in a role, on record.
     Sql(commands::sql::Args),
@@ -57,6 +57,9 @@ enum Command {
     /// Give staff access tokens, and take them away.
     #[command(subcommand)]
     Staff(commands::staff::Command),
+    /// Let programs sign in with their own keys, and take that away.
+    #[command(subcommand)]
+    Client(commands::client::Command),
     /// Check configuration, key store, disk, ports and clock, and say how to mend each.
     Doctor,
     /// Print a completion script for a shell.
@@ -100,6 +103,7 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Dataset(command) => commands::dataset::run(command, site, output).await,
         Command::Keys(command) => commands::keys::run(command, site, output).await,
         Command::Staff(command) => commands::staff::run(command, site, output),
+        Command::Client(command) => commands::client::run(command, site, output),
         Command::Doctor => commands::doctor::run(site, output).await,
         Command::Completions { .. } => Ok(()),
     }

@@ -94,6 +94,9 @@ impl Classified for OpenRefused {
 pub struct AeadKey(Secret<[u8; 32]>);
 
 impl AeadKey {
+    /// How much longer an envelope is than what it holds: version, nonce and tag.
+    pub const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + 16;
+
     /// Makes a new key.
     ///
     /// # Errors

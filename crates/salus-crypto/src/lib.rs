@@ -14,6 +14,7 @@ pub mod aead;
 mod digest;
 mod entropy;
 pub mod hpke;
+mod keyed;
 pub mod merkle;
 pub mod passphrase;
 pub mod pkmt1;
@@ -21,6 +22,7 @@ mod signature;
 
 pub use digest::{Digest, DigestHasher, DigestText, PartsHasher};
 pub use entropy::{EntropyRng, OsEntropy};
+pub use keyed::PseudonymKey;
 pub use signature::{Signature, SignatureRefused, SigningKey, VerifyingKey, VerifyingKeyRefused};
 
 #[cfg(test)]

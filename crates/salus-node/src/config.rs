@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use salus_model::{Class, Classified, HolderId};
 use serde::{Deserialize, Serialize};
 
+use crate::pull::FhirConfig;
+
 const FORMAT: u32 = 1;
 const FILE: &str = "salus.toml";
 
@@ -21,6 +23,9 @@ pub struct Config {
     pub keys: KeyStoreConfig,
     /// Where the services listen.
     pub listen: ListenConfig,
+    /// The FHIR servers that the site keeps up with.
+    #[serde(default, skip_serializing_if = "FhirConfig::is_empty")]
+    pub fhir: FhirConfig,
 }
 
 /// Where datasets lie.
@@ -128,6 +133,7 @@ impl Config {
             lake: LakeConfig { folder: "lake".into() },
             keys: KeyStoreConfig::Local { file: "keys/keystore".into() },
             listen,
+            fhir: FhirConfig::default(),
         }
     }
 

@@ -4,13 +4,16 @@
 //!
 //! **Invariant:** what a site keeps outside its key store is sealed under a key in it.
 
+pub mod clients;
 mod clock;
 mod config;
+pub mod exports;
 mod fhir;
 mod gateway;
 mod ledger;
 mod operator;
 mod private;
+mod pull;
 mod site;
 mod staff;
 
@@ -21,6 +24,7 @@ pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
 pub use ledger::HolderLedger;
 pub use operator::Operator;
 pub use private::PROFILES_FILE;
+pub use pull::{FhirConfig, FollowError};
 pub use site::{Site, SiteError};
 pub use staff::{Staff, StaffError, StaffMember, write_private};
 

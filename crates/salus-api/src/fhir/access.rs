@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use salus_fhir::bundle::BundleRequest;
 use salus_ingest::fhir::FHIR_DATASET;
 use salus_ingest::fhir::repository::{Answer, Ask, Author, Carried, FHIR_HISTORY, RepositoryError};
-use salus_model::DatasetId;
+use salus_model::{DatasetId, RoleName};
 use salus_query::{AccessKind, Disclosure};
 
 use super::outcome::FhirError;
@@ -23,19 +23,19 @@ pub(super) enum Past {
     NotNeeded,
 }
 
-fn disclosure(
-    headers: &HeaderMap,
+pub(super) fn disclosure(
+    role: Option<RoleName>,
     kind: AccessKind,
     statement: String,
     past: Past,
-) -> Result<Disclosure, FhirError> {
+) -> Result<Disclosure, RepositoryError> {
     let name = |name| DatasetId::new(name).map_err(RepositoryError::from);
     let beside = match past {
         Past::Needed => Some(name(FHIR_HISTORY)?),
         Past::NotNeeded => None,
     };
     Ok(Disclosure {
-        role: headers::role(headers)?,
+        role,
         dataset: name(FHIR_DATASET)?,
         columns: COLUMNS.iter().map(|c| (*c).to_owned()).collect(),
         beside,
@@ -66,7 +66,8 @@ impl Fhir {
         past: Past,
     ) -> Result<Answer, FhirError> {
         let token = headers::token(headers)?;
-        let disclosure = disclosure(headers, AccessKind::FhirRead, statement, past)?;
+        let disclosure =
+            disclosure(headers::role(headers)?, AccessKind::FhirRead, statement, past)?;
         let repository = self.repository.clone();
         let answered = self.gateway.disclose(&token, disclosure, async move |release, _| {
             let answers = repository.answer(release, vec![ask]).await?;
@@ -90,7 +91,7 @@ impl Fhir {
         let writes = request.written_types();
         let kind = if writes.is_empty() { AccessKind::FhirRead } else { AccessKind::FhirWrite };
         let past = if request.reads_versions() { Past::Needed } else { Past::NotNeeded };
-        let mut disclosure = disclosure(headers, kind, statement, past)?;
+        let mut disclosure = disclosure(headers::role(headers)?, kind, statement, past)?;
         disclosure.writes = writes.into_iter().map(str::to_owned).collect();
         let repository = self.repository.clone();
         let carried = self.gateway.disclose(&token, disclosure, async move |release, acting| {

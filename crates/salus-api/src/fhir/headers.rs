@@ -108,6 +108,11 @@ pub(super) enum Handling {
     Lenient,
 }
 
+/// Whether one of the preferences is `wanted`.
+pub(super) fn prefers(headers: &HeaderMap, wanted: &str) -> bool {
+    preferences(headers).any(|preference| preference == wanted)
+}
+
 /// `Prefer: handling=`.
 pub(super) fn handling(headers: &HeaderMap) -> Handling {
     if preferences(headers).any(|p| p == "handling=strict") {
@@ -142,7 +147,7 @@ pub(super) fn is_known(headers: &HeaderMap, version: u64) -> bool {
 ///
 /// # Source
 /// RFC 9110 §5.6.7, IMF-fixdate.
-fn http_date(at: Timestamp) -> Option<String> {
+pub(super) fn http_date(at: Timestamp) -> Option<String> {
     let at = chrono::DateTime::<chrono::Utc>::from_timestamp_micros(at.as_micros())?;
     Some(at.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
 }

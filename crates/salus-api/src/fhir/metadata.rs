@@ -25,11 +25,12 @@ pub(super) async fn statement(
     headers: HeaderMap,
 ) -> Result<Response, FhirError> {
     headers::acceptable(&headers, query.as_deref().unwrap_or_default())?;
-    let statement = capability_statement(ServerIdentity {
+    let mut statement = capability_statement(ServerIdentity {
         base_url: &fhir.base_url,
         version: env!("CARGO_PKG_VERSION"),
         date: fhir.clock.now(),
         interactions: &INTERACTIONS,
     });
+    super::bulk::advertise(&mut statement);
     Ok(headers::json(StatusCode::OK, statement.to_string()))
 }

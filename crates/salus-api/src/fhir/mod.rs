@@ -13,6 +13,7 @@
 //! HL7 FHIR R4 §3.1.0 (RESTful API) and §3.1.1 (search).
 
 mod access;
+pub mod bulk;
 mod bundle;
 mod cursor;
 mod headers;

@@ -14,7 +14,7 @@ use crate::output::{Failure, Output, table};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Files: .csv, .tsv, .ndjson, .jsonl or .parquet, or FHIR with --fhir; .gz is unpacked. A
-    /// folder stands for the files in it.
+    /// folder stands for the files in it. With --fhir also the address of a FHIR server.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The files are FHIR R4: Bundles or resources as .json, or .ndjson as Bulk Data exports them.
@@ -32,6 +32,8 @@ pub(crate) struct Args {
     /// The character between two CSV fields.
     #[arg(long)]
     delimiter: Option<char>,
+    #[command(flatten)]
+    pull: super::pull::Args,
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
@@ -103,6 +105,15 @@ fn schema(args: &Args, path: &Path) -> Result<SchemaFile, Failure> {
 }
 
 pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<(), Failure> {
+    if let Some(url) = super::pull::address(&args.files) {
+        if !args.fhir {
+            return Err(Failure::request("an address is a FHIR server's: give --fhir with it"));
+        }
+        return super::pull::run(&args.pull, url, folder, output).await;
+    }
+    if args.pull.is_given() {
+        return Err(Failure::request("that option is for --fhir with the address of a server"));
+    }
     let files = files(&args.files)?;
     if args.fhir {
         let site = crate::site::open(folder).await?;
@@ -204,7 +215,7 @@ fn shown(report: &ImportReport) -> String {
     lines.join("\n")
 }
 
-fn reasons(reasons: &[salus_ingest::tabular::Reason]) -> Vec<String> {
+pub(super) fn reasons(reasons: &[salus_ingest::tabular::Reason]) -> Vec<String> {
     let line = |r: &salus_ingest::tabular::Reason| match r.field.as_str() {
         "" => format!("  {} × {}", r.records, r.reason),
         field => format!("  {} × {field}: {}", r.records, r.reason),

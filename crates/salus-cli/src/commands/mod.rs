@@ -1,5 +1,7 @@
 //! One module a command.
 
+mod bulk;
+pub(crate) mod client;
 pub(crate) mod dataset;
 pub(crate) mod doctor;
 pub(crate) mod import;
@@ -7,5 +9,6 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod keys_serve;
 pub(crate) mod node;
+mod pull;
 pub(crate) mod sql;
 pub(crate) mod staff;

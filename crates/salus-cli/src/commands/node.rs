@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use salus_node::Site;
+use salus_node::clients::{AnyOf, Clients};
 use salus_query::Gateway;
 use salus_query::pg::{self, Transport};
 use tokio::net::TcpListener;
@@ -28,6 +29,8 @@ pub(crate) struct Services {
     /// The query gateway behind both.
     pub(crate) gateway: Gateway,
     tasks: JoinSet<std::io::Result<()>>,
+    /// Keeps up with the FHIR servers of salus.toml while it is held.
+    following: JoinSet<()>,
     http_handle: axum_server::Handle<SocketAddr>,
 }
 
@@ -56,7 +59,9 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let audit = site.open_audit().await?;
     let staff = Arc::new(super::staff::staff(staff_folder));
     let limits = super::sql::limits(1_000_000, 2 << 30, Duration::from_secs(300));
-    let gateway = site.gateway(staff, audit, limits)?;
+    let clients = Arc::new(super::client::clients(staff_folder)?);
+    let known = AnyOf::new(vec![staff, Arc::<Clients>::clone(&clients)]);
+    let gateway = site.gateway(Arc::new(known), audit, limits)?;
     let (certificate, tls) = tls()?;
     let mut tasks = JoinSet::new();
 
@@ -76,6 +81,10 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let repository = site.open_fhir().await?;
     let upkeep = site.fhir_upkeep(repository.clone());
     tasks.spawn(async move { match upkeep.run().await {} });
+    let bulk = {
+        let url = format!("https://{http}");
+        super::bulk::routes(site, &gateway, &repository, &clients, &url)?
+    };
     let fhir = salus_api::fhir::router(salus_api::fhir::FhirParts {
         gateway: gateway.clone(),
         repository,
@@ -83,15 +92,17 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
         base_url: format!("https://{http}/fhir"),
     });
     let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
-    let router = salus_api::sql::router(gateway.clone()).merge(fhir);
+    let router = salus_api::sql::router(gateway.clone()).merge(fhir).merge(bulk);
     tasks.spawn(async move { server.serve(router.into_make_service()).await });
-    Ok(Services { http, postgres, certificate, gateway, tasks, http_handle })
+    let following = site.follow_sources().await?;
+    Ok(Services { http, postgres, certificate, gateway, tasks, following, http_handle })
 }
 
 impl Services {
     /// Answers what is under way, for a while, and stops.
     pub(crate) async fn stop(mut self) {
         self.http_handle.graceful_shutdown(Some(Duration::from_secs(3)));
+        self.following.shutdown().await;
         self.tasks.shutdown().await;
     }
 }

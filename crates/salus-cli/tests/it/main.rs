@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod demo;
+mod fhir_pull;
 mod psql;
 mod site;
 mod tabular;

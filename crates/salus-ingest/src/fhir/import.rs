@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
+use super::intake::{Intake, TakeAll, Verdict};
 use super::resources::{FHIR_DATASET, ResourceBuilder, resources_spec};
-use super::source::{Fault, FhirFormat, Found, resources};
+use super::source::{Deletion, Fault, FhirFormat, Found, Item, resources};
 use super::table::{TableBuilder, spec};
 use crate::tabular::{QuarantineBuilder, Reason, quarantine_dataset, quarantine_spec};
 
@@ -27,6 +28,10 @@ pub struct FhirProgress {
     pub sources: u64,
     /// Resources accepted so far.
     pub accepted: u64,
+    /// Resources that were here already.
+    pub unchanged: u64,
+    /// Resources deleted so far.
+    pub deleted: u64,
     /// Resources quarantined so far.
     pub quarantined: u64,
 }
@@ -47,6 +52,10 @@ pub struct FhirReport {
     pub import: String,
     /// Resources accepted.
     pub accepted: u64,
+    /// Resources that were here already, in this version or a later one.
+    pub unchanged: u64,
+    /// Resources deleted.
+    pub deleted: u64,
     /// Resources quarantined.
     pub quarantined: u64,
     /// The dataset that keeps the quarantined resources; none when there are none.
@@ -106,11 +115,12 @@ enum Message {
 }
 
 /// What the reading task knows at its end.
-struct WhatWasRead {
+struct WhatWasRead<I> {
+    intake: I,
     reasons: BTreeMap<(String, String), u64>,
     /// The newest sequence of every resource, by type and id.
     newest: Newest,
-    /// Those of resources that came more than once.
+    /// Those of resources that came more than once, or were deleted.
     repeated: Newest,
 }
 
@@ -177,8 +187,22 @@ impl FhirImporter {
     pub async fn run(
         &self,
         sources: Vec<FhirSource>,
-        mut progress: impl FnMut(FhirProgress),
+        progress: impl FnMut(FhirProgress),
     ) -> Result<FhirReport, FhirImportError> {
+        Ok(self.run_through(sources, TakeAll, progress).await?.0)
+    }
+
+    /// As [`FhirImporter::run`], where `intake` decides what is taken; it is given back at the
+    /// end, when everything is published.
+    ///
+    /// # Errors
+    /// When a source cannot be read, or the lake fails.
+    pub async fn run_through<I: Intake + 'static>(
+        &self,
+        sources: Vec<FhirSource>,
+        intake: I,
+        mut progress: impl FnMut(FhirProgress),
+    ) -> Result<(FhirReport, I), FhirImportError> {
         let mut id = [0; 8];
         OsEntropy.fill(&mut id)?;
         let import = format!("{:016x}", u64::from_be_bytes(id));
@@ -189,7 +213,7 @@ impl FhirImporter {
             writers.iter().map(|(id, w)| (id.clone(), w.begins_empty())).collect();
         let (send, mut receive) = mpsc::channel(4);
         let first = self.clock.now().as_micros();
-        let reading = Reading::new(&import, quarantine.clone(), send, first)?;
+        let reading = Reading::new(&import, quarantine.clone(), send, first, intake)?;
         let task = tokio::task::spawn_blocking(move || reading.run(sources));
         let mut so_far = FhirProgress::default();
         let mut rows: BTreeMap<DatasetId, u64> = BTreeMap::new();
@@ -226,18 +250,21 @@ impl FhirImporter {
         }
         let quarantined = rows.remove(&quarantine);
         let reason = |((field, reason), records)| Reason { field, reason, records };
-        Ok(FhirReport {
+        let report = FhirReport {
             import,
             accepted: so_far.accepted,
+            unchanged: so_far.unchanged,
+            deleted: so_far.deleted,
             quarantined: so_far.quarantined,
             quarantine: quarantined.map(|_| quarantine),
             reasons: read.reasons.into_iter().map(reason).collect(),
             tables: rows.into_iter().map(|(dataset, rows)| TableRows { dataset, rows }).collect(),
-        })
+        };
+        Ok((report, read.intake))
     }
 }
 
-struct Reading {
+struct Reading<I> {
     import: String,
     quarantine: DatasetId,
     send: mpsc::Sender<Message>,
@@ -247,15 +274,16 @@ struct Reading {
     tables: Vec<(DatasetId, &'static ShippedView, TableBuilder)>,
     refused: QuarantineBuilder,
     progress: FhirProgress,
-    read: WhatWasRead,
+    read: WhatWasRead<I>,
 }
 
-impl Reading {
+impl<I: Intake> Reading<I> {
     fn new(
         import: &str,
         quarantine: DatasetId,
         send: mpsc::Sender<Message>,
         sequence: i64,
+        intake: I,
     ) -> Result<Self, IdError> {
         let mut tables = Vec::new();
         for view in views() {
@@ -272,6 +300,7 @@ impl Reading {
             refused: QuarantineBuilder::new(),
             progress: FhirProgress::default(),
             read: WhatWasRead {
+                intake,
                 reasons: BTreeMap::new(),
                 newest: HashMap::new(),
                 repeated: HashMap::new(),
@@ -279,9 +308,18 @@ impl Reading {
         })
     }
 
-    fn run(mut self, sources: Vec<FhirSource>) -> Result<WhatWasRead, FhirImportError> {
-        for (name, format, source) in sources {
-            resources(source, format, |found| self.take(&name, found))?;
+    fn run(mut self, sources: Vec<FhirSource>) -> Result<WhatWasRead<I>, FhirImportError> {
+        for (at, (name, format, source)) in sources.into_iter().enumerate() {
+            let before = self.read.intake.lines_before(at);
+            resources(source, format, |mut found| {
+                found.place += before;
+                self.take(at, &name, found)
+            })?;
+            if let Some((element, reason)) = self.read.intake.end(at)
+                && self.read.intake.refused(&format!("{name}: {reason}")) != Verdict::Known
+            {
+                self.quarantine(&name, 0, &Fault { element, reason, raw: String::new() });
+            }
             self.progress.sources += 1;
             self.hand_on(Message::Progress(self.progress))?;
         }
@@ -289,18 +327,53 @@ impl Reading {
         Ok(self.read)
     }
 
-    fn take(&mut self, source: &str, found: Found) -> Result<(), FhirImportError> {
-        match found.resource {
-            Ok(resource) => match self.accept(&resource)? {
-                Ok(()) => {}
-                Err((element, reason)) => {
+    fn take(&mut self, at: usize, source: &str, found: Found) -> Result<(), FhirImportError> {
+        match found.item {
+            Ok(Item::Resource(resource)) => match self.read.intake.resource(at, &resource) {
+                Verdict::Take => {
+                    if let Err((element, reason)) = self.accept(&resource)? {
+                        let raw = resource.to_string();
+                        self.quarantine(source, found.place, &Fault { element, reason, raw });
+                    }
+                }
+                Verdict::Known => self.progress.unchanged += 1,
+                Verdict::Refuse { element, reason } => {
                     let raw = resource.to_string();
-                    self.quarantine(source, found.place, &Fault { element, reason, raw });
+                    self.refuse(source, found.place, Fault { element, reason, raw });
                 }
             },
-            Err(fault) => self.quarantine(source, found.place, &fault),
+            Ok(Item::Deletion(deletion)) => match self.read.intake.deletion(at, &deletion) {
+                Verdict::Take => self.delete(&deletion),
+                Verdict::Known => self.progress.unchanged += 1,
+                Verdict::Refuse { element, reason } => {
+                    let raw = deletion.key.to_string();
+                    self.refuse(source, found.place, Fault { element, reason, raw });
+                }
+            },
+            Err(fault) => {
+                self.read.intake.malformed(at);
+                self.refuse(source, found.place, fault);
+            }
         }
         self.flush(BATCH_ROWS, BATCH_BYTES)
+    }
+
+    /// Quarantines, unless the same was quarantined before.
+    fn refuse(&mut self, source: &str, place: u64, fault: Fault) {
+        match self.read.intake.refused(&fault.raw) {
+            Verdict::Known => self.progress.unchanged += 1,
+            _ => self.quarantine(source, place, &fault),
+        }
+    }
+
+    fn delete(&mut self, deletion: &Deletion) {
+        let (kind, id) = (deletion.key.resource_type(), deletion.key.id().as_str());
+        self.sequence += 1;
+        // An empty dataset may have got the resource a moment ago.
+        for from in [&mut self.read.newest, &mut self.read.repeated] {
+            from.entry(kind.to_owned()).or_default().insert(id.to_owned(), self.sequence);
+        }
+        self.progress.deleted += 1;
     }
 
     fn quarantine(&mut self, source: &str, place: u64, fault: &Fault) {

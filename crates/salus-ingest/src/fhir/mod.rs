@@ -1,14 +1,18 @@
 //! FHIR R4 resources into flat tables by SQL-on-FHIR views, with the resources themselves kept.
 //!
-//! Files come in by the [`FhirImporter`], single writes and transactions by the [`Repository`].
+//! Files come in by the [`FhirImporter`], single writes and transactions by the [`Repository`], and
+//! what another server has by the [`pull::Puller`].
 
 mod import;
+mod intake;
+pub mod pull;
 pub mod repository;
 mod resources;
 mod source;
 mod table;
 
 pub use import::{FhirImportError, FhirImporter, FhirProgress, FhirReport, FhirSource, TableRows};
+pub use intake::{Intake, TakeAll, Verdict};
 pub use repository::Repository;
-pub use resources::FHIR_DATASET;
-pub use source::FhirFormat;
+pub use resources::{FHIR_DATASET, patient_of};
+pub use source::{Deletion, FhirFormat, resource_of_line};

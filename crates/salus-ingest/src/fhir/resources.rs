@@ -105,7 +105,8 @@ impl ResourceBuilder {
 }
 
 /// The patient whom a resource is about, as `Patient/id`.
-pub(crate) fn patient_of(kind: &str, key: &str, resource: &Json) -> Option<String> {
+#[must_use]
+pub fn patient_of(kind: &str, key: &str, resource: &Json) -> Option<String> {
     if kind == "Patient" {
         return Some(key.to_owned());
     }

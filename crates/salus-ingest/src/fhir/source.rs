@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
-use salus_fhir::{JsonLimits, parse_json, validate};
+use salus_fhir::{JsonLimits, ResourceId, ResourceKey, parse_json, validate};
+use salus_model::Timestamp;
 use serde_json::Value as Json;
 
 /// One byte more than may be read of a document, so that a longer one is told from one that fits.
@@ -16,13 +17,31 @@ pub enum FhirFormat {
     Document,
     /// One resource a line, as Bulk Data exports them.
     Ndjson,
+    /// One Bundle of `DELETE` requests a line, as Bulk Data tells what was deleted.
+    Deletions,
+    /// One OperationOutcome a line, in which Bulk Data tells what could not be exported.
+    Outcomes,
 }
 
-/// A resource as it came, or why it is refused.
+/// What came, or why it is refused.
 pub(crate) struct Found {
     /// Its line, or its place in the Bundle, counted from 1.
     pub(crate) place: u64,
-    pub(crate) resource: Result<Json, Fault>,
+    pub(crate) item: Result<Item, Fault>,
+}
+
+pub(crate) enum Item {
+    Resource(Json),
+    Deletion(Deletion),
+}
+
+/// A resource that its server deleted.
+#[derive(Debug, Clone)]
+pub struct Deletion {
+    /// Which.
+    pub key: ResourceKey,
+    /// When, if the server says so.
+    pub at: Option<Timestamp>,
 }
 
 /// Why a resource is quarantined.
@@ -45,7 +64,9 @@ where
 {
     match format {
         FhirFormat::Document => document(source, take),
-        FhirFormat::Ndjson => lines(source, take),
+        FhirFormat::Ndjson => lines(source, take, |json| vec![checked(json)]),
+        FhirFormat::Deletions => lines(source, take, deletions),
+        FhirFormat::Outcomes => lines(source, take, |json| vec![outcome(&json)]),
     }
 }
 
@@ -63,11 +84,11 @@ fn document<E: From<std::io::Error>>(
     let mut document = match parse_json(&bytes, JsonLimits::BUNDLE) {
         Ok(document) => document,
         Err(e) => {
-            return take(Found { place: 1, resource: Err(fault(&bytes, "", e.to_string())) });
+            return take(Found { place: 1, item: Err(fault(&bytes, "", e.to_string())) });
         }
     };
     if document.get("resourceType").and_then(Json::as_str) != Some("Bundle") {
-        return take(Found { place: 1, resource: checked(document) });
+        return take(Found { place: 1, item: checked(document) });
     }
     let entries = match document.get_mut("entry").map(Json::take) {
         Some(Json::Array(entries)) => entries,
@@ -76,7 +97,7 @@ fn document<E: From<std::io::Error>>(
     let known = full_urls(&entries);
     for (at, mut entry) in entries.into_iter().enumerate() {
         let place = at as u64 + 1;
-        let resource = match entry.get_mut("resource").map(Json::take) {
+        let item = match entry.get_mut("resource").map(Json::take) {
             Some(mut resource) => {
                 rewrite(&mut resource, &known);
                 checked(resource)
@@ -86,7 +107,7 @@ fn document<E: From<std::io::Error>>(
                 Err(fault(raw.as_bytes(), "Bundle.entry.resource", "the entry has no resource"))
             }
         };
-        take(Found { place, resource })?;
+        take(Found { place, item })?;
     }
     Ok(())
 }
@@ -94,6 +115,7 @@ fn document<E: From<std::io::Error>>(
 fn lines<E: From<std::io::Error>>(
     source: impl Read,
     mut take: impl FnMut(Found) -> Result<(), E>,
+    items: impl Fn(Json) -> Vec<Result<Item, Fault>>,
 ) -> Result<(), E> {
     let mut reader = BufReader::with_capacity(1024 * 1024, source);
     let mut line = Vec::new();
@@ -105,22 +127,25 @@ fn lines<E: From<std::io::Error>>(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let resource = if line.len() as u64 == LINE_BYTES {
+        let found = if line.len() as u64 == LINE_BYTES && line.last() != Some(&b'\n') {
             reader.skip_until(b'\n')?;
-            Err(fault(&line, "", "the line is longer than 16 MiB; only its beginning is kept"))
+            let reason = "the line is longer than 16 MiB; only its beginning is kept";
+            vec![Err(fault(&line, "", reason))]
         } else {
             match parse_json(&line, JsonLimits::RESOURCE) {
-                Ok(resource) => checked(resource),
-                Err(e) => Err(fault(&line, "", e.to_string())),
+                Ok(json) => items(json),
+                Err(e) => vec![Err(fault(&line, "", e.to_string()))],
             }
         };
-        take(Found { place, resource })?;
+        for item in found {
+            take(Found { place, item })?;
+        }
     }
     Ok(())
 }
 
 /// The resource when it conforms to R4 and has an id.
-fn checked(resource: Json) -> Result<Json, Fault> {
+fn checked(resource: Json) -> Result<Item, Fault> {
     let refused =
         |element: String, reason: String| Err(Fault { element, reason, raw: resource.to_string() });
     if let Some(issue) = validate(&resource).into_iter().next() {
@@ -130,7 +155,74 @@ fn checked(resource: Json) -> Result<Json, Fault> {
         let kind = resource.get("resourceType").and_then(Json::as_str).unwrap_or("Resource");
         return refused(format!("{kind}.id"), "a stored resource needs an id".to_owned());
     }
-    Ok(resource)
+    Ok(Item::Resource(resource))
+}
+
+/// The resource on a line of NDJSON, or which element is wrong and why; no value of it is told.
+///
+/// # Errors
+/// When the line is no JSON, does not conform to R4, has no id, or is longer than 16 MiB.
+pub fn resource_of_line(line: &[u8]) -> Result<Json, (String, String)> {
+    let json =
+        parse_json(line, JsonLimits::RESOURCE).map_err(|e| (String::new(), e.to_string()))?;
+    match checked(json) {
+        Ok(Item::Resource(resource)) => Ok(resource),
+        Ok(Item::Deletion(_)) => Err((String::new(), "it is no resource".to_owned())),
+        Err(fault) => Err((fault.element, fault.reason)),
+    }
+}
+
+/// The resources that a Bundle says were deleted.
+fn deletions(bundle: Json) -> Vec<Result<Item, Fault>> {
+    let refused = |element: String, reason: &str| {
+        vec![Err(Fault { element, reason: reason.to_owned(), raw: bundle.to_string() })]
+    };
+    if bundle.get("resourceType").and_then(Json::as_str) != Some("Bundle") {
+        return refused(String::new(), "a file of deletions has Bundles alone");
+    }
+    let Some(entries) = bundle.get("entry").and_then(Json::as_array) else {
+        return refused("Bundle.entry".to_owned(), "there is no entry");
+    };
+    let each = |(at, entry): (usize, &Json)| deletion(entry).ok_or(at);
+    let found: Vec<Result<Deletion, usize>> = entries.iter().enumerate().map(each).collect();
+    let item = |found: Result<Deletion, usize>| {
+        found.map(Item::Deletion).map_err(|at| Fault {
+            element: format!("Bundle.entry[{at}].request"),
+            reason: "DELETE and a url of the form Type/id are expected".to_owned(),
+            raw: entries.get(at).map(Json::to_string).unwrap_or_default(),
+        })
+    };
+    found.into_iter().map(item).collect()
+}
+
+pub(crate) fn deletion(entry: &Json) -> Option<Deletion> {
+    let request = entry.get("request")?;
+    if request.get("method")?.as_str()? != "DELETE" {
+        return None;
+    }
+    let url = request.get("url")?.as_str()?;
+    let mut parts = url.split('?').next()?.trim_end_matches('/').rsplit('/');
+    let (id, kind) = (parts.next()?, parts.next()?);
+    let key = ResourceKey::new(kind, ResourceId::new(id).ok()?)?;
+    let at = entry.get("response").and_then(|r| r.get("lastModified")).and_then(Json::as_str);
+    Some(Deletion { key, at: at.and_then(|at| at.parse().ok()) })
+}
+
+/// What the server says of a resource that it could not export.
+fn outcome(json: &Json) -> Result<Item, Fault> {
+    let issue = json.get("issue").and_then(|issues| issues.get(0));
+    let code = issue.and_then(|i| i.get("code")).and_then(Json::as_str).unwrap_or_default();
+    // A code is one of a short list; anything else is kept in the record alone.
+    let code = if code.len() <= 20 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') {
+        code
+    } else {
+        ""
+    };
+    Err(Fault {
+        element: String::new(),
+        reason: format!("the server could not export it ({code})"),
+        raw: json.to_string(),
+    })
 }
 
 /// What each entry's `fullUrl` stands for.

@@ -1,7 +1,10 @@
 //! Imports into a real encrypted lake and a FHIR repository over it, read back through the spine.
 #![allow(clippy::unwrap_used)]
 
+mod bulk_server;
 mod import;
+mod pull;
+mod pull_attacks;
 mod repository;
 mod repository_crash;
 mod site;

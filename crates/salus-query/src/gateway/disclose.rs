@@ -102,6 +102,19 @@ struct Computed<T> {
 }
 
 impl Gateway {
+    /// Who a token stands for, and in which role; nothing is read.
+    ///
+    /// # Errors
+    /// When the token is not valid, or the person has not the role.
+    pub async fn acting(
+        &self,
+        token: &AccessToken,
+        role: Option<&RoleName>,
+    ) -> Result<Acting, QueryError> {
+        let question = self.0.question(token, role).await?;
+        Ok(Acting { staff: question.staff, role: question.role })
+    }
+
     /// Lets a service read, and write, for a person: identifies the token, decides by role, row
     /// rules and the types that are to be written, runs `job` under the key release, puts the
     /// access on record and only then hands the result out.
