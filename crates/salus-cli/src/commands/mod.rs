@@ -7,5 +7,6 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod keys_serve;
 pub(crate) mod node;
+pub(crate) mod parquet_source;
 pub(crate) mod sql;
 pub(crate) mod staff;
