@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod keys_export;
 pub(crate) mod keys_serve;
 pub(crate) mod node;
 pub(crate) mod parquet_source;

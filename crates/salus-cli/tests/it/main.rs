@@ -2,6 +2,9 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod demo;
+mod keyserver;
 mod psql;
+mod pyarrow;
 mod site;
+mod spark;
 mod tabular;
