@@ -10,12 +10,14 @@ const DEBIAN: &[(&str, &str)] = &[
     ("libssl-dev", "the randomness of the privacy noise"),
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
-    ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC"),
+    ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),
 ];
 
 /// Commands that may come from elsewhere; Debian's package is installed when there is none.
-const COMMANDS: &[(&str, &str, &str)] =
-    &[("npm", "npm", "the independent FHIRPath implementation that search is compared with")];
+const COMMANDS: &[(&str, &str, &str)] = &[
+    ("npm", "npm", "the independent FHIRPath implementation that search is compared with"),
+    ("javac", "default-jdk-headless", "Spark, which reads the lake and is read by it"),
+];
 
 const NEXTEST: &str = "0.9.143";
 

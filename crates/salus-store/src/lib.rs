@@ -21,7 +21,6 @@ mod keytools;
 mod lake;
 mod manifest;
 mod object_reader;
-mod plain;
 mod policy;
 mod scan;
 mod sealed;
@@ -40,7 +39,6 @@ pub use foreign::{
 pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, MaterialStorage, WrappingMode};
 pub use lake::{DatasetSpec, Lake, LakeError, LiveRows, Snapshot};
 pub use manifest::{DataFile, Manifest, ManifestError, root_of};
-pub use plain::{PlainError, parquet_batches};
 pub use policy::{KeyChoice, KeyPolicy, PolicyError};
 pub use scan::{
     BatchStream, ColumnStatistics, Partition, ReadSession, RowGroupStatistics, ScanError,

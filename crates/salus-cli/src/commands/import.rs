@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use salus_ingest::fhir::{FhirFormat, FhirImporter, FhirReport};
-use salus_ingest::tabular::{Format, ImportReport, Importer, SchemaFile, infer};
+use salus_ingest::tabular::{
+    Format, ImportReport, Importer, LineFormat, SchemaFile, Source, infer, infer_parquet,
+};
 use salus_model::DatasetId;
 use salus_store::EncryptionSettings;
 
+use super::parquet_source::ParquetArgs;
 use crate::output::{Failure, Output, table};
 
 #[derive(clap::Args)]
@@ -34,6 +37,7 @@ pub(crate) struct Args {
     delimiter: Option<char>,
     #[command(flatten)]
     pull: super::pull::Args,
+    parquet: ParquetArgs,
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read + Send>, Failure> {
@@ -53,10 +57,16 @@ fn name(path: &Path) -> String {
 fn format(args: &Args, path: &Path) -> Result<Format, Failure> {
     let found = name(path).parse::<Format>().map_err(|e| Failure::request(e.to_string()))?;
     match (found, args.delimiter) {
-        (Format::Csv { .. }, Some(delimiter)) => {
+        (Format::Lines(LineFormat::Csv { .. }), Some(delimiter)) => {
             let delimiter = u8::try_from(delimiter)
                 .map_err(|_| Failure::request("the delimiter is one ASCII character"))?;
-            Ok(Format::Csv { delimiter })
+            Ok(Format::Lines(LineFormat::Csv { delimiter }))
+        }
+        (Format::Parquet, _) if path.extension().is_some_and(|e| e == "gz") => {
+            Err(Failure::request(format!(
+                "{} is compressed as a whole, and Parquet is read from its end; unpack it first",
+                path.display()
+            )))
         }
         (found, _) => Ok(found),
     }
@@ -83,7 +93,7 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn schema(args: &Args, path: &Path) -> Result<SchemaFile, Failure> {
+async fn schema(args: &Args, path: &Path, folder: &Path) -> Result<SchemaFile, Failure> {
     if let Some(file) = &args.schema {
         let text = std::fs::read_to_string(file)
             .map_err(|e| Failure::request(format!("{}: {e}", file.display())))?;
@@ -101,7 +111,24 @@ fn schema(args: &Args, path: &Path) -> Result<SchemaFile, Failure> {
             DatasetId::new(stem).map_err(|_| Failure::request("name the dataset with --dataset"))?
         }
     };
-    Ok(infer(dataset, open(path)?, format(args, path)?)?)
+    Ok(match format(args, path)? {
+        Format::Lines(format) => infer(dataset, open(path)?, format)?,
+        Format::Parquet => {
+            let own = async || Ok(crate::site::open(folder).await?.keys);
+            infer_parquet(dataset, args.parquet.open(path, own).await?.schema())?
+        }
+    })
+}
+
+/// A source to import, with the site's own key store for encrypted ones where no other is named.
+async fn source(args: &Args, path: &Path, site: &salus_node::Site) -> Result<Source, Failure> {
+    Ok(match format(args, path)? {
+        Format::Lines(format) => Source::Lines(open(path)?, format),
+        Format::Parquet => {
+            let own = async || Ok(Arc::clone(&site.keys));
+            Source::Parquet(Box::new(args.parquet.open(path, own).await?))
+        }
+    })
 }
 
 pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<(), Failure> {
@@ -122,7 +149,7 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
         return Ok(());
     }
     let first = files.first().ok_or_else(|| Failure::request("there is no file to import"))?;
-    let schema = schema(&args, first)?;
+    let schema = schema(&args, first, folder).await?;
     let text = schema.to_toml().map_err(|e| Failure::request(e.to_string()))?;
     if args.propose {
         output.print(&text, Clone::clone);
@@ -143,7 +170,7 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
             Importer::new(Arc::clone(&site.lake), schema.clone(), EncryptionSettings::STRICT);
         let bar = progress(output, &name(path));
         let report = importer
-            .run(&name(path), open(path)?, format(&args, path)?, |so_far| {
+            .run(&name(path), source(&args, path, &site).await?, |so_far| {
                 bar.set_position(so_far.accepted + so_far.quarantined);
             })
             .await?;

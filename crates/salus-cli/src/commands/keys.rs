@@ -33,6 +33,9 @@ pub(crate) enum Command {
         #[arg(long)]
         yes_destroy: KeyName,
     },
+    /// Print what pyarrow and Spark need to read a dataset's files, or to write alike: keys of footer
+    /// and columns, settings, and code to paste.
+    ExportPolicy(super::keys_export::ExportArgs),
     /// Serve the key store as Vault's transit engine, for Spark, pyarrow and hvac.
     Serve(super::keys_serve::ServeArgs),
     /// Tokens for `keys serve`.
@@ -49,6 +52,7 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
     match command {
         Command::Token(_) => Ok(()),
         Command::Serve(args) => super::keys_serve::serve(args, &site, output).await,
+        Command::ExportPolicy(args) => super::keys_export::run(args, &site, output).await,
         Command::List => {
             let keys = site.keys.list().await?;
             output.print(&keys, |keys| {
@@ -101,6 +105,8 @@ async fn rotate(site: &salus_node::Site, key: &KeyName, output: &Output) -> Resu
         datasets: Vec<String>,
         files: usize,
         objects: usize,
+        /// Files that keep their key material inside, and need the older versions of the key.
+        internal: usize,
     }
     let info = site.keys.rotate(key).await?;
     let mut rotated = Rotated {
@@ -109,6 +115,7 @@ async fn rotate(site: &salus_node::Site, key: &KeyName, output: &Output) -> Resu
         datasets: Vec::new(),
         files: 0,
         objects: 0,
+        internal: 0,
     };
     for dataset in site.lake.datasets().await? {
         let Ok(snapshot) = site.lake.snapshot(&dataset, None).await else { continue };
@@ -118,11 +125,12 @@ async fn rotate(site: &salus_node::Site, key: &KeyName, output: &Output) -> Resu
             let done = site.lake.rewrap(&dataset).await?;
             rotated.files += done.files;
             rotated.objects += done.objects;
+            rotated.internal += done.internal;
             rotated.datasets.push(dataset.to_string());
         }
     }
     output.print(&rotated, |r| {
-        format!(
+        let mut said = format!(
             "The key {} has version {}. {} files and {} sealed objects of {} are wrapped under \
              it; no data was rewritten.",
             r.key,
@@ -130,7 +138,15 @@ async fn rotate(site: &salus_node::Site, key: &KeyName, output: &Output) -> Resu
             r.files,
             r.objects,
             if r.datasets.is_empty() { "no dataset".to_owned() } else { r.datasets.join(", ") }
-        )
+        );
+        if r.internal > 0 {
+            said.push_str(&format!(
+                "\n{} files keep their key material inside and were left as they are: they need \
+                 the older versions of their keys until their rows are written anew.",
+                r.internal
+            ));
+        }
+        said
     });
     Ok(())
 }

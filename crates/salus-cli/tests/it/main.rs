@@ -3,6 +3,9 @@
 
 mod demo;
 mod fhir_pull;
+mod keyserver;
 mod psql;
+mod pyarrow;
 mod site;
+mod spark;
 mod tabular;

@@ -7,10 +7,10 @@ use arrow::array::{
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-use super::schema::{Column, ColumnKind};
+use super::schema::ColumnKind;
 use super::value::Value;
 
-enum ColumnBuilder {
+pub(crate) enum ColumnBuilder {
     Text(StringBuilder),
     Integer(Int64Builder),
     Number(Float64Builder),
@@ -20,7 +20,7 @@ enum ColumnBuilder {
 }
 
 impl ColumnBuilder {
-    fn new(kind: ColumnKind) -> Self {
+    pub(crate) fn new(kind: ColumnKind) -> Self {
         match kind {
             ColumnKind::Text => Self::Text(StringBuilder::new()),
             ColumnKind::Integer => Self::Integer(Int64Builder::new()),
@@ -34,7 +34,7 @@ impl ColumnBuilder {
     }
 
     /// Takes a value that was read for this column's kind; any other is null.
-    fn push(&mut self, value: &Value) {
+    pub(crate) fn push(&mut self, value: &Value) {
         match (self, value) {
             (Self::Text(b), Value::Text(v)) => b.append_value(v),
             (Self::Text(b), _) => b.append_null(),
@@ -51,7 +51,7 @@ impl ColumnBuilder {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    pub(crate) fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Text(b) => Arc::new(b.finish()),
             Self::Integer(b) => Arc::new(b.finish()),
@@ -81,8 +81,8 @@ pub(crate) struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    pub(crate) fn new(schema: SchemaRef, columns: &[Column]) -> Self {
-        let columns = columns.iter().map(|c| ColumnBuilder::new(c.kind)).collect();
+    pub(crate) fn new(schema: SchemaRef, kinds: &[ColumnKind]) -> Self {
+        let columns = kinds.iter().map(|kind| ColumnBuilder::new(*kind)).collect();
         Self { schema, columns }
     }
 

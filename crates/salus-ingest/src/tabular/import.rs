@@ -2,18 +2,20 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchReader as _};
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use salus_crypto::OsEntropy;
 use salus_model::{Class, Classified, DatasetId, DatasetVersion, Entropy, EntropyFailed, IdError};
-use salus_store::{EncryptionSettings, Lake, LakeError, Writer, parquet_batches};
+use salus_store::{EncryptionSettings, Lake, LakeError, ParquetBatches, ParquetSource, Writer};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::builder::BatchBuilder;
+use super::convert;
 use super::quarantine::{self, QuarantineBuilder, quarantine_dataset};
-use super::reader::{Format, ReadError, Record, records};
-use super::schema::{SchemaFile, SchemaFileError};
+use super::reader::{LineFormat, ReadError, Record, records};
+use super::schema::{Column, ColumnKind, SchemaFile, SchemaFileError};
+use super::shape::Shape;
 use super::value::{self, Unfit, Value};
 
 const BATCH_ROWS: usize = 16 * 1024;
@@ -102,6 +104,19 @@ pub struct Importer {
     encryption: EncryptionSettings,
 }
 
+/// Where records come from.
+pub enum Source {
+    /// Lines of text.
+    Lines(Box<dyn Read + Send>, LineFormat),
+    /// A Parquet file.
+    Parquet(Box<ParquetSource>),
+}
+
+enum Prepared {
+    Lines(Box<dyn Read + Send>, LineFormat),
+    Parquet(ParquetBatches),
+}
+
 enum Batch {
     Accepted(RecordBatch),
     Quarantined(RecordBatch),
@@ -134,6 +149,22 @@ impl Importer {
         }
     }
 
+    /// A source that fits the schema, and of which the keys that it takes are to be had.
+    async fn prepared(&self, source: Source) -> Result<Prepared, ReadError> {
+        match source {
+            Source::Lines(source, format) => {
+                single_values(&self.schema)?;
+                Ok(Prepared::Lines(source, format))
+            }
+            Source::Parquet(source) => {
+                convert::check_columns(&self.schema, source.schema())?;
+                let named = self.schema.columns.iter().map(|c| c.source_name().to_owned());
+                let columns: Vec<String> = named.collect();
+                Ok(Prepared::Parquet(source.batches(&columns).await?))
+            }
+        }
+    }
+
     /// Imports a source, all of it or nothing.
     ///
     /// The quarantine is published before the rows: a crash in between leaves a record there that
@@ -144,14 +175,14 @@ impl Importer {
     pub async fn run(
         &self,
         name: &str,
-        source: Box<dyn Read + Send>,
-        format: Format,
+        source: Source,
         mut progress: impl FnMut(Progress),
     ) -> Result<ImportReport, ImportError> {
         let mut id = [0; 8];
         OsEntropy.fill(&mut id)?;
         let import = format!("{:016x}", u64::from_be_bytes(id));
         let quarantine = quarantine_dataset(&self.schema.dataset)?;
+        let source = self.prepared(source).await?;
         let mut writer = self.writer().await?;
         let mut beside: Option<Writer> = None;
 
@@ -163,7 +194,10 @@ impl Importer {
             send,
             reasons: BTreeMap::new(),
         };
-        let task = tokio::task::spawn_blocking(move || reading.run(source, format));
+        let task = tokio::task::spawn_blocking(move || match source {
+            Prepared::Lines(source, format) => reading.lines(source, format),
+            Prepared::Parquet(batches) => reading.parquet(batches),
+        });
         let mut so_far = Progress::default();
         while let Some(batch) = receive.recv().await {
             match batch {
@@ -217,23 +251,19 @@ struct Reading {
 }
 
 impl Reading {
-    fn run(mut self, source: Box<dyn Read + Send>, format: Format) -> Result<Reasons, ImportError> {
-        let mut accepted = BatchBuilder::new(self.schema.arrow(), &self.schema.columns);
+    fn lines(
+        mut self,
+        source: Box<dyn Read + Send>,
+        format: LineFormat,
+    ) -> Result<Reasons, ImportError> {
+        let kinds = single_values(&self.schema)?;
+        let mut accepted = BatchBuilder::new(self.schema.arrow(), &kinds);
         let mut refused = QuarantineBuilder::new();
-        let records = match format {
-            Format::Parquet => Box::new(parquet_records(source, &self.schema)?),
-            _ => records(source, format, &self.schema)?,
-        };
-        for record in records {
+        for record in records(source, format, &self.schema)? {
             let record = record?;
-            match self.values(&record) {
+            match self.values(&record, &kinds) {
                 Ok(row) => accepted.push(&row),
-                Err((field, reason)) => {
-                    let origin = (self.import.as_str(), self.name.as_str());
-                    let why = reason.to_string();
-                    refused.push(origin, record.line, (&field, &why), &record.raw);
-                    *self.reasons.entry((field, reason)).or_default() += 1;
-                }
+                Err(why) => self.refuse(&mut refused, record.line, why, &record.raw),
             }
             if accepted.len() >= BATCH_ROWS {
                 self.hand_on(Batch::Accepted(accepted.finish()?))?;
@@ -251,18 +281,52 @@ impl Reading {
         Ok(self.reasons)
     }
 
+    /// Rows are counted from 1, as lines are.
+    fn parquet(mut self, batches: ParquetBatches) -> Result<Reasons, ImportError> {
+        let schema = self.schema.arrow();
+        let mut before = 0;
+        for batch in batches {
+            let batch = batch.map_err(ReadError::Parquet)?;
+            let sorted = convert::sort(&self.schema.columns, &schema, &batch)?;
+            if sorted.accepted.num_rows() > 0 {
+                self.hand_on(Batch::Accepted(sorted.accepted))?;
+            }
+            let mut refused = QuarantineBuilder::new();
+            for ((row, field, unfit), raw) in sorted.refused {
+                self.refuse(&mut refused, before + row as u64 + 1, (field, unfit), &raw);
+            }
+            if refused.len() > 0 {
+                self.hand_on(Batch::Quarantined(refused.finish()?))?;
+            }
+            before += batch.num_rows() as u64;
+        }
+        Ok(self.reasons)
+    }
+
+    fn refuse(
+        &mut self,
+        refused: &mut QuarantineBuilder,
+        line: u64,
+        (field, reason): (String, Unfit),
+        raw: &str,
+    ) {
+        let origin = (self.import.as_str(), self.name.as_str());
+        refused.push(origin, line, (&field, &reason.to_string()), raw);
+        *self.reasons.entry((field, reason)).or_default() += 1;
+    }
+
     fn hand_on(&self, batch: Batch) -> Result<(), ImportError> {
         // The other side is gone only when it failed, and then says why itself.
         self.send.blocking_send(batch).map_err(|_| ImportError::Stopped)
     }
 
-    fn values(&self, record: &Record) -> Result<Vec<Value>, (String, Unfit)> {
+    fn values(&self, record: &Record, kinds: &[ColumnKind]) -> Result<Vec<Value>, (String, Unfit)> {
         let fields = record.fields.as_ref().map_err(Clone::clone)?;
-        let pairs = self.schema.columns.iter().zip(fields);
-        pairs
-            .map(|(column, field)| {
+        let triples = self.schema.columns.iter().zip(kinds).zip(fields);
+        triples
+            .map(|((column, kind), field)| {
                 let value = match field {
-                    Ok(text) => value::read(column, text.as_deref()),
+                    Ok(text) => value::read(column, *kind, text.as_deref()),
                     Err(unfit) => Err(*unfit),
                 };
                 value.map_err(|unfit| (column.name.clone(), unfit))
@@ -271,36 +335,11 @@ impl Reading {
     }
 }
 
-/// A Parquet source's rows as records, so that they pass the same checks.
-fn parquet_records(
-    source: Box<dyn Read + Send>,
-    schema: &SchemaFile,
-) -> Result<impl Iterator<Item = Result<Record, ReadError>> + Send + use<>, ImportError> {
-    let wanted: Vec<String> = schema.columns.iter().map(|c| c.source_name().to_owned()).collect();
-    let ignore = schema.ignore.clone();
-    let mut batches = parquet_batches(source).map_err(|e| ReadError::Parquet(Box::new(e)))?;
-    let names: Vec<String> = batches.schema().fields().iter().map(|f| f.name().clone()).collect();
-    if let Some(column) = names.iter().find(|n| !wanted.contains(n) && !ignore.contains(n)) {
-        return Err(ReadError::Unknown { column: column.clone() }.into());
-    }
-    if let Some(column) = wanted.iter().find(|w| !names.contains(w)) {
-        return Err(ReadError::Lacking { column: column.clone() }.into());
-    }
-    let mut line = 0;
-    let mut waiting: std::vec::IntoIter<Record> = Vec::new().into_iter();
-    Ok(std::iter::from_fn(move || {
-        loop {
-            if let Some(record) = waiting.next() {
-                return Some(Ok(record));
-            }
-            let batch = match batches.next()? {
-                Ok(batch) => batch,
-                Err(e) => return Some(Err(ReadError::Parquet(Box::new(e)))),
-            };
-            match super::parquet_rows::records_of(&batch, &wanted, &mut line) {
-                Ok(records) => waiting = records.into_iter(),
-                Err(e) => return Some(Err(ReadError::Parquet(Box::new(e)))),
-            }
-        }
-    }))
+/// What each column is, where none is nested.
+fn single_values(schema: &SchemaFile) -> Result<Vec<ColumnKind>, ReadError> {
+    let kind = |column: &Column| match column.shape {
+        Shape::One(kind) => Ok(kind),
+        _ => Err(ReadError::NotNested { column: column.name.clone() }),
+    };
+    schema.columns.iter().map(kind).collect()
 }

@@ -1,12 +1,14 @@
 use std::collections::HashSet;
 use std::io::Read;
 
+use arrow::datatypes::{DataType, Field, Schema};
 use salus_model::{Class, Classified, DatasetId, KeyClass};
 use salus_store::KeyChoice;
 use serde_json::Value as Json;
 
-use super::reader::{Format, ReadError};
+use super::reader::{LineFormat, ReadError};
 use super::schema::{Column, ColumnKind, Requirement, SchemaFile};
+use super::shape::{Part, Shape};
 use super::value;
 
 /// How many records are looked at.
@@ -21,9 +23,16 @@ pub enum InferError {
     /// There is no record.
     #[error("the file has no records to propose a schema from")]
     Empty,
-    /// A Parquet file carries its schema itself.
-    #[error("a Parquet file carries its schema; only the classes are to be named")]
-    Parquet,
+    /// A column of a type that Salus does not keep.
+    #[error(
+        "the file's column '{column}' is of type {found}, which Salus does not keep; ignore it"
+    )]
+    Type {
+        /// The column.
+        column: String,
+        /// Its type in the file.
+        found: String,
+    },
 }
 
 impl Classified for InferError {
@@ -42,41 +51,132 @@ impl Classified for InferError {
 pub fn infer(
     dataset: DatasetId,
     source: impl Read,
-    format: Format,
+    format: LineFormat,
 ) -> Result<SchemaFile, InferError> {
     let (names, seen) = match format {
-        Format::Csv { delimiter } => sample_csv(source, delimiter)?,
-        Format::Ndjson => sample_ndjson(source)?,
-        Format::Parquet => return Err(InferError::Parquet),
+        LineFormat::Csv { delimiter } => sample_csv(source, delimiter)?,
+        LineFormat::Ndjson => sample_ndjson(source)?,
     };
     if seen.iter().all(|s| s.values == 0) {
         return Err(InferError::Empty);
     }
+    let shapes = seen.iter().map(|seen| Shape::One(seen.kind()));
+    Ok(proposal(dataset, names.iter().map(String::as_str).zip(shapes)))
+}
+
+/// Proposes a schema for a Parquet source, whose types it declares; nothing but the footer is
+/// read, and no column's key is needed. Names and classes are guesses, as with [`infer`].
+///
+/// # Errors
+/// When a column has a type that Salus does not keep.
+pub fn infer_parquet(dataset: DatasetId, source: &Schema) -> Result<SchemaFile, InferError> {
+    if source.fields().is_empty() {
+        return Err(InferError::Empty);
+    }
+    let mut shapes = Vec::with_capacity(source.fields().len());
+    for field in source.fields() {
+        shapes.push((field.name().as_str(), shape(field.name(), field.data_type())?));
+    }
+    Ok(proposal(dataset, shapes))
+}
+
+fn proposal<'a>(
+    dataset: DatasetId,
+    found: impl IntoIterator<Item = (&'a str, Shape)>,
+) -> SchemaFile {
     let mut taken = HashSet::new();
-    let columns: Vec<Column> = names
-        .iter()
-        .zip(&seen)
-        .map(|(source, seen)| {
-            let mut name = column_name(source);
-            while !taken.insert(name.clone()) {
-                name.push('_');
-            }
-            let kind = seen.kind();
-            Column {
-                source: (name != *source).then(|| source.clone()),
-                class: KeyChoice::Class(guess_class(source, kind)),
-                name,
-                kind,
-                required: Requirement::Optional,
-                unit: None,
-                min: None,
-                max: None,
-                values: Vec::new(),
-            }
-        })
-        .collect();
+    let column = |(source, shape): (&str, Shape)| {
+        let mut name = column_name(source);
+        while !taken.insert(name.clone()) {
+            name.push('_');
+        }
+        let (class, shape) = classified(source, shape);
+        Column {
+            source: (name != source).then(|| source.to_owned()),
+            class: KeyChoice::Class(class),
+            name,
+            shape,
+            required: Requirement::Optional,
+            unit: None,
+            min: None,
+            max: None,
+            values: Vec::new(),
+        }
+    };
+    let columns: Vec<Column> = found.into_iter().map(column).collect();
     let subject = columns.iter().find(|c| is_subject(&c.name)).map(|c| c.name.clone());
-    Ok(SchemaFile { dataset, subject, identity: None, ignore: Vec::new(), columns })
+    SchemaFile { dataset, subject, identity: None, ignore: vec![], encryption: None, columns }
+}
+
+/// The shape of a type that Parquet declares.
+fn shape(path: &str, kind: &DataType) -> Result<Shape, InferError> {
+    let part = |name: &str, field: &Field| {
+        let shape = shape(&format!("{path}.{name}"), field.data_type())?;
+        Ok::<_, InferError>(Part { shape, class: None })
+    };
+    let other = || InferError::Type { column: path.to_owned(), found: kind.to_string() };
+    Ok(match kind {
+        DataType::Struct(fields) => {
+            let named = fields.iter().map(|f| Ok((f.name().clone(), part(f.name(), f)?)));
+            Shape::Struct(named.collect::<Result<_, InferError>>()?)
+        }
+        DataType::List(item) => Shape::List(Box::new(part("list.element", item)?)),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => match fields.as_ref() {
+                [key, value] => Shape::Map {
+                    key: Box::new(part("key_value.key", key)?),
+                    value: Box::new(part("key_value.value", value)?),
+                },
+                _ => return Err(other()),
+            },
+            _ => return Err(other()),
+        },
+        DataType::Boolean => Shape::One(ColumnKind::Boolean),
+        DataType::Date32 | DataType::Date64 => Shape::One(ColumnKind::Date),
+        DataType::Timestamp(..) => Shape::One(ColumnKind::Timestamp),
+        // A double holds fifteen digits exactly; what has more stays text rather than be rounded.
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..=15, _) => {
+            Shape::One(ColumnKind::Number)
+        }
+        kind if kind.is_integer() => Shape::One(ColumnKind::Integer),
+        kind if kind.is_floating() => Shape::One(ColumnKind::Number),
+        kind if kind.is_nested() => return Err(other()),
+        _ => Shape::One(ColumnKind::Text),
+    })
+}
+
+/// The class of a column, and its shape with the classes of those parts that have others.
+fn classified(name: &str, shape: Shape) -> (KeyClass, Shape) {
+    match shape {
+        Shape::One(kind) => (guess_class(name, kind), shape),
+        shape => {
+            let class = guess_class(name, ColumnKind::Text);
+            (class, with_classes(name, class, shape))
+        }
+    }
+}
+
+fn with_classes(path: &str, above: KeyClass, shape: Shape) -> Shape {
+    let part = |name: &str, part: Part| {
+        let path = if name.is_empty() { path.to_owned() } else { format!("{path}.{name}") };
+        let guessed = match &part.shape {
+            Shape::One(kind) => guess_class(&path, *kind),
+            _ => guess_class(&path, ColumnKind::Text),
+        };
+        let class = (guessed != above).then_some(KeyChoice::Class(guessed));
+        Part { class, shape: with_classes(&path, guessed, part.shape) }
+    };
+    match shape {
+        Shape::One(kind) => Shape::One(kind),
+        Shape::List(item) => Shape::List(Box::new(part("", *item))),
+        Shape::Struct(parts) => {
+            let named = parts.into_iter().map(|(name, p)| (name.clone(), part(&name, p)));
+            Shape::Struct(named.collect())
+        }
+        Shape::Map { key, value } => {
+            Shape::Map { key: Box::new(part("", *key)), value: Box::new(part("", *value)) }
+        }
+    }
 }
 
 /// What has been seen of a column so far.

@@ -1,7 +1,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::str::FromStr;
 
+use arrow::error::ArrowError;
 use salus_model::{Class, Classified};
+use salus_store::SourceError;
 use serde_json::Value as Json;
 
 use super::schema::SchemaFile;
@@ -10,9 +12,9 @@ use super::value::Unfit;
 /// No line may be longer: a file without line ends must not fill the memory.
 const LINE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The form of a file.
+/// The form of a file of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// Comma-separated values with a header, RFC 4180, with this delimiter.
     Csv {
         /// The byte between two fields.
@@ -20,7 +22,14 @@ pub enum Format {
     },
     /// One JSON object a line.
     Ndjson,
-    /// Apache Parquet, not encrypted.
+}
+
+/// The form of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Records on lines.
+    Lines(LineFormat),
+    /// Apache Parquet, encrypted or not.
     Parquet,
 }
 
@@ -38,9 +47,9 @@ impl FromStr for Format {
     fn from_str(name: &str) -> Result<Self, FormatUnknown> {
         let plain = name.strip_suffix(".gz").unwrap_or(name);
         match plain.rsplit('.').next() {
-            Some("csv") => Ok(Self::Csv { delimiter: b',' }),
-            Some("tsv") => Ok(Self::Csv { delimiter: b'\t' }),
-            Some("ndjson" | "jsonl") => Ok(Self::Ndjson),
+            Some("csv") => Ok(Self::Lines(LineFormat::Csv { delimiter: b',' })),
+            Some("tsv") => Ok(Self::Lines(LineFormat::Csv { delimiter: b'\t' })),
+            Some("ndjson" | "jsonl") => Ok(Self::Lines(LineFormat::Ndjson)),
             Some("parquet") => Ok(Self::Parquet),
             _ => Err(FormatUnknown { name: name.to_owned() }),
         }
@@ -74,9 +83,28 @@ pub enum ReadError {
         /// The column.
         column: String,
     },
-    /// The Parquet file cannot be read.
-    #[error("the Parquet file cannot be read: it is damaged, encrypted, or not Parquet")]
-    Parquet(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A Parquet file, or a key of it, that is not to be had.
+    #[error("the Parquet file cannot be opened")]
+    Source(#[from] SourceError),
+    /// A page of a Parquet file that cannot be read.
+    #[error("the Parquet file cannot be read on: it is damaged, or was altered")]
+    Parquet(#[source] ArrowError),
+    /// A column that is nested in another way than the schema says.
+    #[error("the file's column '{column}' is {found}; the schema says {wanted}")]
+    Nesting {
+        /// The column, or a part of one.
+        column: String,
+        /// What the schema says.
+        wanted: &'static str,
+        /// The type in the file.
+        found: String,
+    },
+    /// A nested column in a source that has single values only.
+    #[error("the schema's column '{column}' is nested, which only Parquet files can be")]
+    NotNested {
+        /// The column.
+        column: String,
+    },
     /// The header lacks a column of the schema.
     #[error("the file has no column '{column}', which the schema names")]
     Lacking {
@@ -89,6 +117,7 @@ impl Classified for ReadError {
     fn class(&self) -> Class {
         match self {
             Self::Io(_) => Class::Unavailable,
+            Self::Source(e) => e.class(),
             _ => Class::BadRequest,
         }
     }
@@ -112,12 +141,12 @@ pub(crate) type Records = Box<dyn Iterator<Item = Result<Record, ReadError>> + S
 /// The records of a CSV or NDJSON source.
 pub(crate) fn records(
     source: Box<dyn Read + Send>,
-    format: Format,
+    format: LineFormat,
     schema: &SchemaFile,
 ) -> Result<Records, ReadError> {
     match format {
-        Format::Csv { delimiter } => csv_records(source, delimiter, schema),
-        Format::Ndjson | Format::Parquet => Ok(ndjson_records(source, schema)),
+        LineFormat::Csv { delimiter } => csv_records(source, delimiter, schema),
+        LineFormat::Ndjson => Ok(ndjson_records(source, schema)),
     }
 }
 

@@ -6,9 +6,10 @@ use salus_model::{Class, Classified, ColumnPath, DatasetId, IdError};
 use salus_store::{DatasetSpec, EncryptionSettings, Identity, KeyChoice, KeyPolicy, leaves};
 use serde::{Deserialize, Serialize};
 
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+use super::shape::{Shape, WirePart, Word};
+
+/// What one value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
     /// Unicode text.
     Text,
@@ -54,33 +55,93 @@ impl ColumnKind {
 
 /// One column of a table, and what its values must satisfy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WireColumn", into = "WireColumn")]
 pub struct Column {
     /// Its name in SQL; also the name looked for in the source.
     pub name: String,
     /// Its name in the source, where that differs; for NDJSON a dotted path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// What it holds.
-    #[serde(rename = "type")]
-    pub kind: ColumnKind,
+    pub shape: Shape,
     /// Which key protects it: a sensitivity class, or `key:<name>`.
     pub class: KeyChoice,
     /// Whether a row without a value is quarantined.
-    #[serde(default, skip_serializing_if = "is_optional")]
     pub required: Requirement,
     /// The unit, in UCUM, for people; not computed with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The least valid value, for integer and number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
     /// The largest valid value, for integer and number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
     /// The only valid values, for text.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireColumn {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(rename = "type")]
+    word: Word,
+    class: KeyChoice,
+    #[serde(default, skip_serializing_if = "is_optional")]
+    required: Requirement,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max: Option<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    item: Option<Box<WirePart>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Box<WirePart>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<Box<WirePart>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    field: Vec<WirePart>,
+}
+
+impl TryFrom<WireColumn> for Column {
+    type Error = SchemaFileError;
+
+    fn try_from(wire: WireColumn) -> Result<Self, SchemaFileError> {
+        let WireColumn { name, source, word, class, required, unit, min, max, values, .. } = wire;
+        let (item, key, value, field) = (wire.item, wire.key, wire.value, wire.field);
+        let part = WirePart { name: None, word: Some(word), class: None, item, key, value, field };
+        let shape = part.shape(&name, 0)?;
+        let column = Self { name, source, shape, class, required, unit, min, max, values };
+        check_column(&column)?;
+        Ok(column)
+    }
+}
+
+impl From<Column> for WireColumn {
+    fn from(column: Column) -> Self {
+        let Column { name, source, shape, class, required, unit, min, max, values } = column;
+        let WirePart { word, item, key, value, field, .. } = WirePart::of(&shape);
+        // Every shape has a word.
+        let word = word.unwrap_or(Word::Text);
+        Self {
+            name,
+            source,
+            word,
+            class,
+            required,
+            unit,
+            min,
+            max,
+            values,
+            item,
+            key,
+            value,
+            field,
+        }
+    }
 }
 
 /// Whether a value must be there.
@@ -116,6 +177,18 @@ impl Column {
     pub fn source_name(&self) -> &str {
         self.source.as_deref().unwrap_or(&self.name)
     }
+
+    /// The leaf columns that it becomes in Parquet, with their keys.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<(String, KeyChoice)> {
+        let mut leaves = Vec::new();
+        self.shape.leaves(&self.name, &self.class, &mut leaves);
+        leaves
+    }
+
+    fn is_one(&self, kind: ColumnKind) -> bool {
+        self.shape == Shape::One(kind)
+    }
 }
 
 /// A table's schema as people write it, in TOML.
@@ -130,6 +203,8 @@ pub struct SchemaFile {
     pub identity: Option<IdentityColumns>,
     /// Columns of the source that are left out on purpose.
     pub ignore: Vec<String>,
+    /// How files are encrypted; none for what the importer sets.
+    pub encryption: Option<EncryptionSettings>,
     /// The columns, in order.
     pub columns: Vec<Column>,
 }
@@ -154,6 +229,8 @@ struct Wire {
     identity: Option<IdentityColumns>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ignore: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption: Option<EncryptionSettings>,
     column: Vec<Column>,
 }
 
@@ -193,6 +270,14 @@ pub enum SchemaFileError {
         /// `min`, `max` or `values`.
         bound: &'static str,
     },
+    /// A nested column whose parts do not go with its type.
+    #[error("column '{column}' {problem}")]
+    Nesting {
+        /// The column.
+        column: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// `min` above `max`.
     #[error("column '{column}' has a min above its max")]
     Range {
@@ -226,13 +311,12 @@ impl TryFrom<Wire> for SchemaFile {
     type Error = SchemaFileError;
 
     fn try_from(wire: Wire) -> Result<Self, SchemaFileError> {
-        let Wire { dataset, subject, identity, ignore, column: columns } = wire;
+        let Wire { dataset, subject, identity, ignore, encryption, column: columns } = wire;
         if columns.is_empty() {
             return Err(SchemaFileError::Empty);
         }
         let mut names = HashSet::new();
         for column in &columns {
-            check_column(column)?;
             if !names.insert(column.name.as_str()) {
                 return Err(SchemaFileError::Twice(column.name.clone()));
             }
@@ -247,34 +331,41 @@ impl TryFrom<Wire> for SchemaFile {
         if let Some(sequence) = identity.as_ref().map(|i| &i.sequence) {
             let fits = |c: &&Column| {
                 c.name == *sequence
-                    && c.kind == ColumnKind::Integer
+                    && c.is_one(ColumnKind::Integer)
                     && c.required == Requirement::Required
             };
             if columns.iter().find(fits).is_none() {
                 return Err(SchemaFileError::Sequence { column: sequence.clone() });
             }
         }
-        Ok(Self { dataset, subject, identity, ignore, columns })
+        Ok(Self { dataset, subject, identity, ignore, encryption, columns })
     }
+}
+
+/// Whether this can be the name of a column, or of a part of one.
+pub(super) fn check_name(name: &str) -> Result<(), SchemaFileError> {
+    let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(SchemaFileError::Name { column: name.to_owned() });
+    }
+    Ok(())
 }
 
 fn check_column(column: &Column) -> Result<(), SchemaFileError> {
     let name = || column.name.clone();
-    let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    if column.name.is_empty() || !column.name.chars().all(fits) {
-        return Err(SchemaFileError::Name { column: name() });
-    }
-    if column.class == KeyChoice::Class(salus_model::KeyClass::Footer) {
+    check_name(&column.name)?;
+    let footer = KeyChoice::Class(salus_model::KeyClass::Footer);
+    if column.class == footer || column.leaves().iter().any(|(_, class)| *class == footer) {
         return Err(SchemaFileError::FooterClass { column: name() });
     }
-    let numeric = matches!(column.kind, ColumnKind::Integer | ColumnKind::Number);
+    let numeric = column.is_one(ColumnKind::Integer) || column.is_one(ColumnKind::Number);
     let unfit = [
         ("min", column.min.is_some() && !numeric),
         ("max", column.max.is_some() && !numeric),
-        ("values", !column.values.is_empty() && column.kind != ColumnKind::Text),
+        ("values", !column.values.is_empty() && !column.is_one(ColumnKind::Text)),
     ];
     if let Some((bound, _)) = unfit.into_iter().find(|(_, unfit)| *unfit) {
-        let kind = column.kind.as_str();
+        let kind = column.shape.as_str();
         return Err(SchemaFileError::Bound { column: name(), kind, bound });
     }
     match (column.min, column.max) {
@@ -285,8 +376,8 @@ fn check_column(column: &Column) -> Result<(), SchemaFileError> {
 
 impl From<SchemaFile> for Wire {
     fn from(file: SchemaFile) -> Self {
-        let SchemaFile { dataset, subject, identity, ignore, columns } = file;
-        Self { dataset, subject, identity, ignore, column: columns }
+        let SchemaFile { dataset, subject, identity, ignore, encryption, columns } = file;
+        Self { dataset, subject, identity, ignore, encryption, column: columns }
     }
 }
 
@@ -311,18 +402,18 @@ impl SchemaFile {
     #[must_use]
     pub fn arrow(&self) -> SchemaRef {
         let field = |c: &Column| {
-            Field::new(&c.name, c.kind.data_type(), c.required == Requirement::Optional)
+            Field::new(&c.name, c.shape.data_type(), c.required == Requirement::Optional)
         };
         Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// What the lake has to know to make the dataset.
+    /// What the lake has to know to make the dataset; `encryption` counts where the file says
+    /// nothing.
     ///
     /// # Errors
     /// When a name cannot be a column path.
     pub fn spec(&self, encryption: EncryptionSettings) -> Result<DatasetSpec, SchemaFileError> {
         let schema = self.arrow();
-        debug_assert_eq!(leaves(&schema).len(), self.columns.len());
         let subject = self.subject.as_ref().map(ColumnPath::new).transpose()?;
         let identity = match &self.identity {
             None => None,
@@ -331,7 +422,10 @@ impl SchemaFile {
                 sequence: ColumnPath::new(&i.sequence)?,
             }),
         };
-        let rules = self.columns.iter().map(|c| (c.name.clone(), c.class.clone()));
+        let rules: Vec<_> = self.columns.iter().flat_map(Column::leaves).collect();
+        debug_assert!(
+            leaves(&schema).iter().map(ColumnPath::as_str).eq(rules.iter().map(|r| &*r.0))
+        );
         let policy = KeyPolicy::new(rules);
         Ok(DatasetSpec {
             dataset: self.dataset.clone(),
@@ -339,7 +433,7 @@ impl SchemaFile {
             subject,
             identity,
             policy,
-            encryption,
+            encryption: self.encryption.unwrap_or(encryption),
         })
     }
 }

@@ -1,10 +1,10 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use proptest::prelude::*;
 
-use super::reader::{Format, records};
+use super::reader::{LineFormat, records};
 use super::value::{self, Unfit, Value};
-use super::{Column, ColumnKind, ReadError, SchemaFile, SchemaFileError, infer};
+use super::{Column, ColumnKind, ReadError, SchemaFile, SchemaFileError, Shape, infer};
 
 const SCHEMA: &str = r#"
 dataset = "visits"
@@ -35,7 +35,7 @@ class = "quasi"
 fn column(kind: ColumnKind) -> Column {
     let mut schema = SchemaFile::parse(SCHEMA).unwrap();
     let mut column = schema.columns.remove(2);
-    column.kind = kind;
+    column.shape = Shape::One(kind);
     column
 }
 
@@ -73,7 +73,7 @@ fn a_faulty_schema_file_names_what_is_wrong() {
 
 #[test]
 fn values_are_read_strictly() {
-    let read = |kind, text| value::read(&column(kind), Some(text));
+    let read = |kind, text| value::read(&column(kind), kind, Some(text));
     assert_eq!(read(ColumnKind::Integer, "9223372036854775807"), Ok(Value::Integer(i64::MAX)));
     assert_eq!(read(ColumnKind::Integer, "9223372036854775808"), Err(Unfit::Integer));
     assert_eq!(read(ColumnKind::Integer, "1.0"), Err(Unfit::Integer));
@@ -92,7 +92,7 @@ fn values_are_read_strictly() {
     assert_eq!(read(ColumnKind::Text, ""), Ok(Value::Null));
 }
 
-fn fields(text: &str, format: Format) -> Vec<Result<Vec<Option<String>>, Unfit>> {
+fn fields(text: &str, format: LineFormat) -> Vec<Result<Vec<Option<String>>, Unfit>> {
     let schema = SchemaFile::parse(SCHEMA).unwrap();
     let source = Box::new(std::io::Cursor::new(text.to_owned()));
     let rows = records(source, format, &schema).unwrap();
@@ -103,7 +103,7 @@ fn fields(text: &str, format: Format) -> Vec<Result<Vec<Option<String>>, Unfit>>
     .collect()
 }
 
-const CSV: Format = Format::Csv { delimiter: b',' };
+const CSV: LineFormat = LineFormat::Csv { delimiter: b',' };
 
 #[test]
 fn csv_fields_come_in_the_schemas_order() {
@@ -132,7 +132,7 @@ fn ndjson_fields_are_found_by_path() {
     );
     let some = |s: &str| Some(s.to_owned());
     assert_eq!(
-        fields(text, Format::Ndjson),
+        fields(text, LineFormat::Ndjson),
         [
             Ok(vec![some("p1"), some("70"), some("2024-05-01")]),
             Ok(vec![some("p2"), None, None]),
@@ -165,7 +165,7 @@ fn inference_keeps_leading_zeros_and_guesses_the_stricter_class() {
     let found: Vec<(String, &str, String)> = schema
         .columns
         .iter()
-        .map(|c| (c.name.clone(), c.kind.as_str(), String::from(c.class.clone())))
+        .map(|c| (c.name.clone(), c.shape.as_str(), String::from(c.class.clone())))
         .collect();
     let wanted = [
         ("patient_id", "text", "identifiers"),
@@ -182,6 +182,91 @@ fn inference_keeps_leading_zeros_and_guesses_the_stricter_class() {
     assert_eq!(SchemaFile::parse(&schema.to_toml().unwrap()).unwrap(), schema);
 }
 
+const NESTED: &str = r#"
+dataset = "stays"
+
+[encryption]
+key_bits = 128
+wrapping = "single"
+footer = "signed-plaintext"
+material = "internal"
+
+[[column]]
+name = "codings"
+type = "list"
+class = "clinical"
+[column.item]
+type = "struct"
+[[column.item.field]]
+name = "system"
+type = "text"
+[[column.item.field]]
+name = "value"
+type = "integer"
+class = "key:codes"
+
+[[column]]
+name = "tags"
+type = "map"
+class = "freetext"
+key = { type = "text", class = "quasi" }
+value = { type = "list", item = { type = "number" } }
+"#;
+
+#[test]
+fn nested_columns_become_leaves_with_their_own_keys() {
+    let schema = SchemaFile::parse(NESTED).unwrap();
+    assert_eq!(SchemaFile::parse(&schema.to_toml().unwrap()).unwrap(), schema);
+    let spec = schema.spec(salus_store::EncryptionSettings::STRICT).unwrap();
+    assert_eq!(spec.encryption.material, salus_store::MaterialStorage::Internal);
+    assert_eq!(spec.encryption.key_bits.bits(), 128);
+    let leaves = salus_store::leaves(&spec.schema);
+    let keys = spec.policy.expand(&leaves).unwrap();
+    let found: Vec<(String, String)> =
+        keys.into_iter().map(|(path, key)| (path.to_string(), key.into())).collect();
+    let wanted = [
+        ("codings.list.element.system", "clinical"),
+        ("codings.list.element.value", "key:codes"),
+        ("tags.key_value.key", "quasi"),
+        ("tags.key_value.value.list.element", "freetext"),
+    ];
+    assert_eq!(found, wanted.map(|(path, key)| (path.to_owned(), key.to_owned())));
+}
+
+#[test]
+fn a_nested_column_that_makes_no_sense_is_refused_with_its_name() {
+    let cases = [
+        ("[column.item]\ntype = \"struct\"", "[column.item]\ntype = \"text\"", "no parts"),
+        ("key = {", "item = {", "map"),
+        ("type = \"map\"", "type = \"list\"", "list"),
+        (
+            "value = { type = \"list\", item",
+            "value = { type = \"list\", name = \"x\", item",
+            "name",
+        ),
+        ("name = \"value\"", "name = \"system\"", "one name"),
+        ("name = \"value\"", "name = \"a.b\"", "no dots"),
+        ("class = \"key:codes\"", "class = \"footer\"", "footers alone"),
+        ("{ type = \"number\" }", "{ class = \"quasi\" }", "without a type"),
+        ("{ type = \"number\" }", "{ type = \"number\", max = 3 }", "max"),
+        ("class = \"freetext\"", "class = \"freetext\"\nmax = 3", "'max' means nothing"),
+        ("key_bits = 128", "key_bits = 192", "128 or 256"),
+    ];
+    for (from, to, told) in cases {
+        assert!(NESTED.contains(from), "{from}");
+        let message = refused(&NESTED.replace(from, to));
+        println!("{message}");
+        let told = if told == "no parts" { "has parts, and a type that has none" } else { told };
+        assert!(message.contains(told), "{from} -> {to}: {message}");
+    }
+    let mut deep = "{ type = \"text\" }".to_owned();
+    for _ in 0..20 {
+        deep = format!("{{ type = \"list\", item = {deep} }}");
+    }
+    let message = refused(&NESTED.replace("{ type = \"number\" }", &deep));
+    assert!(message.contains("too deeply"), "{message}");
+}
+
 proptest! {
     #[test]
     fn what_inference_proposes_accepts_what_it_saw(rows in proptest::collection::vec("[ -~]{0,12}", 1..20)) {
@@ -194,13 +279,14 @@ proptest! {
         let schema = infer("t".parse().unwrap(), text.as_slice(), CSV).unwrap();
         for record in records(Box::new(std::io::Cursor::new(text)), CSV, &schema).unwrap() {
             for (column, field) in schema.columns.iter().zip(record.unwrap().fields.unwrap()) {
-                prop_assert!(value::read(column, field.unwrap().as_deref()).is_ok());
+                let Shape::One(kind) = column.shape else { panic!("{column:?}") };
+                prop_assert!(value::read(column, kind, field.unwrap().as_deref()).is_ok());
             }
         }
     }
 
     #[test]
     fn no_line_breaks_the_ndjson_reader(lines in "\\PC{0,200}") {
-        let _ = fields(&lines, Format::Ndjson);
+        let _ = fields(&lines, LineFormat::Ndjson);
     }
 }

@@ -64,29 +64,37 @@ pub enum Unfit {
 }
 
 /// Reads one field as its column's type, and checks the column's bounds.
-pub(crate) fn read(column: &Column, text: Option<&str>) -> Result<Value, Unfit> {
+pub(crate) fn read(column: &Column, kind: ColumnKind, text: Option<&str>) -> Result<Value, Unfit> {
     let text = text.filter(|t| !t.is_empty());
-    let Some(text) = text else {
-        return match column.required {
-            Requirement::Required => Err(Unfit::Missing),
-            Requirement::Optional => Ok(Value::Null),
-        };
-    };
-    match column.kind {
-        ColumnKind::Text if column.values.is_empty() => Ok(Value::Text(text.to_owned())),
-        ColumnKind::Text => match column.values.iter().find(|v| *v == text) {
-            Some(value) => Ok(Value::Text(value.clone())),
-            None => Err(Unfit::NotListed),
-        },
+    let value = text.map_or(Ok(Value::Null), |text| read_one(kind, text))?;
+    check(column, &value)?;
+    Ok(value)
+}
+
+/// Whether a value satisfies what its column asks beyond its type.
+pub(crate) fn check(column: &Column, value: &Value) -> Result<(), Unfit> {
+    match value {
+        Value::Null if column.required == Requirement::Required => Err(Unfit::Missing),
+        Value::Text(text) if !column.values.is_empty() && !column.values.contains(text) => {
+            Err(Unfit::NotListed)
+        }
+        #[allow(clippy::cast_precision_loss, reason = "bounds are given as f64")]
+        Value::Integer(n) => within(column, *n as f64),
+        Value::Number(n) => within(column, *n),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a value that is not missing.
+pub(crate) fn read_one(kind: ColumnKind, text: &str) -> Result<Value, Unfit> {
+    match kind {
+        ColumnKind::Text => Ok(Value::Text(text.to_owned())),
         ColumnKind::Integer => {
-            let n = text.trim().parse::<i64>().map_err(|_| Unfit::Integer)?;
-            #[allow(clippy::cast_precision_loss, reason = "bounds are given as f64")]
-            within(column, n as f64).map(|()| Value::Integer(n))
+            text.trim().parse::<i64>().map(Value::Integer).map_err(|_| Unfit::Integer)
         }
         ColumnKind::Number => {
             let n = text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
-            let n = n.ok_or(Unfit::Number)?;
-            within(column, n).map(|()| Value::Number(n))
+            n.map(Value::Number).ok_or(Unfit::Number)
         }
         ColumnKind::Boolean => boolean(text.trim()).map(Value::Boolean).ok_or(Unfit::Boolean),
         ColumnKind::Date => date(text.trim()).map(Value::Date).ok_or(Unfit::Date),

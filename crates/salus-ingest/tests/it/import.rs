@@ -2,7 +2,7 @@ use std::path::Path;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use salus_ingest::tabular::{Format, ImportReport, Importer, SchemaFile};
+use salus_ingest::tabular::{ImportReport, Importer, LineFormat, SchemaFile, Source};
 use salus_store::EncryptionSettings;
 
 use crate::site::TestSite;
@@ -27,13 +27,13 @@ type = "text"
 class = "freetext"
 "#;
 
-const CSV: Format = Format::Csv { delimiter: b',' };
+const CSV: LineFormat = LineFormat::Csv { delimiter: b',' };
 
-async fn import(site: &TestSite, text: impl Into<Vec<u8>>, format: Format) -> ImportReport {
+async fn import(site: &TestSite, text: impl Into<Vec<u8>>, format: LineFormat) -> ImportReport {
     let schema = SchemaFile::parse(SCHEMA).unwrap();
     let importer = Importer::new(site.lake.clone(), schema, EncryptionSettings::STRICT);
     let source = Box::new(std::io::Cursor::new(text.into()));
-    importer.run("visits.csv", source, format, |_| ()).await.unwrap()
+    importer.run("visits.csv", Source::Lines(source, format), |_| ()).await.unwrap()
 }
 
 fn every_byte_below(folder: &Path, found: &mut Vec<u8>) {
@@ -101,7 +101,7 @@ async fn imports_add_up_and_large_ones_come_whole() {
     }
     import(&site, text, CSV).await;
     let lines = "{\"patient\":\"q\",\"pulse\":1}\n".repeat(10);
-    let report = import(&site, lines, Format::Ndjson).await;
+    let report = import(&site, lines, LineFormat::Ndjson).await;
     assert_eq!(report.version.number(), 3);
     let rows = site.rows("visits").await;
     assert_eq!(rows.num_rows(), 50_010);
@@ -116,7 +116,7 @@ async fn a_source_that_cannot_be_read_publishes_nothing() {
     let schema = SchemaFile::parse(SCHEMA).unwrap();
     let importer = Importer::new(site.lake.clone(), schema, EncryptionSettings::STRICT);
     let source = Box::new("patient,pulse,weight\np1,2,3\n".as_bytes());
-    let refused = importer.run("x.csv", source, CSV, |_| ()).await.unwrap_err();
+    let refused = importer.run("x.csv", Source::Lines(source, CSV), |_| ()).await.unwrap_err();
     let cause = std::error::Error::source(&refused).unwrap().to_string();
     assert!(cause.contains("'weight'"), "{cause}");
     assert_eq!(site.rows("visits").await.num_rows(), 0);

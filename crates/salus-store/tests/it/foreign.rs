@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use salus_crypto::pkmt1::{DataKey, MasterKeyId, UnwrapRefused, unwrap_locally};
 use salus_model::*;
 use salus_store::*;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use crate::site::chain;
 
