@@ -37,6 +37,7 @@ pub(crate) struct Args {
     delimiter: Option<char>,
     #[command(flatten)]
     pull: super::pull::Args,
+    #[command(flatten)]
     parquet: ParquetArgs,
 }
 

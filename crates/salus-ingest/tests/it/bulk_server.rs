@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use salus_ingest::fhir::pull::*;
 use salus_model::{Clock, KeyName, Timestamp};
 use salus_store::EncryptionSettings;

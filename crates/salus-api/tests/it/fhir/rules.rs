@@ -1,7 +1,7 @@
 //! Two dietitians, each with a client of her own.
 
 use reqwest::Method;
-use salus_model::{Clock as _, Purpose};
+use salus_model::Purpose;
 use salus_spine::{AuditReading, AuditReadingOrder};
 use salus_store::audit::{AccessKind, AuditFilter, AuditRecord, Outcome};
 use serde_json::json;
