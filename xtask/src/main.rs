@@ -9,6 +9,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [FILTER…]   install what the tests need, check layers and format, run every test
 cargo xtask check-layers     check that crates use only what lies below them
+cargo xtask inventory        write docs/inventory.md anew from the code
 cargo xtask lint             clippy over everything, warnings are errors";
 
 fn main() -> ExitCode {
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "test" => tests_run::run(&rest),
         "check-layers" => layers::check(),
+        "inventory" => tests_run::inventory(),
         "lint" => tests_run::lint(),
         _ => {
             eprintln!("{USAGE}");

@@ -3,8 +3,13 @@
 //! **Invariant:** a handler parses, asks a lower crate, and shapes the answer. Nothing is decided
 //! here that a test without a server could not try.
 
+pub mod flight;
+pub mod monitor;
+mod route;
 pub mod sql;
 pub mod transit;
+
+pub use route::{Access, HttpRoute};
 
 /// For implementing [`transit::TransitAudit`].
 pub use async_trait::async_trait;
