@@ -11,6 +11,7 @@ const USAGE: &str = "\
 cargo xtask test [FILTER…]   install what the tests need, check layers and format, run every test
 cargo xtask check-layers     check that crates use only what lies below them
 cargo xtask bench WHAT       measure in the release profile: lake, or ledger [short]
+cargo xtask inventory        write docs/inventory.md anew from the code
 cargo xtask lint             clippy over everything, warnings are errors";
 
 fn main() -> ExitCode {
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         "test" => tests_run::run(&rest),
         "bench" => bench::run(&rest),
         "check-layers" => layers::check(),
+        "inventory" => tests_run::inventory(),
         "lint" => tests_run::lint(),
         _ => {
             eprintln!("{USAGE}");

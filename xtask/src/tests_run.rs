@@ -9,6 +9,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pkg-config", "finds libssl"),
     ("libssl-dev", "the randomness of the privacy noise"),
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
+    ("curl", "a client that verifies the site's certificate"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),
 ];
@@ -30,6 +31,13 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     let mut tests = cargo();
     tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(filters);
     step("tests", &mut tests)
+}
+
+/// Writes `docs/inventory.md` anew from the code; the tests check that it is unchanged.
+pub(crate) fn inventory() -> Result<()> {
+    let mut write = cargo();
+    write.args(["nextest", "run", "--workspace", "-E", "package(salus-cli) & test(inventory::)"]);
+    step("inventory", write.env("SALUS_INVENTORY", "write"))
 }
 
 /// Clippy over all targets.

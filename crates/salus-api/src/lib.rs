@@ -4,9 +4,14 @@
 //! here that a test without a server could not try.
 
 pub mod fhir;
+pub mod flight;
+pub mod monitor;
 pub mod oauth;
+mod route;
 pub mod sql;
 pub mod transit;
+
+pub use route::{Access, HttpRoute};
 
 /// For implementing [`transit::TransitAudit`].
 pub use async_trait::async_trait;

@@ -5,21 +5,56 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use salus_model::{Class, Classified as _, RoleName};
 use salus_query::{AccessToken, Answer, Gateway, Parameter, QueryError, Request};
 use serde::{Deserialize, Serialize};
 
+use crate::route::{Access, HttpRoute};
+
 /// No request is longer.
 const REQUEST_BYTES: usize = 1024 * 1024;
 
+#[derive(Clone, Copy)]
+enum Endpoint {
+    Sql,
+    Datasets,
+    Health,
+}
+
+const TABLE: &[(HttpRoute, Endpoint)] = &[
+    (HttpRoute::new("POST", "/v1/sql", Access::Token), Endpoint::Sql),
+    (HttpRoute::new("GET", "/v1/datasets", Access::Token), Endpoint::Datasets),
+    (HttpRoute::new("GET", "/v1/health", Access::Public), Endpoint::Health),
+];
+
+/// Every route here.
+pub const ROUTES: [HttpRoute; TABLE.len()] = {
+    let mut routes = [TABLE[0].0; TABLE.len()];
+    let mut at = 0;
+    while at < TABLE.len() {
+        routes[at] = TABLE[at].0;
+        at += 1;
+    }
+    routes
+};
+
 /// The routes over a query gateway.
 pub fn router(gateway: Gateway) -> Router {
-    Router::new()
-        .route("/v1/sql", post(answer))
-        .route("/v1/datasets", get(datasets))
-        .route("/v1/health", get(async || Json(Health { status: "ok" })))
+    let handler = |endpoint| -> MethodRouter<Gateway> {
+        match endpoint {
+            Endpoint::Sql => post(answer),
+            Endpoint::Datasets => get(datasets),
+            Endpoint::Health => get(async || Json(Health { status: "ok" })),
+        }
+    };
+    let add = |router: Router<Gateway>, (route, endpoint): &(HttpRoute, Endpoint)| {
+        router.route(route.path, handler(*endpoint))
+    };
+    TABLE
+        .iter()
+        .fold(Router::new(), add)
         .layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(gateway)
 }
@@ -47,11 +82,11 @@ struct Problem {
     class: &'static str,
 }
 
-fn problem(status: StatusCode, class: &'static str, error: impl ToString) -> Response {
+pub(crate) fn problem(status: StatusCode, class: &'static str, error: impl ToString) -> Response {
     (status, Json(Problem { error: error.to_string(), class })).into_response()
 }
 
-fn refused(error: &QueryError) -> Response {
+pub(crate) fn refused(error: &QueryError) -> Response {
     let (status, class) = match error.class() {
         _ if matches!(error, QueryError::Authentication(_)) => {
             (StatusCode::UNAUTHORIZED, "refused")
@@ -66,7 +101,7 @@ fn refused(error: &QueryError) -> Response {
     problem(status, class, error)
 }
 
-fn token(headers: &HeaderMap) -> Result<AccessToken, Response> {
+pub(crate) fn token(headers: &HeaderMap) -> Result<AccessToken, Response> {
     headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())

@@ -8,7 +8,7 @@ use std::time::Instant;
 use salus_crypto::OsEntropy;
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_model::{Entropy as _, HolderId, Purpose, Secret};
-use salus_node::{Config, ListenConfig, Site, write_private};
+use salus_node::{AUTHORITY_CERTIFICATE, Config, ListenConfig, Site, write_private};
 use salus_query::{AccessToken, Request};
 use salus_spine::Upkeep;
 use serde::Serialize;
@@ -130,13 +130,13 @@ async fn tour(folder: &Path, output: &Output) -> Result<(), Failure> {
     let physician = token(folder, "dr-demo", "physician", Purpose::Treatment)?;
     let analyst = token(folder, "analyst-demo", "analyst", Purpose::Operations)?;
     let shown = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let pem = shown.join("demo-certificate.pem");
-    std::fs::write(&pem, &services.certificate)
-        .map_err(|e| Failure::unavailable(format!("{}: {e}", pem.display())))?;
+    let pem = shown.join(AUTHORITY_CERTIFICATE);
     println!("Data folder   {}", shown.display());
     println!("FHIR R4       https://{}/fhir", services.http);
     println!("SQL (HTTPS)   https://{}/v1/sql", services.http);
     println!("PostgreSQL    {}", services.postgres);
+    println!("Flight SQL    grpc+tls://{}", services.flight);
+    println!("Certificate   {}", pem.display());
     println!("Ready after   {:.1} s", began.elapsed().as_secs_f64());
     println!();
     println!("A physician asks:\n\n{}\n", indented(FIRST_QUERY));
@@ -149,7 +149,8 @@ async fn tour(folder: &Path, output: &Output) -> Result<(), Failure> {
     println!("Ask yourself:\n");
     let port = services.postgres.port();
     println!(
-        "  PGPASSWORD={physician} \\\n    psql \"host=127.0.0.1 port={port} sslmode=require user=dr-demo dbname=salus\"\n"
+        "  PGPASSWORD={physician} \\\n    psql \"host=127.0.0.1 port={port} sslmode=verify-full sslrootcert={} user=dr-demo dbname=salus\"\n",
+        pem.display()
     );
     println!(
         "  curl --cacert {} -H 'Authorization: Bearer {physician}' \\\n    -d '{{\"sql\": \"SELECT count(*) FROM patients\"}}' https://{}/v1/sql\n",
@@ -260,9 +261,9 @@ async fn checked(check: &mut Check<'_>, folder: &Path) -> Option<()> {
         })
         .await?;
     let services = check
-        .step("start SQL over HTTPS and PostgreSQL", async {
+        .step("start SQL over HTTPS, PostgreSQL and Flight", async {
             let services = node::start(&site, folder).await?;
-            let ports = format!("{}, {}", services.http, services.postgres);
+            let ports = format!("{}, {}, {}", services.http, services.postgres, services.flight);
             Ok((services, ports))
         })
         .await?;

@@ -24,6 +24,9 @@ struct Cli {
     /// Print one JSON value instead of text.
     #[arg(long, global = true)]
     json: bool,
+    /// How log lines on the standard error are written; SALUS_LOG says which.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "SALUS_LOG_FORMAT")]
+    log: LogForm,
     #[command(subcommand)]
     command: Command,
 }
@@ -33,7 +36,8 @@ Exit codes: 0 done; 1 a self-test found something; 2 the request is wrong; 3 ref
 again; 5 stored bytes are damaged; 70 a fault in Salus.
 
 The key store's passphrase is read from SALUS_PASSPHRASE, from the file named by \
-SALUS_PASSPHRASE_FILE, or asked for.";
+SALUS_PASSPHRASE_FILE, or asked for; a token's PIN from SALUS_PIN and SALUS_PIN_FILE, a key \
+server's token from SALUS_VAULT_TOKEN and SALUS_VAULT_TOKEN_FILE, in the same way.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -60,6 +64,9 @@ enum Command {
     /// Let programs sign in with their own keys, and take that away.
     #[command(subcommand)]
     Client(commands::client::Command),
+    /// Read, check, export and expire the access log.
+    #[command(subcommand)]
+    Audit(commands::audit::Command),
     /// Check configuration, key store, disk, ports and clock, and say how to mend each.
     Doctor,
     /// Print a completion script for a shell.
@@ -69,15 +76,28 @@ enum Command {
     },
 }
 
+/// How log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogForm {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn log(form: LogForm) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SALUS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match form {
+        LogForm::Text => lines.init(),
+        LogForm::Json => lines.json().init(),
+    }
+}
+
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("SALUS_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
     let cli = Cli::parse();
+    log(cli.log);
     let output = Output::new(cli.json);
     if let Command::Completions { shell } = cli.command {
         clap_complete::generate(shell, &mut Cli::command(), "salus", &mut std::io::stdout());
@@ -104,6 +124,7 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Keys(command) => commands::keys::run(command, site, output).await,
         Command::Staff(command) => commands::staff::run(command, site, output),
         Command::Client(command) => commands::client::run(command, site, output),
+        Command::Audit(command) => commands::audit::run(command, site, output).await,
         Command::Doctor => commands::doctor::run(site, output).await,
         Command::Completions { .. } => Ok(()),
     }

@@ -1,14 +1,13 @@
-//! The key store's passphrase: from the environment, from a file, or asked for.
+//! What opens a key store: from the environment, from a file, or asked for.
 
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 
 use salus_crypto::passphrase::Passphrase;
 use salus_model::Secret;
+use salus_node::{KeyStoreConfig, Unlock, read_secret};
 
 use crate::output::Failure;
-
-const VARIABLE: &str = "SALUS_PASSPHRASE";
-const FILE_VARIABLE: &str = "SALUS_PASSPHRASE_FILE";
 
 /// Whether a new passphrase is wanted, which is asked for twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,34 +16,86 @@ pub(crate) enum Asking {
     New,
 }
 
-pub(crate) fn passphrase(asking: Asking) -> Result<Passphrase, Failure> {
-    let text = match std::env::var(VARIABLE) {
-        Ok(text) => text,
-        Err(_) => match std::env::var_os(FILE_VARIABLE) {
-            Some(path) => {
-                let text = std::fs::read_to_string(&path).map_err(|e| {
-                    Failure::request(format!("{FILE_VARIABLE} names {}: {e}", path.display()))
-                })?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            }
-            None => ask(asking)?,
-        },
-    };
-    Ok(Passphrase::new(Secret::new(text))?)
+/// Where a secret is looked for, in this order, before it is asked for.
+struct Sought<'a> {
+    what: &'static str,
+    variable: &'static str,
+    file_variable: &'static str,
+    file: Option<&'a PathBuf>,
 }
 
-fn ask(asking: Asking) -> Result<String, Failure> {
-    if !std::io::stdin().is_terminal() {
-        let remedy = format!("no passphrase: set {VARIABLE} or {FILE_VARIABLE}");
-        return Err(Failure::request(remedy));
+const PASSPHRASE: Sought<'static> = Sought {
+    what: "passphrase of the key store",
+    variable: "SALUS_PASSPHRASE",
+    file_variable: "SALUS_PASSPHRASE_FILE",
+    file: None,
+};
+
+/// What opens the configured key store.
+pub(crate) fn unlock(
+    config: &KeyStoreConfig,
+    folder: &Path,
+    asking: Asking,
+) -> Result<Unlock, Failure> {
+    match config {
+        KeyStoreConfig::Local { .. } => {
+            let text = PASSPHRASE.find(folder, asking)?;
+            Ok(Unlock::Passphrase(Passphrase::new(text)?))
+        }
+        KeyStoreConfig::Pkcs11 { pin_file, .. } => {
+            let sought = Sought {
+                what: "PIN of the hardware token",
+                variable: "SALUS_PIN",
+                file_variable: "SALUS_PIN_FILE",
+                file: pin_file.as_ref(),
+            };
+            Ok(Unlock::Pin(sought.find(folder, Asking::Known)?))
+        }
+        KeyStoreConfig::Vault { token_file, .. } => {
+            let sought = Sought {
+                what: "token of the key server",
+                variable: "SALUS_VAULT_TOKEN",
+                file_variable: "SALUS_VAULT_TOKEN_FILE",
+                file: token_file.as_ref(),
+            };
+            Ok(Unlock::Token(sought.find(folder, Asking::Known)?))
+        }
     }
-    let prompt = |text: &str| {
-        rpassword::prompt_password(text)
-            .map_err(|e| Failure::unavailable(format!("the passphrase cannot be read: {e}")))
-    };
-    let first = prompt("Passphrase of the key store: ")?;
-    if asking == Asking::New && prompt("The same again: ")? != first {
-        return Err(Failure::request("the two passphrases differ"));
+}
+
+impl Sought<'_> {
+    fn find(&self, folder: &Path, asking: Asking) -> Result<Secret<String>, Failure> {
+        if let Ok(text) = std::env::var(self.variable) {
+            return Ok(Secret::new(text));
+        }
+        if let Some(path) = std::env::var_os(self.file_variable) {
+            return Ok(read_secret(Path::new(&path))?);
+        }
+        match self.file {
+            Some(file) => Ok(read_secret(&folder.join(file))?),
+            None => self.ask(asking),
+        }
     }
-    Ok(first)
+
+    fn ask(&self, asking: Asking) -> Result<Secret<String>, Failure> {
+        if !std::io::stdin().is_terminal() {
+            let (variable, file) = (self.variable, self.file_variable);
+            let remedy = format!("no {}: set {variable} or {file}", self.what);
+            return Err(Failure::request(remedy));
+        }
+        let prompt = |text: &str| {
+            rpassword::prompt_password(text)
+                .map(Secret::new)
+                .map_err(|e| Failure::unavailable(format!("the {} cannot be read: {e}", self.what)))
+        };
+        let mut question = format!("{}: ", self.what);
+        if let Some(first) = question.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        let first = prompt(&question)?;
+        if asking == Asking::New && prompt("The same again: ")? != first {
+            return Err(Failure::request("the two differ"));
+        }
+        Ok(first)
+    }
 }

@@ -167,6 +167,119 @@ impl Classified for OpenRefused {
     }
 }
 
+/// A passphrase stretched with one salt at one cost, for any number of containers.
+///
+/// # Privacy
+/// The salt makes one table of guesses useless for two files; it need not differ between two
+/// states of one file, since whoever has either has the salt and the same guess to make. Each
+/// container has a fresh random nonce of 96 bits, so the key may seal 2³² of them before the odds
+/// of a repeated nonce reach 2⁻³²; at one change of a key file a second that is 136 years. Whoever
+/// reads this process's memory gains no more by the stretched key than by the passphrase beside it.
+///
+/// # Source
+/// NIST SP 800-38D, section 8.3: at most 2³² invocations with random 96-bit nonces.
+#[derive(Debug)]
+pub struct StretchedPassphrase {
+    cost: GuessCost,
+    salt: [u8; SALT_BYTES],
+    key: Secret<[u8; 32]>,
+}
+
+impl StretchedPassphrase {
+    /// Stretches a passphrase with a new salt.
+    ///
+    /// # Errors
+    /// When no salt can be drawn.
+    ///
+    /// # Cost
+    /// As `cost` says: memory is taken for the length of the call.
+    pub fn generate(
+        entropy: &mut dyn Entropy,
+        passphrase: &Passphrase,
+        cost: GuessCost,
+    ) -> Result<Self, SealFailed> {
+        let mut salt = [0; SALT_BYTES];
+        entropy.fill(&mut salt)?;
+        Self::derive(passphrase, cost, salt).ok_or(SealFailed::Refused)
+    }
+
+    /// Stretches a passphrase with the salt and the cost of a container.
+    ///
+    /// # Errors
+    /// When the bytes are no container, or ask for unacceptable costs.
+    ///
+    /// # Cost
+    /// As the header says, up to 1 GiB of memory.
+    pub fn of_container(passphrase: &Passphrase, container: &[u8]) -> Result<Self, OpenRefused> {
+        let Parts { cost, salt, .. } = Parts::of(container)?;
+        Self::derive(passphrase, cost, salt).ok_or(OpenRefused::Refused)
+    }
+
+    fn derive(passphrase: &Passphrase, cost: GuessCost, salt: [u8; SALT_BYTES]) -> Option<Self> {
+        let key = stretch(passphrase, cost, &salt)?;
+        Some(Self { cost, salt, key: Secret::new(*key) })
+    }
+
+    /// What a guess at the passphrase costs whoever has a container.
+    #[must_use]
+    pub const fn cost(&self) -> GuessCost {
+        self.cost
+    }
+
+    /// Whether a container was sealed with the same salt at the same cost.
+    #[must_use]
+    pub fn fits(&self, container: &[u8]) -> bool {
+        Parts::of(container).is_ok_and(|p| p.cost == self.cost && p.salt == self.salt)
+    }
+
+    /// Seals `plaintext` for one purpose, with a fresh nonce.
+    ///
+    /// # Errors
+    /// When no nonce can be drawn, or the plaintext is longer than the cipher allows.
+    pub fn seal(
+        &self,
+        entropy: &mut dyn Entropy,
+        purpose: &'static str,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SealFailed> {
+        let mut nonce = [0; NONCE_BYTES];
+        entropy.fill(&mut nonce)?;
+        let mut container = Vec::with_capacity(HEADER_BYTES + plaintext.len() + 16);
+        container.extend_from_slice(MAGIC);
+        for number in [self.cost.memory_kib, self.cost.passes, self.cost.lanes] {
+            container.extend_from_slice(&number.to_be_bytes());
+        }
+        container.extend_from_slice(&self.salt);
+        container.extend_from_slice(&nonce);
+        let aad = bound(&container, purpose);
+        let sealed = Aes256Gcm::new(self.key.expose().into())
+            .encrypt(Nonce::from_slice(&nonce), Payload { msg: plaintext, aad: &aad })
+            .map_err(|_| SealFailed::Refused)?;
+        container.extend_from_slice(&sealed);
+        Ok(container)
+    }
+
+    /// Opens a container that [`StretchedPassphrase::fits`].
+    ///
+    /// # Errors
+    /// When the bytes are no container, of another salt or cost, or do not open.
+    pub fn open(
+        &self,
+        purpose: &'static str,
+        container: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenRefused> {
+        let Parts { cost, salt, nonce, header, sealed } = Parts::of(container)?;
+        if cost != self.cost || salt != self.salt {
+            return Err(OpenRefused::Refused);
+        }
+        let aad = bound(header, purpose);
+        Aes256Gcm::new(self.key.expose().into())
+            .decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &aad })
+            .map(Zeroizing::new)
+            .map_err(|_| OpenRefused::Refused)
+    }
+}
+
 /// Seals `plaintext` under a passphrase, for one purpose.
 ///
 /// # Errors
@@ -181,22 +294,7 @@ pub fn seal(
     purpose: &'static str,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, SealFailed> {
-    let mut random = [0; SALT_BYTES + NONCE_BYTES];
-    entropy.fill(&mut random)?;
-    let mut container = Vec::with_capacity(HEADER_BYTES + plaintext.len() + 16);
-    container.extend_from_slice(MAGIC);
-    for number in [cost.memory_kib, cost.passes, cost.lanes] {
-        container.extend_from_slice(&number.to_be_bytes());
-    }
-    container.extend_from_slice(&random);
-    let (salt, nonce) = random.split_at(SALT_BYTES);
-    let key = stretch(passphrase, cost, salt).ok_or(SealFailed::Refused)?;
-    let aad = bound(&container, purpose);
-    let sealed = Aes256Gcm::new((&*key).into())
-        .encrypt(Nonce::from_slice(nonce), Payload { msg: plaintext, aad: &aad })
-        .map_err(|_| SealFailed::Refused)?;
-    container.extend_from_slice(&sealed);
-    Ok(container)
+    StretchedPassphrase::generate(entropy, passphrase, cost)?.seal(entropy, purpose, plaintext)
 }
 
 /// Opens a container that was sealed under this passphrase for this purpose.
@@ -211,19 +309,30 @@ pub fn open(
     purpose: &'static str,
     container: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, OpenRefused> {
-    let (header, sealed) =
-        container.split_at_checked(HEADER_BYTES).ok_or(OpenRefused::NotAContainer)?;
-    let rest = header.strip_prefix(MAGIC).ok_or(OpenRefused::NotAContainer)?;
-    let (memory_kib, rest) = number(rest)?;
-    let (passes, rest) = number(rest)?;
-    let (lanes, rest) = number(rest)?;
-    let (salt, nonce) = rest.split_at_checked(SALT_BYTES).ok_or(OpenRefused::NotAContainer)?;
-    let cost = GuessCost::new(memory_kib, passes, lanes).map_err(OpenRefused::Cost)?;
-    let key = stretch(passphrase, cost, salt).ok_or(OpenRefused::Refused)?;
-    Aes256Gcm::new((&*key).into())
-        .decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &bound(header, purpose) })
-        .map(Zeroizing::new)
-        .map_err(|_| OpenRefused::Refused)
+    StretchedPassphrase::of_container(passphrase, container)?.open(purpose, container)
+}
+
+/// A container's bytes, told apart.
+struct Parts<'a> {
+    cost: GuessCost,
+    salt: [u8; SALT_BYTES],
+    nonce: &'a [u8],
+    header: &'a [u8],
+    sealed: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(container: &'a [u8]) -> Result<Self, OpenRefused> {
+        let (header, sealed) =
+            container.split_at_checked(HEADER_BYTES).ok_or(OpenRefused::NotAContainer)?;
+        let rest = header.strip_prefix(MAGIC).ok_or(OpenRefused::NotAContainer)?;
+        let (memory_kib, rest) = number(rest)?;
+        let (passes, rest) = number(rest)?;
+        let (lanes, rest) = number(rest)?;
+        let (salt, nonce) = rest.split_first_chunk().ok_or(OpenRefused::NotAContainer)?;
+        let cost = GuessCost::new(memory_kib, passes, lanes).map_err(OpenRefused::Cost)?;
+        Ok(Self { cost, salt: *salt, nonce, header, sealed })
+    }
 }
 
 fn number(bytes: &[u8]) -> Result<(u32, &[u8]), OpenRefused> {

@@ -1,16 +1,17 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use salus_model::KeyName;
 use salus_query::{
     AccessEvent, AuditFailed, AuditSink, Authenticator, Gateway, GatewayParts, Limits,
     Outcome as QueryOutcome, Roles,
 };
 use salus_spine::{AccessRecord, SignedStatement};
-use salus_store::audit::{AuditEntry, AuditLog, Outcome, RefusalReason, Retention};
+use salus_store::audit::{AccessKind, AuditEntry, AuditLog, Outcome, RefusalReason};
 use salus_store::journal::{JournalName, JournalSettings};
 
-use crate::site::{SITE_KEY, Site, SiteError};
+use crate::metrics::{Ended, SiteMetrics};
+use crate::site::{Site, SiteError};
 
 /// The roles file of a site.
 pub const ROLES_FILE: &str = "roles.toml";
@@ -20,7 +21,7 @@ const AUDIT_FOLDER: &str = "audit";
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The site's audit log as the query gateway sees it.
-pub struct SiteAudit(Arc<AuditLog>);
+pub struct SiteAudit(Arc<AuditLog>, SiteMetrics);
 
 #[async_trait::async_trait]
 impl AuditSink for SiteAudit {
@@ -28,11 +29,17 @@ impl AuditSink for SiteAudit {
         &self,
         event: AccessEvent,
     ) -> Result<SignedStatement<AccessRecord>, AuditFailed> {
-        let outcome = match event.outcome {
-            QueryOutcome::Answered { rows } => Outcome::Answered { rows },
-            QueryOutcome::Refused { .. } => Outcome::Refused { reason: RefusalReason::Policy },
-            QueryOutcome::Failed { .. } | QueryOutcome::Cancelled => Outcome::Failed,
+        let (outcome, ended) = match event.outcome {
+            QueryOutcome::Answered { rows } => (Outcome::Answered { rows }, Ended::Answered),
+            QueryOutcome::Refused { .. } => {
+                (Outcome::Refused { reason: RefusalReason::Policy }, Ended::Refused)
+            }
+            QueryOutcome::Failed { .. } | QueryOutcome::Cancelled => {
+                (Outcome::Failed, Ended::Failed)
+            }
         };
+        let took = event.ended.as_micros().saturating_sub(event.asked.as_micros());
+        self.1.statement(ended, Duration::from_micros(u64::try_from(took).unwrap_or_default()));
         let entry = AuditEntry {
             deal: event.scope.deal().clone(),
             staff: event.staff,
@@ -60,7 +67,7 @@ impl Site {
             folder: self.folder.join(AUDIT_FOLDER),
             holder: self.config.holder.clone(),
             name: JournalName::new("audit")?,
-            master: KeyName::new(SITE_KEY)?,
+            master: self.master.clone(),
             segment_bytes: SEGMENT_BYTES,
         })
     }
@@ -71,7 +78,7 @@ impl Site {
     /// When another process has it open, or its chain is broken.
     pub async fn open_audit(&self) -> Result<Arc<AuditLog>, SiteError> {
         let parts = (Arc::clone(&self.authority), Arc::clone(&self.clock));
-        let retention = Retention::LEAST;
+        let retention = self.config.audit.keep_days.retention();
         let settings = self.audit_settings()?;
         let (log, opened) =
             AuditLog::open(settings, Arc::clone(&self.keys), parts, retention, 0).await?;
@@ -98,7 +105,7 @@ impl Site {
             authority: Arc::clone(&self.authority),
             clock: Arc::clone(&self.clock),
             authenticator,
-            audit: Arc::new(SiteAudit(audit)),
+            audit: Arc::new(SiteAudit(audit, self.metrics.clone())),
             roles,
             limits,
         }))

@@ -10,23 +10,34 @@ mod config;
 pub mod exports;
 mod fhir;
 mod gateway;
+mod keystore;
 mod ledger;
+mod metrics;
+pub mod operations;
 mod operator;
 mod private;
 mod pull;
 mod site;
 mod staff;
+mod tls;
 
 pub use clock::SystemClock;
-pub use config::{Config, ConfigError, KeyStoreConfig, LakeConfig, ListenConfig};
+pub use config::{
+    AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig, ListenConfig,
+    MonitoringConfig, RevocationDelay, TlsConfig,
+};
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
+pub use keystore::{SecretFileError, Unlock, read_secret};
 pub use ledger::HolderLedger;
+pub use metrics::{Ended, METRICS, MetricInfo, SiteMetrics};
 pub use operator::Operator;
 pub use private::PROFILES_FILE;
 pub use pull::{FhirConfig, FollowError};
 pub use site::{Site, SiteError};
 pub use staff::{Staff, StaffError, StaffMember, write_private};
+
+pub use tls::{AUTHORITY_CERTIFICATE, Certificates, TlsError, TrustFile, trust_of};
 
 #[cfg(test)]
 mod tests;

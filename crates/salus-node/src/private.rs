@@ -6,14 +6,14 @@ use std::sync::Arc;
 use salus_crypto::OsEntropy;
 use salus_crypto::aead::Aad;
 use salus_ledger::proof::TrustAnchor;
-use salus_model::{KeyName, Secret};
+use salus_model::Secret;
 use salus_private::{Desk, DeskParts, Ledger, Profiles};
 use salus_spine::{Freshness, OptOutList};
 use salus_store::audit::AuditLog;
 use salus_store::{open_sealed, seal_object};
 use serde::{Deserialize, Serialize};
 
-use crate::site::{SITE_KEY, Site, SiteError};
+use crate::site::{Site, SiteError};
 
 /// What is publicly known of the site's datasets, for answers under permits.
 pub const PROFILES_FILE: &str = "privacy.toml";
@@ -46,8 +46,7 @@ impl Site {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(SiteError::Io { path, source }),
         };
-        let key = KeyName::new(SITE_KEY)?;
-        let bytes = open_sealed(&*self.keys, &key, &aad(self), &sealed)
+        let bytes = open_sealed(&*self.keys, &self.master, &aad(self), &sealed)
             .await
             .map_err(|source| SiteError::OptOuts { path: path.clone(), source: Some(source) })?;
         let damaged = |_| SiteError::OptOuts { path, source: None };
@@ -87,8 +86,7 @@ impl Site {
         let path = self.opt_outs_path();
         let encoded = serde_json::to_vec(&stored)
             .map_err(|_| SiteError::OptOuts { path: path.clone(), source: None })?;
-        let key = KeyName::new(SITE_KEY)?;
-        let sealed = seal_object(&*self.keys, &key, &aad(self), &encoded)
+        let sealed = seal_object(&*self.keys, &self.master, &aad(self), &encoded)
             .await
             .map_err(|source| SiteError::OptOuts { path: path.clone(), source: Some(source) })?;
         crate::staff::write_private(&path, &sealed)

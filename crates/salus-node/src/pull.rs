@@ -3,12 +3,12 @@ use std::sync::Arc;
 use salus_ingest::fhir::pull::{
     PullError, PullFolder, PullInto, Puller, SourceConfig, SourceError,
 };
-use salus_model::{Class, Classified, KeyName};
+use salus_model::{Class, Classified};
 use salus_store::EncryptionSettings;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::site::{SITE_KEY, Site, SiteError};
+use crate::site::{Site, SiteError};
 
 const FOLDER: &str = "pull";
 
@@ -67,8 +67,7 @@ impl Site {
     pub fn pull_into(&self) -> Result<PullInto, SiteError> {
         let keys = Arc::clone(&self.keys);
         let holder = self.config.holder.clone();
-        let folder =
-            PullFolder::new(self.folder.join(FOLDER), keys, KeyName::new(SITE_KEY)?, holder);
+        let folder = PullFolder::new(self.folder.join(FOLDER), keys, self.master.clone(), holder);
         Ok(PullInto {
             lake: Arc::clone(&self.lake),
             clock: Arc::clone(&self.clock),

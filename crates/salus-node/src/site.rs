@@ -2,19 +2,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use salus_crypto::aead::Aad;
-use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_crypto::passphrase::GuessCost;
 use salus_crypto::{OsEntropy, SigningKey};
-use salus_keys::{KeyStore, KeyStoreError, LocalKeyStore, LocalOpenError};
-use salus_model::{Class, Classified, Clock, DatasetId, EntropyFailed, HolderId, KeyName, Secret};
+use salus_keys::{
+    Caller, KeyCache, KeyStore, KeyStoreError, LocalOpenError, Pkcs11OpenError, VaultOpenError,
+};
+use salus_model::{
+    Class, Classified, Clock, DatasetId, Entropy as _, EntropyFailed, HolderId, KeyName, Secret,
+};
 use salus_spine::{Authority, StatementRefused, Upkeep, UpkeepAuthorised};
-use salus_store::{Lake, SealedError, Storage, StorageError, open_sealed, seal_object};
+use salus_store::{Lake, SealedError, StorageError, open_sealed, seal_object};
 
 use crate::clock::SystemClock;
-use crate::config::{Config, ConfigError, KeyStoreConfig};
+use crate::config::{Config, ConfigError, LakeConfig};
+use crate::keystore::{Opening, Place, SecretFileError, Unlock, open_keys, open_storage};
+use crate::metrics::SiteMetrics;
+use crate::tls::TlsError;
 
-/// The master key under which a site seals what it keeps for itself.
-pub(crate) const SITE_KEY: &str = "site";
+/// The master key under which a site seals what it keeps for itself; named after the holder, so
+/// that the sites of several holders can have one key server.
+fn master_key(holder: &HolderId) -> Result<KeyName, salus_model::IdError> {
+    KeyName::new(format!("site.{holder}"))
+}
+
 const AUTHORITY_FILE: &str = "authority";
+/// How many unwrapped keys are kept at most.
+const CACHED_KEYS: usize = 10_000;
 /// How long an order for upkeep holds.
 pub(crate) const ORDER_MICROS: i64 = 3_600_000_000;
 
@@ -27,6 +40,37 @@ pub enum SiteError {
     /// The key file cannot be made or opened.
     #[error("the key file cannot be opened")]
     KeyFile(#[from] LocalOpenError),
+    /// The token cannot be opened.
+    #[error("the hardware token cannot be used")]
+    Token(#[from] Pkcs11OpenError),
+    /// The key server's settings do not fit.
+    #[error("the key server cannot be used")]
+    Vault(#[from] VaultOpenError),
+    /// Another kind of secret than the key store wants.
+    #[error("this site's key store wants {wanted}, not {found}")]
+    OtherUnlock {
+        /// What it wants.
+        wanted: &'static str,
+        /// What it got.
+        found: &'static str,
+    },
+    /// A file with a secret is refused.
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
+    /// The object store's credentials are missing.
+    #[error(
+        "the lake's credentials are missing: set {variable}, or credentials_file in salus.toml"
+    )]
+    NoCredentials {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// The key store has a site's key already.
+    #[error("the key store serves a site already; give each a token, mount or key file of its own")]
+    KeysTaken,
+    /// The certificates cannot be made or read.
+    #[error("the site's certificates cannot be used")]
+    Tls(#[from] TlsError),
     /// The key store refused.
     #[error("the key store failed")]
     KeyStore(#[from] KeyStoreError),
@@ -87,6 +131,13 @@ impl Classified for SiteError {
         match self {
             Self::Config(e) => e.class(),
             Self::KeyFile(e) => e.class(),
+            Self::Token(e) => e.class(),
+            Self::Vault(e) => e.class(),
+            Self::OtherUnlock { .. } | Self::NoCredentials { .. } | Self::KeysTaken => {
+                Class::BadRequest
+            }
+            Self::SecretFile(e) => e.class(),
+            Self::Tls(e) => e.class(),
             Self::KeyStore(e) => e.class(),
             Self::Storage(e) => e.class(),
             Self::Authority(e) => e.class(),
@@ -101,20 +152,33 @@ impl Classified for SiteError {
     }
 }
 
-/// A holder's site, opened.
+/// A holder's site, opened; a clone is the same site.
+#[derive(Clone)]
 pub struct Site {
     /// The site's folder.
     pub folder: PathBuf,
     /// Its configuration.
     pub config: Config,
-    /// Its key store.
+    /// The master key under which it seals what it keeps for itself.
+    pub master: KeyName,
+    /// Its key store, as the site itself sees it.
     pub keys: Arc<dyn KeyStore>,
+    /// Keys that were unwrapped lately, apart for each caller.
+    pub cache: Arc<KeyCache>,
     /// The holder's authority, which signs grants, orders and manifests.
     pub authority: Arc<Authority>,
     /// Its datasets.
     pub lake: Arc<Lake>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: SiteMetrics,
+}
+
+fn random_name() -> Result<String, EntropyFailed> {
+    let mut random = [0; 8];
+    OsEntropy.fill(&mut random)?;
+    Ok(hex::encode(random))
 }
 
 fn authority_aad(holder: &HolderId) -> Aad {
@@ -122,72 +186,111 @@ fn authority_aad(holder: &HolderId) -> Aad {
 }
 
 impl Site {
-    /// Makes a site in `folder`: key store, authority, empty lake, and last its configuration.
+    /// Makes a site in `folder`: key store, authority, certificate authority, empty lake, and last
+    /// its configuration.
     ///
     /// # Errors
-    /// When there is one already, or the folder cannot be written.
+    /// When there is one already, the folder cannot be written, the key store serves another site,
+    /// or the lake's store does not publish atomically.
     pub async fn init(
         folder: &Path,
         config: &Config,
-        passphrase: Passphrase,
+        unlock: impl Into<Unlock>,
         cost: GuessCost,
+    ) -> Result<(), SiteError> {
+        if Config::is_site(folder) {
+            return Err(ConfigError::SiteExists { folder: folder.to_owned() }.into());
+        }
+        config.check(folder)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let place = Place { folder, clock: &clock };
+        // Before a key is made: whether the lake can be used at all.
+        let storage = open_storage(&config.lake, folder)?;
+        if matches!(config.lake, LakeConfig::S3 { .. }) {
+            storage.try_conditional_put(&random_name()?).await?;
+        }
+        let keys = open_keys(&config.keys, &place, unlock.into(), cost, Opening::New)?;
+        let site_key = master_key(&config.holder)?;
+        keys.create(&site_key).await.map_err(|e| match e {
+            KeyStoreError::Exists { .. } => SiteError::KeysTaken,
+            other => other.into(),
+        })?;
+        let made = Self::furnish(folder, config, &*keys, &site_key).await;
+        if made.is_err() {
+            // So that a second try finds the key store as this one did.
+            let _ = keys.shred(&site_key).await;
+        }
+        made
+    }
+
+    async fn furnish(
+        folder: &Path,
+        config: &Config,
+        keys: &dyn KeyStore,
+        site_key: &KeyName,
     ) -> Result<(), SiteError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| SiteError::Io { path, source }
         };
-        if Config::is_site(folder) {
-            return Err(ConfigError::SiteExists { folder: folder.to_owned() }.into());
-        }
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let KeyStoreConfig::Local { file } = &config.keys;
-        let file = folder.join(file);
-        let parent = file.parent().unwrap_or(folder);
-        make_private_folder(parent).map_err(io(parent))?;
-        let keys = LocalKeyStore::create(&file, passphrase, cost, clock)?;
-        let site_key = KeyName::new(SITE_KEY)?;
-        keys.create(&site_key).await?;
         let authority = SigningKey::generate(&mut OsEntropy)?;
         let secret = authority.to_secret();
-        let sealed = seal_object(&keys, &site_key, &authority_aad(&config.holder), secret.expose())
+        let sealed = seal_object(keys, site_key, &authority_aad(&config.holder), secret.expose())
             .await
             .map_err(SiteError::Authority)?;
         let path = folder.join(AUTHORITY_FILE);
         crate::staff::write_private(&path, &sealed).map_err(io(&path))?;
+        crate::tls::make_authority(folder, &config.holder, keys, site_key).await?;
         let path = folder.join(crate::ROLES_FILE);
         crate::staff::write_private(&path, crate::ROLES_DEFAULT.as_bytes()).map_err(io(&path))?;
-        Storage::local(&folder.join(&config.lake.folder))?;
         Ok(config.write_new(folder)?)
     }
 
-    /// Opens the site in `folder`; `cost` is what later changes to its key file are sealed with.
+    /// Opens the site in `folder`; `cost` is what later changes to a key file are sealed with.
     ///
     /// # Errors
-    /// When there is none, the passphrase is another, or a part of it is damaged.
+    /// When there is none, what unlocks it is another, or a part of it is damaged.
     pub async fn open(
         folder: &Path,
-        passphrase: Passphrase,
+        unlock: impl Into<Unlock>,
         cost: GuessCost,
     ) -> Result<Self, SiteError> {
         let config = Config::read(folder)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let KeyStoreConfig::Local { file } = &config.keys;
-        let file = folder.join(file);
-        let keys = LocalKeyStore::open(&file, passphrase, cost, Arc::clone(&clock))?;
-        let keys: Arc<dyn KeyStore> = Arc::new(keys);
+        let place = Place { folder, clock: &clock };
+        let store = open_keys(&config.keys, &place, unlock.into(), cost, Opening::Known)?;
         let path = folder.join(AUTHORITY_FILE);
         let sealed = std::fs::read(&path).map_err(|source| SiteError::Io { path, source })?;
-        let site_key = KeyName::new(SITE_KEY)?;
-        let secret = open_sealed(&*keys, &site_key, &authority_aad(&config.holder), &sealed)
+        let site_key = master_key(&config.holder)?;
+        let secret = open_sealed(&*store, &site_key, &authority_aad(&config.holder), &sealed)
             .await
             .map_err(SiteError::Authority)?;
         let secret: [u8; 32] = secret.as_slice().try_into().map_err(|_| SiteError::AuthorityKey)?;
         let key = SigningKey::from_secret(&Secret::new(secret));
         let authority = Arc::new(Authority::new(config.holder.clone(), key));
-        let storage = Storage::local(&folder.join(&config.lake.folder))?;
-        let lake =
-            Lake::new(storage, Arc::clone(&keys), Arc::clone(&authority), Arc::clone(&clock));
-        Ok(Self { folder: folder.to_owned(), config, keys, authority, lake, clock })
+        let storage = open_storage(&config.lake, folder)?;
+        let cache = KeyCache::new(config.keys.lifetime(), CACHED_KEYS, Arc::clone(&clock));
+        // Changes through this view take effect for every caller at once.
+        let keys: Arc<dyn KeyStore> =
+            Arc::new(cache.view(Caller::service("site"), Arc::clone(&store)));
+        let lake = Lake::with_cache(
+            storage,
+            Arc::clone(&keys),
+            (Arc::clone(&cache), store),
+            Arc::clone(&authority),
+            Arc::clone(&clock),
+        );
+        let (folder, metrics) = (folder.to_owned(), SiteMetrics::default());
+        Ok(Self { folder, config, master: site_key, keys, cache, authority, lake, clock, metrics })
+    }
+
+    /// Tries whether the lake's store publishes atomically.
+    ///
+    /// # Errors
+    /// When it does not, or does not answer.
+    pub async fn try_publication(&self) -> Result<(), SiteError> {
+        let storage = open_storage(&self.config.lake, &self.folder)?;
+        Ok(storage.try_conditional_put(&random_name()?).await?)
     }
 
     /// The holder's order for upkeep of a dataset, as a token for the store.
@@ -204,7 +307,7 @@ impl Site {
     }
 }
 
-fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }

@@ -6,7 +6,7 @@ use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_model::{HolderId, Secret};
 use salus_spine::Upkeep;
 
-use crate::{Config, ConfigError, KeyStoreConfig, ListenConfig, Site, SiteError};
+use crate::{Config, ConfigError, KeyStoreConfig, ListenConfig, RevocationDelay, Site, SiteError};
 
 fn config() -> Config {
     let any = "127.0.0.1:0".parse().unwrap();
@@ -63,7 +63,10 @@ async fn a_site_orders_its_own_upkeep() {
 fn a_key_file_inside_the_lake_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["lake/keystore", "lake/../lake/keys", "./lake/a/b"] {
-        let keys = KeyStoreConfig::Local { file: file.into() };
+        let keys = KeyStoreConfig::Local {
+            file: file.into(),
+            revocation_seconds: RevocationDelay::a_minute(),
+        };
         let refused = Config { keys, ..config() }.write_new(folder.path());
         assert!(matches!(refused, Err(ConfigError::KeysInLake { .. })), "{file}");
     }

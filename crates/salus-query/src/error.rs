@@ -338,7 +338,12 @@ impl QueryError {
             let what = format!("dataset {dataset}");
             return Self::KeyUnavailable { what, key: key.to_string(), class: error.class() };
         }
-        Self::Unreadable { what: error.to_string(), class: error.class() }
+        let what = match error {
+            // Which object, and that the store is out of reach, is no secret to who asked for it.
+            salus_store::LakeError::Storage(cause) => format!("{error}: {cause}"),
+            other => other.to_string(),
+        };
+        Self::Unreadable { what, class: error.class() }
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Upkeep {
     Verify,
     /// Removes old versions, and files that no version names; decrypts no page.
     Expire,
+    /// Removes everything of a dataset whose keys have been destroyed; decrypts no page.
+    Destroy,
 }
 
 impl Upkeep {
@@ -20,6 +22,7 @@ impl Upkeep {
             Self::Compact => "compact",
             Self::Verify => "verify",
             Self::Expire => "expire",
+            Self::Destroy => "destroy",
         }
     }
 }

@@ -9,10 +9,10 @@ use object_store::path::Path;
 use parking_lot::RwLock;
 use salus_crypto::Digest;
 use salus_crypto::aead::Aad;
-use salus_keys::{KeyStore, KeyStoreError};
+use salus_keys::{Caller, KeyCache, KeyStore, KeyStoreError};
 use salus_model::{
     Class, Classified, Clock, ColumnPath, DatasetId, DatasetVersion, HolderId, IdError, KeyClass,
-    KeyName,
+    KeyName, RoleName, StaffId,
 };
 use salus_spine::{Authority, HolderAuthority, KeyRelease, Use};
 
@@ -49,6 +49,19 @@ pub enum LakeError {
     DatasetExists {
         /// The dataset.
         dataset: DatasetId,
+    },
+    /// A key of its own protects another dataset too.
+    #[error(
+        "dataset {dataset} is not destroyed: its key '{key}' protects dataset {other} too; destroy \
+         that one first, or give one of them another key"
+    )]
+    SharedKey {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The other one.
+        other: DatasetId,
+        /// The key.
+        key: KeyName,
     },
     /// Its keys have been destroyed.
     #[error("dataset {dataset} cannot be opened: its key '{key}' is not available")]
@@ -174,6 +187,7 @@ impl Classified for LakeError {
             Self::NoDataset { .. }
             | Self::NoVersion { .. }
             | Self::DatasetExists { .. }
+            | Self::SharedKey { .. }
             | Self::Policy { .. }
             | Self::NoColumn { .. }
             | Self::OtherSchema { .. }
@@ -248,7 +262,10 @@ pub struct Lake {
     pub(crate) authority: Arc<Authority>,
     pub(crate) verifier: HolderAuthority,
     pub(crate) clock: Arc<dyn Clock>,
-    live: RwLock<HashMap<DatasetId, Arc<dyn LiveRows>>>,
+    /// Keys that were unwrapped lately, apart for each caller, and the store behind them; none
+    /// where every use asks the store.
+    cache: Option<(Arc<KeyCache>, Arc<dyn KeyStore>)>,
+    live: Arc<RwLock<HashMap<DatasetId, Arc<dyn LiveRows>>>>,
 }
 
 impl Lake {
@@ -260,9 +277,48 @@ impl Lake {
         authority: Arc<Authority>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        Self::made(storage, keys, None, authority, clock)
+    }
+
+    /// As [`Lake::new`], with unwrapped keys of the store kept for a while, apart for each caller.
+    #[must_use]
+    pub fn with_cache(
+        storage: Storage,
+        keys: Arc<dyn KeyStore>,
+        cache: (Arc<KeyCache>, Arc<dyn KeyStore>),
+        authority: Arc<Authority>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Self::made(storage, keys, Some(cache), authority, clock)
+    }
+
+    fn made(
+        storage: Storage,
+        keys: Arc<dyn KeyStore>,
+        cache: Option<(Arc<KeyCache>, Arc<dyn KeyStore>)>,
+        authority: Arc<Authority>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let verifier = authority.verifier();
-        let live = RwLock::new(HashMap::new());
-        Arc::new(Self { storage, keys, authority, verifier, clock, live })
+        let live = Arc::default();
+        Arc::new(Self { storage, keys, authority, verifier, clock, cache, live })
+    }
+
+    /// The same lake as one person in one role sees it: keys that were unwrapped for somebody
+    /// else, or for the same person in another role, are unwrapped anew.
+    #[must_use]
+    pub fn seen_by(self: &Arc<Self>, staff: &StaffId, role: &RoleName) -> Arc<Self> {
+        let Some((cache, store)) = &self.cache else { return Arc::clone(self) };
+        let view = cache.view(Caller::staff(staff, role), Arc::clone(store));
+        Arc::new(Self {
+            storage: self.storage.clone(),
+            keys: Arc::new(view),
+            authority: Arc::clone(&self.authority),
+            verifier: self.verifier.clone(),
+            clock: Arc::clone(&self.clock),
+            cache: None,
+            live: Arc::clone(&self.live),
+        })
     }
 
     /// Whose lake it is.

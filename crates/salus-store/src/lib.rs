@@ -22,6 +22,7 @@ mod lake;
 mod manifest;
 mod object_reader;
 mod policy;
+mod s3;
 mod scan;
 mod sealed;
 mod storage;
@@ -40,12 +41,15 @@ pub use keytools::{EncryptionSettings, FooterMode, KeyToolsError, MaterialStorag
 pub use lake::{DatasetSpec, Lake, LakeError, LiveRows, Snapshot};
 pub use manifest::{DataFile, Manifest, ManifestError, root_of};
 pub use policy::{KeyChoice, KeyPolicy, PolicyError};
+pub use s3::{S3Credentials, S3Settings, S3Transport};
 pub use scan::{
     BatchStream, ColumnStatistics, Partition, ReadSession, RowGroupStatistics, ScanError,
     ScanFilter, TableSource,
 };
 pub use sealed::{SealedError, open as open_sealed, seal as seal_object};
 pub use storage::{Storage, StorageError};
-pub use upkeep::{CompactSettings, Compacted, Expired, Finding, Problem, Rewrapped, VerifyReport};
+pub use upkeep::{
+    CompactSettings, Compacted, Destroyed, Expired, Finding, Problem, Rewrapped, VerifyReport,
+};
 pub use visible::leaves;
 pub use write::{Writer, file_layout};

@@ -22,6 +22,8 @@ pub struct Storage {
 }
 
 const STAGED: &str = ".put-";
+/// Where objects lie that only try the store out.
+const PROBE: &str = "probe";
 
 /// Why an object could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,42 @@ pub enum StorageError {
         #[source]
         source: std::io::Error,
     },
+    /// The settings of a remote store do not fit.
+    #[error("the object store cannot be set up")]
+    Settings {
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The certificate authorities for a remote store are no PEM.
+    #[error("the certificate authorities for the object store are no PEM certificates")]
+    Certificates {
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The store stopped answering while an object was put.
+    #[error(
+        "the object store stopped answering while {path} was put; whether it was is not known, so \
+         look before you do it again"
+    )]
+    Unsure {
+        /// The object.
+        path: Path,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The store does not put conditionally, on which publication rests.
+    #[error(
+        "the object store overwrote {path} although it was to be new: it does not know \
+         If-None-Match on PUT, without which two writers destroy each other's versions; use a \
+         store that does"
+    )]
+    Unconditional {
+        /// The object.
+        path: Path,
+    },
     /// The store did not do it.
     #[error("the object store failed at {path}")]
     Store {
@@ -77,7 +115,10 @@ impl Classified for StorageError {
     fn class(&self) -> Class {
         match self {
             Self::Missing { .. } => Class::Corrupt,
-            Self::Exists { .. } => Class::BadRequest,
+            Self::Exists { .. } | Self::Settings { .. } | Self::Certificates { .. } => {
+                Class::BadRequest
+            }
+            Self::Unconditional { .. } => Class::BadRequest,
             _ => Class::Unavailable,
         }
     }
@@ -164,10 +205,53 @@ impl Storage {
                 Err(e) => Err(io_error(&shown, std::io::Error::other(e))),
             };
         }
+        let create = mode == PutMode::Create;
         let options = PutOptions { mode, ..PutOptions::default() };
-        match self.objects.put_opts(path, bytes.into(), options).await {
+        match self.objects.put_opts(path, bytes.clone().into(), options).await {
             Ok(_) => Ok(()),
+            // The answer to a put may be lost and the put be sent again, or given up: what lies
+            // there then is the caller's own. Sealed bytes are random, so equal means the same.
+            Err(e) if create => self.put_in_doubt(path, &bytes, e).await,
             Err(e) => Err(store_error(path, e)),
+        }
+    }
+
+    /// Whether an object that was to be new, and whose put failed, is there after all.
+    async fn put_in_doubt(
+        &self,
+        path: &Path,
+        bytes: &Bytes,
+        error: object_store::Error,
+    ) -> Result<(), StorageError> {
+        let found = match self.objects.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(e) => Err(e),
+        };
+        match (found, store_error(path, error)) {
+            (Ok(found), _) if found == *bytes => Ok(()),
+            (Ok(_), _) => Err(StorageError::Exists { path: path.clone() }),
+            (Err(object_store::Error::NotFound { .. }), error) => Err(error),
+            (Err(_), StorageError::Store { path, source }) => {
+                Err(StorageError::Unsure { path, source })
+            }
+            (Err(_), error) => Err(error),
+        }
+    }
+
+    /// Tries with an object of its own whether the store refuses to put a new object over one that
+    /// is there, on which publication rests.
+    ///
+    /// # Errors
+    /// [`StorageError::Unconditional`] when it does not; otherwise when it does not answer.
+    pub async fn try_conditional_put(&self, name: &str) -> Result<(), StorageError> {
+        let path = Path::from(PROBE).join(name);
+        self.put_new(&path, Bytes::from_static(b"one")).await?;
+        let second = self.put_new(&path, Bytes::from_static(b"another")).await;
+        self.remove(&path).await?;
+        match second {
+            Err(StorageError::Exists { .. }) => Ok(()),
+            Ok(()) => Err(StorageError::Unconditional { path }),
+            Err(e) => Err(e),
         }
     }
 
@@ -189,6 +273,29 @@ impl Storage {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(store_error(path, e)),
         }
+    }
+
+    /// Removes every object below a folder, and a local folder with them; how many.
+    ///
+    /// # Errors
+    /// When the store refuses; what was removed until then stays removed.
+    pub async fn remove_below(&self, folder: &Path) -> Result<usize, StorageError> {
+        let objects = self.list(folder).await?;
+        for (path, _) in &objects {
+            self.remove(path).await?;
+        }
+        if let (Some(local), Some(root)) = (self.local_path(folder), self.local_root.clone()) {
+            let gone = tokio::task::spawn_blocking(move || {
+                match std::fs::remove_dir_all(&local) {
+                    Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                    _ => {}
+                }
+                local.parent().filter(|p| p.starts_with(&root)).map_or(Ok(()), sync_folder)
+            });
+            let gone = gone.await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+            gone.map_err(|e| io_error(folder, e))?;
+        }
+        Ok(objects.len())
     }
 
     /// The objects below a folder, with their sizes in bytes, in the order of their names.

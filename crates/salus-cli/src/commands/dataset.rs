@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use salus_model::{DatasetId, DatasetVersion, Timestamp};
+use salus_node::operations::{Call, Reply};
 use salus_spine::Upkeep;
 use salus_store::{CompactSettings, Compacted, leaves};
 use serde::Serialize;
@@ -29,6 +30,14 @@ pub(crate) enum Command {
         /// Afterwards remove all but so many newest versions.
         #[arg(long)]
         keep: Option<NonZeroUsize>,
+    },
+    /// Destroy a dataset and its quarantine: their keys for ever, then their files.
+    Shred {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The dataset's name again, so that nobody is asked.
+        #[arg(long)]
+        yes_destroy: Option<DatasetId>,
     },
 }
 
@@ -79,7 +88,63 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
         Command::Show { dataset } => show(&site, &dataset, output).await,
         Command::Verify { datasets } => verify(&site, datasets, output).await,
         Command::Compact { dataset, keep } => compact(&site, &dataset, keep, output).await,
+        Command::Shred { dataset, yes_destroy } => shred(&site, dataset, yes_destroy, output).await,
     }
+}
+
+/// Asks a person to write the dataset's name again.
+fn confirmed(dataset: &DatasetId, again: Option<DatasetId>) -> Result<(), Failure> {
+    use std::io::IsTerminal as _;
+    let again = match again {
+        Some(again) => again.to_string(),
+        None if std::io::stdin().is_terminal() => {
+            eprintln!(
+                "This destroys the keys of {dataset} for ever. No backup of the lake will be \
+                 readable. Write its name to go on:"
+            );
+            let mut line = String::new();
+            std::io::stdin()
+                .read_line(&mut line)
+                .map_err(|e| Failure::unavailable(format!("no answer: {e}")))?;
+            line.trim().to_owned()
+        }
+        None => {
+            let remedy = format!("to destroy {dataset} for ever, add --yes-destroy {dataset}");
+            return Err(Failure::request(remedy));
+        }
+    };
+    if again == dataset.as_str() {
+        Ok(())
+    } else {
+        Err(Failure::request(format!("'{again}' is not '{dataset}'; nothing was destroyed")))
+    }
+}
+
+async fn shred(
+    site: &salus_node::Site,
+    dataset: DatasetId,
+    again: Option<DatasetId>,
+    output: &Output,
+) -> Result<(), Failure> {
+    confirmed(&dataset, again)?;
+    let call = Call::ShredDataset { dataset };
+    let Reply::Shredded(shredded) = crate::site::ask(site, call).await? else {
+        return Err(crate::site::protocol());
+    };
+    let seconds = site.config.keys.lifetime().duration().as_secs();
+    output.print(&shredded, |s| {
+        let names: Vec<&str> = s.datasets.iter().map(DatasetId::as_str).collect();
+        format!(
+            "Destroyed: {}. {} keys are gone for ever and {} objects removed.\n\
+             Backups of the lake cannot be read any more; backups of the key store that are older \
+             than this still could, so destroy those too.\n\
+             Where another process keeps a key unwrapped, it ends within {seconds} s.",
+            names.join(", "),
+            s.keys.len(),
+            s.objects
+        )
+    });
+    Ok(())
 }
 
 async fn list(site: &salus_node::Site, output: &Output) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use salus_keys::KeyState;
-use salus_model::KeyName;
+use salus_model::{DatasetId, KeyName};
+use salus_node::Site;
+use salus_node::operations::{Call, KeyChange, Reply};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, table};
@@ -69,20 +71,63 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
             });
             Ok(())
         }
-        Command::Rotate { key } => rotate(&site, &key, output).await,
-        Command::Revoke { key } => {
-            site.keys.revoke(&key).await?;
-            done(output, format!("The key {key} is revoked: nothing under it opens any more."))
-        }
-        Command::Reinstate { key } => {
-            site.keys.reinstate(&key).await?;
-            done(output, format!("The key {key} may be used again."))
-        }
+        Command::Rotate { key } => change(&site, key, KeyChange::Rotate, output).await,
+        Command::Revoke { key } => change(&site, key, KeyChange::Revoke, output).await,
+        Command::Reinstate { key } => change(&site, key, KeyChange::Reinstate, output).await,
         Command::Shred { key, yes_destroy } => {
             if key != yes_destroy {
                 return Err(Failure::request("--yes-destroy must repeat the key's name"));
             }
-            site.keys.shred(&key).await?;
+            change(&site, key, KeyChange::Shred, output).await
+        }
+    }
+}
+
+async fn change(
+    site: &Site,
+    key: KeyName,
+    change: KeyChange,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Reply::Key(changed) = crate::site::ask(site, Call::Key { key, change }).await? else {
+        return Err(crate::site::protocol());
+    };
+    let key = &changed.key;
+    let seconds = site.config.keys.lifetime().duration().as_secs();
+    match change {
+        KeyChange::Rotate => {
+            let datasets: Vec<&str> = changed.datasets.iter().map(DatasetId::as_str).collect();
+            output.print(&changed, |r| {
+                let mut said = format!(
+                    "The key {} has version {}. {} files and {} sealed objects of {} are wrapped \
+                     under it; no data was rewritten.",
+                    r.key,
+                    r.versions,
+                    r.files,
+                    r.objects,
+                    if datasets.is_empty() { "no dataset".to_owned() } else { datasets.join(", ") }
+                );
+                if r.internal > 0 {
+                    said.push_str(&format!(
+                        "\n{} files keep their key material inside and were left as they are: \
+                         they need the older versions of their keys until their rows are written \
+                         anew.",
+                        r.internal
+                    ));
+                }
+                said
+            });
+            Ok(())
+        }
+        KeyChange::Revoke => done(
+            output,
+            format!(
+                "The key {key} is revoked: nothing under it opens any more; where another process \
+                 keeps it unwrapped, within {seconds} s."
+            ),
+        ),
+        KeyChange::Reinstate => done(output, format!("The key {key} may be used again.")),
+        KeyChange::Shred => {
             done(output, format!("The key {key} is destroyed. What it protected cannot be read."))
         }
     }
@@ -94,59 +139,5 @@ fn done(output: &Output, message: String) -> Result<(), Failure> {
         done: String,
     }
     output.print(&Done { done: message }, |d| d.done.clone());
-    Ok(())
-}
-
-async fn rotate(site: &salus_node::Site, key: &KeyName, output: &Output) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct Rotated {
-        key: KeyName,
-        versions: usize,
-        datasets: Vec<String>,
-        files: usize,
-        objects: usize,
-        /// Files that keep their key material inside, and need the older versions of the key.
-        internal: usize,
-    }
-    let info = site.keys.rotate(key).await?;
-    let mut rotated = Rotated {
-        key: key.clone(),
-        versions: info.versions.len(),
-        datasets: Vec::new(),
-        files: 0,
-        objects: 0,
-        internal: 0,
-    };
-    for dataset in site.lake.datasets().await? {
-        let Ok(snapshot) = site.lake.snapshot(&dataset, None).await else { continue };
-        let footer = format!("{dataset}.footer");
-        let uses = |choice: &salus_store::KeyChoice| choice.key_name(&dataset).as_ref() == Ok(key);
-        if key.as_str() == footer || snapshot.manifest().keys.values().any(uses) {
-            let done = site.lake.rewrap(&dataset).await?;
-            rotated.files += done.files;
-            rotated.objects += done.objects;
-            rotated.internal += done.internal;
-            rotated.datasets.push(dataset.to_string());
-        }
-    }
-    output.print(&rotated, |r| {
-        let mut said = format!(
-            "The key {} has version {}. {} files and {} sealed objects of {} are wrapped under \
-             it; no data was rewritten.",
-            r.key,
-            r.versions,
-            r.files,
-            r.objects,
-            if r.datasets.is_empty() { "no dataset".to_owned() } else { r.datasets.join(", ") }
-        );
-        if r.internal > 0 {
-            said.push_str(&format!(
-                "\n{} files keep their key material inside and were left as they are: they need \
-                 the older versions of their keys until their rows are written anew.",
-                r.internal
-            ));
-        }
-        said
-    });
     Ok(())
 }

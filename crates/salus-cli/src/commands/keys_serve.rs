@@ -12,7 +12,8 @@ use salus_api::transit::{
 };
 use salus_crypto::OsEntropy;
 use salus_model::{Clock as _, DealId, Purpose, RoleName, StaffId};
-use salus_node::{Config, Site, SystemClock, write_private};
+use salus_node::operations::{Operations, listen};
+use salus_node::{Certificates, Config, Site, SystemClock, write_private};
 use salus_store::audit::{AccessKind, AuditEntry, AuditLog, Outcome, RefusalReason};
 use serde::Serialize;
 
@@ -22,6 +23,8 @@ const TOKENS_FILE: &str = "transit-tokens.json";
 const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 /// How soon a revoked token is refused at the latest.
 const RELOAD: Duration = Duration::from_secs(1);
+/// How often the certificate is issued anew.
+const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
 
 #[derive(clap::Args)]
 pub(crate) struct ServeArgs {
@@ -171,6 +174,23 @@ impl TransitAudit for LoggedKeys {
     }
 }
 
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn renew(certificates: Arc<Certificates>) {
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        // The one before holds for days more; the next try comes before its end.
+        let _ = certificates.renew();
+    }
+}
+
 /// Follows the tokens file, so that a revoked token is refused soon.
 async fn follow(path: PathBuf, tokens: Arc<Tokens>) {
     let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
@@ -198,7 +218,10 @@ pub(crate) async fn serve(args: ServeArgs, site: &Site, output: &Output) -> Resu
     }
     let path = site.folder.join(TOKENS_FILE);
     let tokens = Arc::new(Tokens::new(read(&path)?));
-    let audit = Arc::new(LoggedKeys(site.open_audit().await?));
+    let log = site.open_audit().await?;
+    // Operators' commands go through this process, which has the access log.
+    let _operators = listen(Operations::new(site.clone(), Arc::clone(&log)))?;
+    let audit = Arc::new(LoggedKeys(log));
     let keys = Arc::clone(&site.keys);
     let transit = Transit::new(keys, Arc::clone(&tokens), audit, Arc::clone(&site.clock));
     let io = |e: std::io::Error| Failure::unavailable(format!("{}: {e}", args.listen));
@@ -208,6 +231,9 @@ pub(crate) async fn serve(args: ServeArgs, site: &Site, output: &Output) -> Resu
     let scheme = if args.dangerous_plaintext { "http" } else { "https" };
     if !output.is_json() {
         println!("Vault transit API  {scheme}://{address}/v1/transit");
+        if !args.dangerous_plaintext {
+            println!("Certificate        salus node certificate");
+        }
         println!("Ctrl-C stops it.");
     }
     let following = tokio::spawn(follow(path, tokens));
@@ -219,9 +245,10 @@ pub(crate) async fn serve(args: ServeArgs, site: &Site, output: &Output) -> Resu
         if args.dangerous_plaintext {
             axum_server::from_tcp(listener).map_err(io)?.serve(service).await.map_err(io)
         } else {
-            let (pem, tls) = super::node::tls()?;
-            let file = site.folder.join("transit-certificate.pem");
-            std::fs::write(&file, pem).map_err(io)?;
+            let certificates = Arc::new(site.certificates().await?);
+            let tls = certificates.server(&["http/1.1"])?;
+            let renewing = tokio::spawn(renew(certificates));
+            let _stops = AbortOnDrop(renewing);
             let tls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
             let server = axum_server::from_tcp_rustls(listener, tls).map_err(io)?;
             server.serve(service).await.map_err(io)

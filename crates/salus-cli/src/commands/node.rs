@@ -3,8 +3,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use salus_node::Site;
+use salus_api::{flight, monitor, sql};
 use salus_node::clients::{AnyOf, Clients};
+use salus_node::operations::{Listening, Operations, listen};
+use salus_node::{Certificates, Config, Site, trust_of};
 use salus_query::Gateway;
 use salus_query::pg::{self, Transport};
 use tokio::net::TcpListener;
@@ -14,9 +16,17 @@ use crate::output::{Failure, Output};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Serve FHIR and SQL over HTTP, and the PostgreSQL wire, until Ctrl-C.
+    /// Serve FHIR and SQL over HTTP, the PostgreSQL wire and Flight SQL until Ctrl-C.
     Run,
+    /// Print the certificate that clients verify this site's services with, as PEM.
+    Certificate,
 }
+
+/// How often the certificate is issued anew, or its files are looked at.
+const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
+const FILES_RENEWAL: Duration = Duration::from_secs(10 * 60);
+/// How often access records beyond their retention are removed.
+const EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A site's services, running.
 pub(crate) struct Services {
@@ -24,91 +34,185 @@ pub(crate) struct Services {
     pub(crate) http: SocketAddr,
     /// Where the PostgreSQL wire listens.
     pub(crate) postgres: SocketAddr,
-    /// The certificate that both show, as PEM.
+    /// Where Flight SQL listens.
+    pub(crate) flight: SocketAddr,
+    /// What clients verify all of them with, as PEM.
     pub(crate) certificate: String,
-    /// The query gateway behind both.
+    /// The query gateway behind all of them.
     pub(crate) gateway: Gateway,
     tasks: JoinSet<std::io::Result<()>>,
     /// Keeps up with the FHIR servers of salus.toml while it is held.
     following: JoinSet<()>,
-    http_handle: axum_server::Handle<SocketAddr>,
+    handles: Vec<axum_server::Handle<SocketAddr>>,
+    _operators: Listening,
 }
 
 fn io(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
     move |e| Failure::unavailable(format!("{what}: {e}"))
 }
 
-/// A self-signed certificate for this machine's loopback names, and the server side of it.
-pub(crate) fn tls() -> Result<(String, Arc<rustls::ServerConfig>), Failure> {
-    let bug = |e: &dyn std::fmt::Display| Failure::unavailable(format!("no certificate: {e}"));
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).map_err(|e| bug(&e))?;
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| bug(&e))?
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .map_err(|e| bug(&e))?;
-    Ok((made.cert.pem(), Arc::new(config)))
+/// Serves a router over TLS; where it listens, and how it is stopped.
+fn serve(
+    tasks: &mut JoinSet<std::io::Result<()>>,
+    listener: std::net::TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    router: axum::Router,
+    what: &'static str,
+) -> Result<(SocketAddr, axum_server::Handle<SocketAddr>), Failure> {
+    listener.set_nonblocking(true).map_err(io(what))?;
+    let address = listener.local_addr().map_err(io(what))?;
+    let handle = axum_server::Handle::new();
+    let rustls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
+    let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io(what))?;
+    let server = server.handle(handle.clone());
+    tasks.spawn(async move { server.serve(router.into_make_service()).await });
+    Ok((address, handle))
 }
 
 /// Starts a site's services; they stop when what is returned is stopped or dropped.
 pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, Failure> {
     let audit = site.open_audit().await?;
+    let operations = Operations::new(site.clone(), Arc::clone(&audit));
     let staff = Arc::new(super::staff::staff(staff_folder));
     let limits = super::sql::limits(1_000_000, 2 << 30, Duration::from_secs(300));
     let clients = Arc::new(super::client::clients(staff_folder)?);
     let known = AnyOf::new(vec![staff, Arc::<Clients>::clone(&clients)]);
-    let gateway = site.gateway(Arc::new(known), audit, limits)?;
-    let (certificate, tls) = tls()?;
+    let gateway = site.gateway(Arc::new(known), Arc::clone(&audit), limits)?;
+    let certificates = Arc::new(site.certificates().await?);
     let mut tasks = JoinSet::new();
 
-    let listen = &site.config.listen;
-    let listener = TcpListener::bind(listen.postgres).await.map_err(io("the PostgreSQL port"))?;
+    let addresses = &site.config.listen;
+    let listener =
+        TcpListener::bind(addresses.postgres).await.map_err(io("the PostgreSQL port"))?;
     let postgres = listener.local_addr().map_err(io("the PostgreSQL port"))?;
-    let transport = Transport::tls(tokio_rustls::TlsAcceptor::from(Arc::clone(&tls)));
+    let tls = certificates.server(&["postgresql"])?;
+    let transport = Transport::tls(tokio_rustls::TlsAcceptor::from(tls));
     tasks.spawn(pg::serve(listener, gateway.clone(), transport));
 
-    let listener = std::net::TcpListener::bind(listen.http).map_err(io("the HTTP port"))?;
-    listener.set_nonblocking(true).map_err(io("the HTTP port"))?;
-    let http = listener.local_addr().map_err(io("the HTTP port"))?;
-    let http_handle = axum_server::Handle::new();
-    let rustls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
-    let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io("the HTTP port"))?;
-    let server = server.handle(http_handle.clone());
+    let known = sql::ROUTES.iter().chain(&monitor::ROUTES).map(|route| route.path).collect();
+    let watched =
+        monitor::Monitor::new(site.clone(), audit, gateway.clone(), Arc::clone(&certificates));
+    let listener = std::net::TcpListener::bind(addresses.http).map_err(io("the HTTP port"))?;
+    let url = format!("https://{}", listener.local_addr().map_err(io("the HTTP port"))?);
     let repository = site.open_fhir().await?;
-    let upkeep = site.fhir_upkeep(repository.clone());
-    tasks.spawn(async move { match upkeep.run().await {} });
-    let bulk = {
-        let url = format!("https://{http}");
-        super::bulk::routes(site, &gateway, &repository, &clients, &url)?
-    };
+    let records = site.fhir_upkeep(repository.clone());
+    tasks.spawn(async move { match records.run().await {} });
+    let bulk = super::bulk::routes(site, &gateway, &repository, &clients, &url)?;
     let fhir = salus_api::fhir::router(salus_api::fhir::FhirParts {
         gateway: gateway.clone(),
         repository,
         clock: Arc::clone(&site.clock),
-        base_url: format!("https://{http}/fhir"),
+        base_url: format!("{url}/fhir"),
     });
     let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
-    let router = salus_api::sql::router(gateway.clone()).merge(fhir).merge(bulk);
-    tasks.spawn(async move { server.serve(router.into_make_service()).await });
+    let router = sql::router(gateway.clone()).merge(monitor::router(watched));
+    let router = router.merge(fhir).merge(bulk);
+    let router = monitor::counted(router, site.metrics.clone(), known);
+    let tls = certificates.server(&["h2", "http/1.1"])?;
+    let (http, http_handle) = serve(&mut tasks, listener, tls, router, "the HTTP port")?;
+
+    let listener =
+        std::net::TcpListener::bind(addresses.flight).map_err(io("the Flight SQL port"))?;
+    let router = flight::router(gateway.clone());
+    let tls = certificates.server(&["h2"])?;
+    let (flight, flight_handle) = serve(&mut tasks, listener, tls, router, "the Flight SQL port")?;
+
+    let certificate = certificates.trust_pem().to_owned();
+    tasks.spawn(upkeep(site.clone(), certificates, operations.clone()));
+    let handles = vec![http_handle, flight_handle];
+    let operators = listen(operations)?;
     let following = site.follow_sources().await?;
-    Ok(Services { http, postgres, certificate, gateway, tasks, following, http_handle })
+    Ok(Services {
+        http,
+        postgres,
+        flight,
+        certificate,
+        gateway,
+        tasks,
+        following,
+        handles,
+        _operators: operators,
+    })
+}
+
+/// What a node does by itself: certificates, expired keys in memory, expired access records.
+async fn upkeep(
+    site: Site,
+    certificates: Arc<Certificates>,
+    operations: Operations,
+) -> std::io::Result<()> {
+    let lifetime = site.config.keys.lifetime().duration();
+    let mut sweep = tokio::time::interval((lifetime / 2).max(Duration::from_secs(1)));
+    let from_files = matches!(site.config.tls, salus_node::TlsConfig::Files { .. });
+    let mut renewal = tokio::time::interval(if from_files { FILES_RENEWAL } else { RENEWAL });
+    let mut expiry = tokio::time::interval(EXPIRY);
+    // The first tick is at once; the certificate is new.
+    renewal.tick().await;
+    loop {
+        tokio::select! {
+            _ = sweep.tick() => site.cache.sweep(),
+            _ = renewal.tick() => {
+                if let Err(error) = certificates.renew() {
+                    tracing::error!(%error, "the certificate cannot be renewed");
+                }
+            }
+            _ = expiry.tick() => {
+                let Ok(operator) = crate::site::operator() else { continue };
+                if let Err(error) = operations.expire_records(&operator).await {
+                    tracing::error!(%error, "access records beyond their retention stay");
+                }
+            }
+        }
+    }
 }
 
 impl Services {
     /// Answers what is under way, for a while, and stops.
     pub(crate) async fn stop(mut self) {
-        self.http_handle.graceful_shutdown(Some(Duration::from_secs(3)));
         self.following.shutdown().await;
+        for handle in &self.handles {
+            handle.graceful_shutdown(Some(Duration::from_secs(3)));
+        }
         self.tasks.shutdown().await;
     }
 }
 
 pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Result<(), Failure> {
-    let Command::Run = command;
+    match command {
+        Command::Run => serve_until_stopped(folder, output).await,
+        Command::Certificate => certificate(folder, output),
+    }
+}
+
+/// The authority's certificate is no secret, so nothing is unlocked for it.
+fn certificate(folder: &Path, output: &Output) -> Result<(), Failure> {
+    #[derive(serde::Serialize)]
+    struct Shown {
+        file: String,
+        expires: Option<String>,
+        pem: String,
+    }
+    let trust = trust_of(folder, &Config::read(folder)?.tls)?;
+    let shown = Shown {
+        file: trust.path.display().to_string(),
+        expires: trust.expires.map(|at| at.to_string()),
+        pem: trust.pem,
+    };
+    output.print(&shown, |s| s.pem.clone());
+    Ok(())
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn stopped() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminated = signal(SignalKind::terminate()).map_err(io("waiting for a signal"))?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(io("waiting for Ctrl-C")),
+        _ = terminated.recv() => Ok(()),
+    }
+}
+
+async fn serve_until_stopped(folder: &Path, output: &Output) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
     let services = start(&site, folder).await?;
     if !output.is_json() {
@@ -118,9 +222,11 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
             "PostgreSQL      {} (TLS required, the access token is the password)",
             services.postgres
         );
+        println!("Flight SQL      grpc+tls://{}", services.flight);
+        println!("Certificate     salus node certificate");
         println!("Ctrl-C stops it.");
     }
-    tokio::signal::ctrl_c().await.map_err(io("waiting for Ctrl-C"))?;
+    stopped().await?;
     services.stop().await;
     Ok(())
 }

@@ -2,7 +2,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use salus_model::{Purpose, RoleName};
-use salus_query::{AccessToken, Limits, Request};
+use salus_node::operations::{Call, Reply, SqlCall};
+use salus_query::Limits;
 
 use crate::output::{Failure, Output, table};
 
@@ -62,13 +63,17 @@ pub(crate) fn limits(rows: usize, memory_bytes: usize, time: Duration) -> Limits
 
 pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
-    let limits = limits(args.rows, args.memory_mib << 20, Duration::from_secs(args.seconds));
-    let (gateway, audit) =
-        crate::site::operator_gateway(&site, args.role, args.purpose, limits).await?;
-    let request = Request { sql: args.statement, role: None, parameters: Vec::new() };
-    let answer = gateway.answer(&AccessToken::new(String::new()), request).await;
-    drop((gateway, audit));
-    let answer = answer?;
+    let call = Call::Sql(SqlCall {
+        statement: args.statement,
+        role: args.role,
+        purpose: args.purpose,
+        rows: args.rows,
+        memory_bytes: args.memory_mib << 20,
+        seconds: args.seconds,
+    });
+    let Reply::Answer(answer) = crate::site::ask(&site, call).await? else {
+        return Err(crate::site::protocol());
+    };
     let form = if output.is_json() { Form::Json } else { args.format };
     let mut bytes = Vec::new();
     match form {

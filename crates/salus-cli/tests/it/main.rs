@@ -1,11 +1,23 @@
 //! The real binary, as a person or a script runs it.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
+mod audit;
 mod demo;
+mod doctor;
 mod fhir_pull;
+mod flight;
+mod food_coach;
+mod inventory;
 mod keyserver;
+mod keystores;
+mod node;
 mod psql;
 mod pyarrow;
+mod refusals;
+mod revocation;
+mod s3;
+mod shred;
 mod site;
 mod spark;
 mod tabular;
+mod tls;

@@ -1,4 +1,4 @@
-use crate::site::Site;
+use crate::site::{Site, copy};
 
 const VISITS: &str = "patient_id,zip,pulse,note\n\
                       p1,01234,70,calm\n\
@@ -82,19 +82,6 @@ fn a_destroyed_key_is_not_got_back_from_a_backup_of_the_lake() {
     assert!(message.contains("visits.identifiers"), "{message}");
     assert!(!message.contains("p1"), "{message}");
     assert_eq!(site.json(&["sql", "SELECT count(zip) AS n FROM visits"])[0]["n"], 2);
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

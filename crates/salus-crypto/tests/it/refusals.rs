@@ -2,7 +2,9 @@
 
 use salus_crypto::aead::{self, Aad, AeadKey};
 use salus_crypto::hpke::{self, RecipientKey, RecipientPublicKey};
-use salus_crypto::passphrase::{self, GuessCost, OpenRefused, Passphrase, Unsuitable};
+use salus_crypto::passphrase::{
+    self, GuessCost, OpenRefused, Passphrase, StretchedPassphrase, Unsuitable,
+};
 use salus_crypto::{OsEntropy, SignatureRefused, SigningKey, VerifyingKey};
 use salus_model::{Entropy as _, EntropyFailed, Secret};
 
@@ -155,4 +157,27 @@ fn the_bare_form_opens_with_its_key_context_and_bytes_only() {
     for changed in damaged(&sealed) {
         assert_eq!(aead::open_bare(&key, b"context", &changed), Err(aead::OpenRefused));
     }
+}
+
+#[test]
+fn a_stretched_passphrase_opens_what_fits_it_only() {
+    let phrase = phrase("correct horse");
+    let mut entropy = Counting(3);
+    let cost = GuessCost::OWASP_MINIMUM;
+    let one = StretchedPassphrase::generate(&mut entropy, &phrase, cost).unwrap();
+    let two = StretchedPassphrase::generate(&mut entropy, &phrase, cost).unwrap();
+    let first = one.seal(&mut entropy, "keys", b"x").unwrap();
+    let second = one.seal(&mut entropy, "keys", b"x").unwrap();
+    assert_ne!(first, second, "two containers of one key share a nonce");
+    for container in [&first, &second] {
+        assert!(one.fits(container) && !two.fits(container));
+        assert_eq!(one.open("keys", container).unwrap().as_slice(), b"x");
+        assert_eq!(passphrase::open(&phrase, "keys", container).unwrap().as_slice(), b"x");
+        assert_eq!(two.open("keys", container), Err(OpenRefused::Refused));
+        assert_eq!(one.open("other", container), Err(OpenRefused::Refused));
+    }
+    assert!(!one.fits(&first[..20]) && one.open("keys", &first[..20]).is_err());
+    let again = StretchedPassphrase::of_container(&phrase, &second).unwrap();
+    assert!(again.fits(&first) && again.cost() == cost);
+    assert!(!format!("{again:?}").contains("key: ["), "{again:?}");
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use salus_crypto::OsEntropy;
-use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_crypto::passphrase::{GuessCost, Passphrase, SealFailed, StretchedPassphrase};
 use salus_model::{Class, Classified, Clock, KeyName, Secret};
 
 use self::file::{FileError, KeyFile, Replaced, Stamp};
@@ -48,8 +48,9 @@ impl Classified for LocalOpenError {
 /// out of backups that outlive a shred, or use a hardware token.
 ///
 /// # Cost
-/// Opening, and the first use after a change, derive the key anew: about 0.1 s and the memory that
-/// the file's [`GuessCost`] names.
+/// Opening derives the sealing key once: about 0.1 s and the memory that the file's [`GuessCost`]
+/// names. Changes, by this process or another, keep the file's salt and so that key; it is derived
+/// again only when the cost is another, or somebody has put another file in its place.
 #[derive(Clone)]
 pub struct LocalKeyStore(Arc<Inner>);
 
@@ -64,6 +65,7 @@ struct Inner {
 struct Held {
     stamp: Stamp,
     ring: Ring,
+    sealing: Arc<StretchedPassphrase>,
 }
 
 impl LocalKeyStore {
@@ -79,10 +81,13 @@ impl LocalKeyStore {
     ) -> Result<Self, LocalOpenError> {
         let refused = |cause| LocalOpenError { path: path.to_owned(), cause };
         let file = KeyFile::at(path).map_err(refused)?;
-        let sealed = ring::seal(&Ring::default(), &passphrase, cost)
+        let sealing = StretchedPassphrase::generate(&mut OsEntropy, &passphrase, cost)
             .map_err(|_| refused(FileError::Entropy))?;
+        let sealed =
+            ring::seal(&Ring::default(), &sealing).map_err(|_| refused(FileError::Entropy))?;
         file.create(&sealed).map_err(refused)?;
-        Self::load(file, passphrase, cost, clock).map_err(refused)
+        let held = read(&file, &passphrase, Some(&Arc::new(sealing))).map_err(refused)?;
+        Ok(Self::holding(file, passphrase, cost, clock, held))
     }
 
     /// Opens a key file.
@@ -99,17 +104,18 @@ impl LocalKeyStore {
     ) -> Result<Self, LocalOpenError> {
         let refused = |cause| LocalOpenError { path: path.to_owned(), cause };
         let file = KeyFile::at(path).map_err(refused)?;
-        Self::load(file, passphrase, cost, clock).map_err(refused)
+        let held = read(&file, &passphrase, None).map_err(refused)?;
+        Ok(Self::holding(file, passphrase, cost, clock, held))
     }
 
-    fn load(
+    fn holding(
         file: KeyFile,
         passphrase: Passphrase,
         cost: GuessCost,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, FileError> {
-        let held = Mutex::new(read(&file, &passphrase)?);
-        Ok(Self(Arc::new(Inner { file, passphrase, cost, clock, held })))
+        held: Held,
+    ) -> Self {
+        Self(Arc::new(Inner { file, passphrase, cost, clock, held: Mutex::new(held) }))
     }
 
     /// Runs file work where it may block.
@@ -124,10 +130,21 @@ impl LocalKeyStore {
     }
 }
 
-fn read(file: &KeyFile, passphrase: &Passphrase) -> Result<Held, FileError> {
+/// Reads the file; derives the key only when the one that is known is not the file's.
+fn read(
+    file: &KeyFile,
+    passphrase: &Passphrase,
+    known: Option<&Arc<StretchedPassphrase>>,
+) -> Result<Held, FileError> {
     let (stamp, container) = file.read()?;
-    let ring = ring::open(&container, passphrase)?;
-    Ok(Held { stamp, ring })
+    let sealing = match known.filter(|known| known.fits(&container)) {
+        Some(known) => Arc::clone(known),
+        None => Arc::new(
+            StretchedPassphrase::of_container(passphrase, &container).map_err(FileError::Sealed)?,
+        ),
+    };
+    let ring = ring::open(&container, &sealing)?;
+    Ok(Held { stamp, ring, sealing })
 }
 
 impl Inner {
@@ -143,7 +160,8 @@ impl Inner {
 
     fn refresh(&self, held: &mut Held) -> Result<(), KeyStoreError> {
         if self.file.stamp().map_err(outside)? != held.stamp {
-            *held = read(&self.file, &self.passphrase).map_err(outside)?;
+            let known = Arc::clone(&held.sealing);
+            *held = read(&self.file, &self.passphrase, Some(&known)).map_err(outside)?;
         }
         Ok(())
     }
@@ -158,11 +176,11 @@ impl Inner {
         let writing = self.file.lock_for_writing().map_err(outside)?;
         self.refresh(&mut held)?;
         let result = change(&mut held.ring).map_err(KeyStoreError::from);
-        let sealed = match &result {
-            Ok(_) => ring::seal(&held.ring, &self.passphrase, self.cost),
-            Err(_) => return result,
-        };
-        let written = sealed
+        if result.is_err() {
+            return result;
+        }
+        let written = self
+            .seal(&mut held)
             .map_err(|e| KeyStoreError::unavailable("no randomness", e))
             .and_then(|sealed| writing.replace(&sealed, replaced).map_err(outside));
         match written {
@@ -174,6 +192,14 @@ impl Inner {
             }
         }
         result
+    }
+
+    fn seal(&self, held: &mut Held) -> Result<Vec<u8>, SealFailed> {
+        if held.sealing.cost() != self.cost {
+            let anew = StretchedPassphrase::generate(&mut OsEntropy, &self.passphrase, self.cost)?;
+            held.sealing = Arc::new(anew);
+        }
+        ring::seal(&held.ring, &held.sealing)
     }
 }
 

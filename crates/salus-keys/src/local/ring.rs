@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use salus_crypto::OsEntropy;
 use salus_crypto::aead::{self, AeadKey};
-use salus_crypto::passphrase::{self, GuessCost, Passphrase};
+use salus_crypto::passphrase::{self, StretchedPassphrase};
 use salus_model::{Entropy, EntropyFailed, KeyName, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -194,8 +194,7 @@ impl Drop for WireVersion {
 /// The ring as the content of a key file.
 pub(super) fn seal(
     ring: &Ring,
-    passphrase: &Passphrase,
-    cost: GuessCost,
+    with: &StretchedPassphrase,
 ) -> Result<Vec<u8>, passphrase::SealFailed> {
     let keys: Vec<WireKey> = ring.0.iter().map(|(name, key)| wire_key(name, key)).collect();
     let versions: usize = keys.iter().map(|key| key.versions.len()).sum();
@@ -203,7 +202,7 @@ pub(super) fn seal(
     let mut json = Zeroizing::new(Vec::with_capacity(64 + 256 * keys.len() + 160 * versions));
     serde_json::to_writer(&mut *json, &Wire { format: FORMAT, keys })
         .map_err(|_| passphrase::SealFailed::Refused)?;
-    passphrase::seal(&mut OsEntropy, passphrase, cost, PURPOSE, &json)
+    with.seal(&mut OsEntropy, PURPOSE, &json)
 }
 
 fn wire_key(name: &KeyName, key: &RingKey) -> WireKey {
@@ -217,8 +216,8 @@ fn wire_key(name: &KeyName, key: &RingKey) -> WireKey {
 }
 
 /// The ring from the content of a key file.
-pub(super) fn open(container: &[u8], passphrase: &Passphrase) -> Result<Ring, FileError> {
-    let json = passphrase::open(passphrase, PURPOSE, container).map_err(FileError::Sealed)?;
+pub(super) fn open(container: &[u8], with: &StretchedPassphrase) -> Result<Ring, FileError> {
+    let json = with.open(PURPOSE, container).map_err(FileError::Sealed)?;
     let wire: Wire = serde_json::from_slice(&json).map_err(|_| FileError::Damaged)?;
     if wire.format != FORMAT {
         return Err(FileError::Format { found: wire.format });

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Instant;
 
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_keys::{KeyStore, KeyStoreError, LocalKeyStore, LocalOpenError, WrapContext};
@@ -235,4 +236,69 @@ async fn doctor_is_told_of_a_folder_that_others_can_change() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::remove_file(dir.path().join("keys")).unwrap();
     assert_eq!(store.health().await.unwrap_err().class(), Class::Unavailable);
+}
+
+/// A key file's header: magic, cost and salt; and the nonce after it.
+fn header_and_nonce(path: &Path) -> (Vec<u8>, Vec<u8>) {
+    let bytes = fs::read(path).unwrap();
+    // "SALUSKEYS1" and a digest, then the container: magic, three costs, salt, nonce.
+    let container = &bytes[10 + 32..];
+    (container[..8 + 12 + 16].to_vec(), container[36..48].to_vec())
+}
+
+#[tokio::test]
+async fn the_passphrase_is_stretched_once_however_many_changes_follow() {
+    let dir = scratch();
+    let path = dir.path().join("keys");
+    // Dear enough that a second derivation could not go unnoticed.
+    let cost = GuessCost::new(256 * 1024, 3, 1).unwrap();
+    let began = Instant::now();
+    let phrase = || phrase("correct horse");
+    let one = LocalKeyStore::create(&path, phrase(), cost, clock()).unwrap();
+    let once = began.elapsed();
+    let two = LocalKeyStore::open(&path, phrase(), cost, clock()).unwrap();
+    let (header, first_nonce) = header_and_nonce(&path);
+    let mut nonces = vec![first_nonce];
+    let began = Instant::now();
+    for i in 0..20 {
+        // In turns, so that each sees the other's change before its own.
+        let store = if i % 2 == 0 { &one } else { &two };
+        store.create(&name(&format!("key-{i}"))).await.unwrap();
+        let (now, nonce) = header_and_nonce(&path);
+        assert_eq!(now, header, "a change drew another salt");
+        nonces.push(nonce);
+    }
+    let twenty = began.elapsed();
+    println!("one derivation {once:?}, twenty changes {twenty:?}");
+    assert!(twenty < once * 10, "twenty changes took {twenty:?}, one derivation {once:?}");
+    nonces.sort();
+    nonces.dedup();
+    assert_eq!(nonces.len(), 21, "a nonce was used twice under one key");
+    assert_eq!(one.list().await.unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn another_cost_draws_another_salt_and_still_opens() {
+    let dir = scratch();
+    let path = dir.path().join("keys");
+    let cheap = create(&path).unwrap();
+    cheap.create(&name("a")).await.unwrap();
+    let wrapped = cheap.wrap(&name("a"), FREE, &key(1)).await.unwrap();
+    let (before, _) = header_and_nonce(&path);
+    let cost = GuessCost::new(47_104, 1, 1).unwrap();
+    let dear = LocalKeyStore::open(&path, phrase("correct horse"), cost, clock()).unwrap();
+    dear.create(&name("b")).await.unwrap();
+    let (after, _) = header_and_nonce(&path);
+    assert_ne!(before[..20], after[..20], "the cost in the header");
+    assert_ne!(before[20..], after[20..], "the salt");
+    // One that was opened before follows.
+    assert_eq!(cheap.unwrap(&name("a"), FREE, &wrapped).await.unwrap(), key(1));
+    assert!(cheap.describe(&name("b")).await.is_ok());
+    // A file of another passphrase in its place does not open with what was derived.
+    let other = dir.path().join("other");
+    let stranger =
+        LocalKeyStore::create(&other, phrase("incorrect horse"), GuessCost::OWASP_MINIMUM, clock());
+    drop(stranger.unwrap());
+    fs::rename(&other, &path).unwrap();
+    assert!(cheap.describe(&name("a")).await.is_err());
 }

@@ -1,5 +1,5 @@
 //! Key stores: one contract for all of them, and each one's own dangers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod cache;
 mod contract;

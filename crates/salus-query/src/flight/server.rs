@@ -78,6 +78,12 @@ impl FlightSql {
         Ok(data(&answer.map_err(|e| failed(&e))?))
     }
 
+    /// Whoever calls has a valid token; for what is the same for everybody.
+    async fn known<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let caller = caller(request.metadata())?;
+        self.gateway.identify(&caller.token).await.map(|_| ()).map_err(|e| failed(&e))
+    }
+
     async fn visible(&self, caller: &Caller) -> Result<Vec<VisibleDataset>, Status> {
         let visible = self.gateway.datasets(&caller.token, caller.role.as_ref()).await;
         visible.map_err(|e| failed(&e))
@@ -172,7 +178,7 @@ impl FlightSqlService for FlightSql {
         _: ActionClosePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<(), Status> {
-        caller(request.metadata()).map(|_| ())
+        self.known(&request).await
     }
 
     async fn do_put_prepared_statement_query(
@@ -220,6 +226,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetCatalogs,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.known(&request).await?;
         info(&query.into_builder().schema(), &query, request)
     }
 
@@ -239,6 +246,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetDbSchemas,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.known(&request).await?;
         info(&query.clone().into_builder().schema(), &query, request)
     }
 
@@ -258,6 +266,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetTables,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.known(&request).await?;
         info(&query.clone().into_builder().schema(), &query, request)
     }
 
@@ -292,6 +301,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetTableTypes,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.known(&request).await?;
         info(&table_types()?.schema(), &query, request)
     }
 
@@ -309,6 +319,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetSqlInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.known(&request).await?;
         let schema = query.clone().into_builder(&sql_info()?).schema();
         info(&schema, &query, request)
     }
@@ -316,8 +327,9 @@ impl FlightSqlService for FlightSql {
     async fn do_get_sql_info(
         &self,
         query: CommandGetSqlInfo,
-        _: Request<Ticket>,
+        request: Request<Ticket>,
     ) -> Result<Response<DataStream>, Status> {
+        self.known(&request).await?;
         one(query.into_builder(&sql_info()?).build())
     }
 

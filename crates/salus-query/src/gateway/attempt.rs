@@ -164,7 +164,8 @@ impl Inner {
         let accesses = self.accesses(&roles, question, &prepared).await?;
         let grant = self.sign(scope, question, accesses);
         let key_release = self.key_release(scope, &grant)?;
-        let session = self.lake.open(key_release).await.map_err(|e| QueryError::scan(&e))?;
+        let lake = self.lake.seen_by(&question.staff, &question.role);
+        let session = lake.open(key_release).await.map_err(|e| QueryError::scan(&e))?;
         let (engine, plan) = (prepared.engine, prepared.plan);
         let rows = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&rows);

@@ -119,7 +119,8 @@ impl Inner {
         question: &Question,
         dataset: &DatasetId,
     ) -> Result<Option<Known>, QueryError> {
-        let manifest = match self.lake.snapshot(dataset, None).await {
+        let lake = self.lake.seen_by(&question.staff, &question.role);
+        let manifest = match lake.snapshot(dataset, None).await {
             Ok(snapshot) => snapshot.manifest().clone(),
             Err(LakeError::NoDataset { .. }) => return Ok(None),
             Err(e) => return Err(QueryError::lake(&e)),

@@ -24,8 +24,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use salus_crypto::Digest;
 use salus_keys::KeyStore;
-use salus_model::{Class, Classified, Clock, Purpose, RoleName, StaffId, Timestamp};
+use salus_model::{Class, Classified, Clock, DatasetId, Purpose, RoleName, StaffId, Timestamp};
 use salus_spine::{AccessRecord, AuditReading, Authority, Scope, SignedStatement};
+use serde::{Deserialize, Serialize};
 
 pub use self::entry::{AccessKind, AuditEntry, AuditHead, AuditRecord, Outcome, RefusalReason};
 use crate::journal::{
@@ -69,7 +70,15 @@ impl Retention {
         if days < Self::LEAST.days { Err(RetentionTooShort { days }) } else { Ok(Self { days }) }
     }
 
-    fn before(self, now: Timestamp) -> Timestamp {
+    /// The days.
+    #[must_use]
+    pub const fn days(self) -> u32 {
+        self.days
+    }
+
+    /// The moment before which records may be removed at `now`.
+    #[must_use]
+    pub fn before(self, now: Timestamp) -> Timestamp {
         now.saturating_add_micros(-DAY_MICROS * i64::from(self.days))
     }
 }
@@ -160,7 +169,8 @@ pub struct AuditVerdict {
 }
 
 /// Which records a reader wants.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct AuditFilter {
     /// Recorded at or after this moment.
     pub from: Option<Timestamp>,
@@ -168,8 +178,14 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
     /// Of this member of staff.
     pub staff: Option<StaffId>,
+    /// In this role.
+    pub role: Option<RoleName>,
+    /// That touched this dataset.
+    pub dataset: Option<DatasetId>,
     /// Of this kind.
     pub kind: Option<AccessKind>,
+    /// The record at this place, only.
+    pub sequence: Option<u64>,
     /// At most so many, the latest ones.
     pub latest: Option<usize>,
 }
@@ -179,7 +195,10 @@ impl AuditFilter {
         self.from.is_none_or(|from| record.at >= from)
             && self.until.is_none_or(|until| record.at < until)
             && self.staff.as_ref().is_none_or(|staff| record.entry.staff == *staff)
+            && self.role.as_ref().is_none_or(|role| record.entry.role == *role)
+            && self.dataset.as_ref().is_none_or(|d| record.entry.datasets.contains_key(d))
             && self.kind.is_none_or(|kind| record.entry.kind == kind)
+            && self.sequence.is_none_or(|sequence| record.sequence == sequence)
     }
 }
 

@@ -20,6 +20,7 @@
 //!   all upkeep, run one at a time in a process. Run upkeep in one process a lake: the node's.
 
 mod compact;
+mod destroy;
 mod expire;
 mod rewrap;
 mod verify;
@@ -27,6 +28,7 @@ mod verify;
 use tokio::sync::Mutex;
 
 pub use self::compact::{CompactSettings, Compacted};
+pub use self::destroy::Destroyed;
 pub use self::expire::Expired;
 pub use self::rewrap::Rewrapped;
 pub use self::verify::{Finding, Problem, VerifyReport};

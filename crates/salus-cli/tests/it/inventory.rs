@@ -1,0 +1,328 @@
+//! `docs/inventory.md`: every way by which data or names leave, made from the code, each with the
+//! test that shows its refusal. Run with `SALUS_INVENTORY=write` (or `cargo xtask inventory`) to
+//! write it anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use salus_api::{Access, HttpRoute, flight, monitor, sql, transit};
+use salus_node::METRICS;
+
+/// The test that shows the refusal of an entry. An entry without one fails the test below; so does
+/// one whose test is no more.
+const SHOWN_BY: &[(&str, &str)] = &[
+    (
+        "http ",
+        "refusals::each_http_route_refuses_no_token_a_strange_one_a_revoked_one_and_one_without_the_right",
+    ),
+    (
+        "transit ",
+        "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
+    ),
+    ("flight ", "flight::each_call_refuses_a_token_that_was_never_issued"),
+    ("pgwire startup", "postgres::without_tls_no_password_is_asked_for"),
+    ("pgwire simple query", "postgres::refusals_have_an_sqlstate_and_say_why"),
+    ("pgwire extended query", "postgres::a_token_that_is_revoked_ends_a_session_that_goes_on"),
+    ("pgwire cancel", "postgres::a_cancel_request_stops_the_statement"),
+    ("socket ", "audit::operators_work_through_the_node_that_runs"),
+    ("metric ", "refusals::counters_count_and_name_nobody"),
+    ("log ", "refusals::log_lines_are_json_where_asked_and_carry_no_record"),
+    ("command init", "keystores::a_token_never_crosses_a_network_in_the_clear"),
+    ("command demo", "demo::the_unattended_tour_is_well"),
+    ("command node run", "tls::the_authoritys_key_lies_nowhere_in_the_clear"),
+    (
+        "command node certificate",
+        "tls::every_service_is_verified_with_the_sites_certificate_and_no_other",
+    ),
+    ("command import", "tabular::an_import_wants_its_schema_confirmed"),
+    ("command sql", "tabular::an_analyst_gets_null_and_a_stranger_role_a_refusal"),
+    (
+        "command dataset",
+        "shred::a_destroyed_dataset_is_got_back_by_no_command_and_no_backup_of_the_lake",
+    ),
+    (
+        "command keys serve",
+        "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
+    ),
+    ("command keys token", "keystores::hvac_uses_the_command_over_tls"),
+    ("command keys", "tabular::wrong_requests_have_their_exit_codes_and_remedies"),
+    ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
+    ("command audit", "audit::operators_work_through_the_node_that_runs"),
+    ("command doctor", "doctor::a_key_store_that_does_not_open_or_is_open_to_others"),
+    ("command completions", "inventory::the_inventory_is_whole_and_unchanged"),
+];
+
+/// What each command gives out. A command that is not here fails the test below.
+const COMMANDS: &[(&str, &str)] = &[
+    ("init", "nothing of a record"),
+    ("demo", "synthetic records"),
+    ("node run", "addresses"),
+    ("node certificate", "the authority's public certificate"),
+    ("import", "counts; with --propose, column names and types; records go into the lake"),
+    ("sql", "rows, as the role allows, on record"),
+    ("dataset list", "names, row counts, sizes"),
+    ("dataset show", "column names and their keys' names"),
+    ("dataset verify", "findings, no values"),
+    ("dataset compact", "counts"),
+    ("dataset shred", "names of what is destroyed"),
+    ("keys list", "names, states and versions of keys"),
+    ("keys rotate", "counts"),
+    ("keys revoke", "nothing of a record"),
+    ("keys reinstate", "nothing of a record"),
+    ("keys shred", "nothing of a record"),
+    ("keys serve", "wraps and unwraps keys over HTTP"),
+    ("keys token issue", "a token, once"),
+    ("keys token revoke", "nothing of a record"),
+    ("keys token list", "accessors, never tokens"),
+    ("staff issue", "a token, once"),
+    ("staff revoke", "a count"),
+    ("staff list", "names and roles of staff, never tokens"),
+    ("audit list", "who asked what; statements may name patients; on record"),
+    ("audit show", "one access record whole; on record"),
+    ("audit verify", "numbers and a digest"),
+    ("audit export", "access records into a file of mode 600; on record"),
+    ("audit expire", "counts"),
+    ("doctor", "states, no values"),
+    ("completions", "the commands' own words"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Rust sources of the crates, tests apart.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root().join("crates")];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !matches!(name.as_str(), "tests" | "testdata" | "examples") {
+                waiting.push(path);
+            } else if name.ends_with(".rs") && name != "tests.rs" {
+                let relative = path.strip_prefix(root()).unwrap().display().to_string();
+                if relative.contains("/src/") && !relative.contains("salus-testkit") {
+                    found.push((relative, std::fs::read_to_string(&path).unwrap()));
+                }
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A test's name, when there is such a test function in the workspace.
+fn test_exists(name: &str) -> bool {
+    let (module, function) = name.split_once("::").unwrap();
+    let crates = std::fs::read_dir(root().join("crates")).unwrap();
+    crates.map(|e| e.unwrap().path().join(format!("tests/it/{module}.rs"))).any(|file| {
+        std::fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {function}(")))
+    })
+}
+
+fn shown_by(entry: &str) -> &'static str {
+    let fitting = SHOWN_BY.iter().filter(|(prefix, _)| entry.starts_with(prefix));
+    let longest = fitting.max_by_key(|(prefix, _)| prefix.len());
+    let (_, test) = longest.unwrap_or_else(|| panic!("'{entry}' has no test of its refusal"));
+    assert!(test_exists(test), "'{entry}' names a test that is no more: {test}");
+    test
+}
+
+/// One table of the inventory: the entries, each with what is said of it.
+fn table(out: &mut String, title: &str, kind: &str, rows: &[(String, String)]) {
+    writeln!(
+        out,
+        "\n## {title}\n\n| What | Gives out, or asks for | Refusal shown by |\n| --- | --- | --- |"
+    )
+    .unwrap();
+    for (what, said) in rows {
+        let test = shown_by(&format!("{kind} {what}"));
+        writeln!(out, "| `{what}` | {said} | `{test}` |").unwrap();
+    }
+}
+
+fn http(routes: &[HttpRoute]) -> Vec<(String, String)> {
+    let row = |route: &HttpRoute| {
+        let asks = match route.access {
+            Access::Public => "nothing asked for; tells only whether the service runs",
+            Access::Token => "a staff token; then column by column as Cedar allows",
+            Access::Role => "a staff token with the role of `[monitoring]`",
+        };
+        (format!("{} {}", route.method, route.path), asks.to_owned())
+    };
+    routes.iter().map(row).collect()
+}
+
+/// The calls of Flight SQL that the server answers itself; the library refuses all others.
+fn flight_calls(sources: &[(String, String)]) -> Vec<(String, String)> {
+    let (_, text) = sources.iter().find(|(path, _)| path.ends_with("flight/server.rs")).unwrap();
+    let (_, service) = text.split_once("impl FlightSqlService for").unwrap();
+    let calls =
+        service.split("async fn ").skip(1).map(|rest| rest.split(['(', '<']).next().unwrap());
+    calls
+        .filter(|call| *call != "register_sql_info")
+        .map(|call| (call.to_owned(), "a staff token".to_owned()))
+        .collect()
+}
+
+/// Every call of the logging macros, with its fields' names and its message.
+fn log_lines(sources: &[(String, String)]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (path, text) in sources {
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            let call = format!("tracing::{level}!(");
+            for (at, _) in text.match_indices(&call) {
+                let inside = &text[at + call.len()..];
+                let inside = &inside[..inside.find(");").unwrap_or(inside.len())];
+                let flat = inside.split_whitespace().collect::<Vec<_>>().join(" ");
+                let (fields, message) = flat.split_once('"').unwrap_or((flat.as_str(), ""));
+                let message = message.trim_end_matches([',', ' ', '"']);
+                let fields = fields.trim().trim_end_matches(',').replace('|', "\\|");
+                let fields =
+                    if fields.is_empty() { "no field".to_owned() } else { format!("`{fields}`") };
+                found.push((format!("{level}: {message}"), format!("{fields} ({path})")));
+            }
+        }
+        let imported = text.contains("use tracing::");
+        assert!(!imported, "{path}: write tracing::level!(…), so that the inventory finds it");
+    }
+    found.sort();
+    found
+}
+
+/// The commands, as the binary itself tells them.
+fn commands(prefix: &[String]) -> Vec<String> {
+    let help =
+        Command::new(env!("CARGO_BIN_EXE_salus")).args(prefix).arg("--help").output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    let Some((_, listed)) = text.split_once("\nCommands:\n") else { return vec![prefix.join(" ")] };
+    let lines = listed.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter(|l| l.starts_with("  ") && !l.starts_with("   "));
+    let mut found = Vec::new();
+    for name in names.filter_map(|l| l.split_whitespace().next()).filter(|n| *n != "help") {
+        let mut words = prefix.to_vec();
+        words.push(name.to_owned());
+        found.extend(commands(&words));
+    }
+    found
+}
+
+fn command_rows() -> Vec<(String, String)> {
+    let found = commands(&[]);
+    let row = |command: &String| {
+        let known = COMMANDS.iter().find(|(name, _)| name == command);
+        let (_, gives) = known.unwrap_or_else(|| {
+            panic!("the command '{command}' is not listed: say what it gives out")
+        });
+        (command.clone(), (*gives).to_owned())
+    };
+    let rows: Vec<_> = found.iter().map(row).collect();
+    let gone = COMMANDS.iter().find(|(name, _)| !found.iter().any(|f| f == name));
+    assert!(gone.is_none(), "{gone:?} is listed and is no command");
+    rows
+}
+
+/// The variants of an enum in a source file.
+fn variants(sources: &[(String, String)], file: &str, name: &str) -> Vec<String> {
+    let (_, text) = sources.iter().find(|(path, _)| path.ends_with(file)).unwrap();
+    let (_, body) = text.split_once(&format!("enum {name} {{")).unwrap();
+    let body = &body[..body.find("\n}").unwrap()];
+    let names = body.lines().filter(|l| l.starts_with("    ") && !l.starts_with("     "));
+    let names = names.map(str::trim).filter(|l| l.starts_with(char::is_uppercase));
+    names.map(|l| l.split(['(', '{', ',', ' ']).next().unwrap().to_owned()).collect()
+}
+
+fn document() -> String {
+    let sources = sources();
+    let mut out = String::from(
+        "# Inventory\n\nEvery way by which data, names or counts leave a site, made from the code \
+         by `cargo xtask inventory`. An entry that is not here, or whose refusal no test shows, \
+         fails the tests.\n",
+    );
+    let node: Vec<HttpRoute> = sql::ROUTES.iter().chain(&monitor::ROUTES).copied().collect();
+    table(&mut out, "HTTP of `node run`", "http", &http(&node));
+    let transit: Vec<_> = transit::ROUTES
+        .iter()
+        .map(|r| {
+            let asks = r.operation.map_or("a valid token, or nothing".to_owned(), |o| {
+                format!("a token whose policy grants `{}` on the key", o.as_str())
+            });
+            (format!("{} {}", r.methods, r.path), asks)
+        })
+        .collect();
+    table(&mut out, "HTTP of `keys serve`", "transit", &transit);
+    table(&mut out, "Flight SQL", "flight", &flight_calls(&sources));
+    let wire = ["startup", "simple query", "extended query", "cancel"].map(|m| {
+        let asks = match m {
+            "cancel" => "the connection's own secret",
+            _ => "TLS, a staff token as password, a role of one's own as user",
+        };
+        (m.to_owned(), asks.to_owned())
+    });
+    table(&mut out, "PostgreSQL wire", "pgwire", &wire);
+    let calls: Vec<_> = variants(&sources, "operations/call.rs", "Call")
+        .into_iter()
+        .map(|call| (call, "proof that the caller can use the site's master key".to_owned()))
+        .collect();
+    assert!(calls.len() >= 7, "{calls:?}");
+    table(&mut out, "Operators' socket", "socket", &calls);
+    table(&mut out, "Commands", "command", &command_rows());
+    let metrics: Vec<_> = METRICS
+        .iter()
+        .map(|m| {
+            let labels = if m.labels.is_empty() {
+                "no label".to_owned()
+            } else {
+                format!("labels {}", m.labels.join(", "))
+            };
+            (m.name.to_owned(), format!("{}; {labels}", m.help))
+        })
+        .collect();
+    table(&mut out, "Counters of `/v1/metrics`", "metric", &metrics);
+    table(&mut out, "Log lines", "log", &log_lines(&sources));
+    out
+}
+
+#[test]
+fn the_inventory_is_whole_and_unchanged() {
+    let (path, now) = (root().join("docs/inventory.md"), document());
+    if std::env::var_os("SALUS_INVENTORY").is_some_and(|v| v == "write") {
+        std::fs::write(&path, &now).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == now, "docs/inventory.md is not what the code says; run: cargo xtask inventory");
+}
+
+/// Where routes are made: from tables, in these files and nowhere else.
+const ROUTERS: &[&str] = &[
+    "crates/salus-api/src/sql.rs",
+    "crates/salus-api/src/monitor.rs",
+    "crates/salus-api/src/flight.rs",
+    "crates/salus-api/src/transit/mod.rs",
+];
+
+#[test]
+fn no_route_is_made_but_from_a_table() {
+    let makes = [".route(", ".route_service(", ".nest(", ".nest_service(", ".fallback("];
+    let found: BTreeSet<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| text.contains("axum") && makes.iter().any(|m| text.contains(m)))
+        .map(|(path, _)| path)
+        .collect();
+    let known: BTreeSet<String> = ROUTERS.iter().map(|p| (*p).to_owned()).collect();
+    assert_eq!(found, known, "make routes from a table of HttpRoute, and list it in the inventory");
+    // In the two with tables, every route comes from the fold over the table.
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.ends_with("sql.rs") || path.ends_with("monitor.rs"))
+    {
+        if path.contains("salus-api") {
+            assert_eq!(text.matches(".route(").count(), 1, "{path}");
+            assert!(text.contains("router.route(route.path, handler(*endpoint))"), "{path}");
+        }
+    }
+    assert!(flight::PATH.starts_with("/arrow.flight.protocol.FlightService/"));
+}

@@ -1,0 +1,164 @@
+use salus_model::{DatasetId, KeyName, Purpose, RoleName, Timestamp};
+use salus_query::Answer;
+use salus_store::audit::{AuditFilter, AuditHead, AuditRecord};
+use serde::{Deserialize, Serialize};
+
+/// What an operator asks of a site.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "call", content = "of", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Call {
+    /// Whether it is there.
+    Status,
+    /// To answer a statement.
+    Sql(SqlCall),
+    /// To change a master key.
+    Key {
+        /// The key.
+        key: KeyName,
+        /// How.
+        change: KeyChange,
+    },
+    /// To destroy a dataset with its quarantine.
+    ShredDataset {
+        /// The dataset.
+        dataset: DatasetId,
+    },
+    /// To read the access log.
+    ReadAudit {
+        /// Which records.
+        filter: AuditFilter,
+    },
+    /// To walk the access log's chain.
+    VerifyAudit {
+        /// Heads that were kept elsewhere.
+        remembered: Vec<AuditHead>,
+    },
+    /// To remove access records beyond the retention.
+    TrimAudit,
+}
+
+/// A statement of the operator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlCall {
+    /// The statement.
+    pub statement: String,
+    /// In which role.
+    pub role: RoleName,
+    /// For what.
+    pub purpose: Purpose,
+    /// The most rows.
+    pub rows: usize,
+    /// The most memory.
+    pub memory_bytes: usize,
+    /// The most time.
+    pub seconds: u64,
+}
+
+/// A change to a master key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChange {
+    /// A new version, with everything under it wrapped anew.
+    Rotate,
+    /// No use until it is reinstated.
+    Revoke,
+    /// The revocation is taken back.
+    Reinstate,
+    /// Destroyed for ever.
+    Shred,
+}
+
+impl KeyChange {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Revoke => "revoke",
+            Self::Reinstate => "reinstate",
+            Self::Shred => "shred",
+        }
+    }
+}
+
+/// What a change to a key did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyChanged {
+    /// The key.
+    pub key: KeyName,
+    /// How many versions it has after a rotation.
+    pub versions: usize,
+    /// Which datasets were wrapped anew.
+    pub datasets: Vec<DatasetId>,
+    /// How many files of them.
+    pub files: usize,
+    /// How many sealed objects.
+    pub objects: usize,
+    /// Files that keep their key material inside, and need the older versions of the key.
+    pub internal: usize,
+}
+
+impl KeyChanged {
+    pub(super) fn of(key: &KeyName) -> Self {
+        let datasets = Vec::new();
+        Self { key: key.clone(), versions: 0, datasets, files: 0, objects: 0, internal: 0 }
+    }
+}
+
+/// What the destruction of a dataset did.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Shredded {
+    /// The datasets that are gone.
+    pub datasets: Vec<DatasetId>,
+    /// The master keys that are gone.
+    pub keys: Vec<KeyName>,
+    /// How many objects were removed.
+    pub objects: usize,
+}
+
+/// What a walk over the access log found.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct AuditChecked {
+    /// The first record that is kept.
+    pub first: u64,
+    /// The last one, and the chain's head.
+    pub head: AuditHead,
+    /// How many remembered heads were compared.
+    pub compared: usize,
+}
+
+/// What expiry of the access log did.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Removed {
+    /// How many segments went.
+    pub segments: usize,
+    /// Records before this moment may go.
+    pub before: Timestamp,
+}
+
+/// A process that has the site's access log open.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Status {
+    /// Its id.
+    pub process: u32,
+    /// How many access records there are.
+    pub records: u64,
+}
+
+/// What a site answers an operator.
+#[derive(Debug)]
+pub enum Reply {
+    /// A statement's answer.
+    Answer(Answer),
+    /// What became of a key.
+    Key(KeyChanged),
+    /// What became of a dataset.
+    Shredded(Shredded),
+    /// Access records.
+    Records(Vec<AuditRecord>),
+    /// A whole access log.
+    Checked(AuditChecked),
+    /// What expired.
+    Removed(Removed),
+    /// It is there.
+    Status(Status),
+}
