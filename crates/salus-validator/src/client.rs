@@ -144,6 +144,8 @@ impl LedgerClient {
             .map_err(ClientError::Identity)?;
         let http = reqwest::Client::builder()
             .use_preconfigured_tls(tls)
+            // A proxy in between could not show the member's certificate.
+            .no_proxy()
             .connect_timeout(CONNECT)
             .timeout(REQUEST)
             .tcp_nodelay(true)

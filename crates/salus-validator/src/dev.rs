@@ -269,11 +269,25 @@ pub const DEV_LIMITS: Limits = Limits {
     clock_skew_micros: 5_000_000,
 };
 
-/// Ports that were free a moment ago; all are held until the last is found, so none comes twice.
+/// Ports that were free a moment ago, below those that outgoing connections take: a validator that
+/// restarts finds its own free again.
 fn free_ports(count: usize) -> Result<Vec<SocketAddr>, DevError> {
-    let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<Result<_, _>>()
-        .map_err(DevError::Port)?;
+    let mut start = [0; 2];
+    OsEntropy.fill(&mut start)?;
+    let start = u16::from_be_bytes(start) % 10_000;
+    let (mut held, mut last) = (Vec::new(), std::io::ErrorKind::AddrInUse.into());
+    for step in 0..10_000 {
+        if held.len() == count {
+            break;
+        }
+        let port = 20_000 + (start + step) % 10_000;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => held.push(listener),
+            Err(error) => last = error,
+        }
+    }
+    if held.len() < count {
+        return Err(DevError::Port(last));
+    }
     held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().map_err(DevError::Port)
 }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Failure = bench::Failure;
 
 fn passphrase() -> Result<Passphrase, Failure> {
     let text = std::env::var("SALUS_PASSPHRASE").map_err(|_| "SALUS_PASSPHRASE is not set")?;

@@ -147,6 +147,12 @@ impl CommonwareOrderer {
         *hash == self.tip.hash || self.recent.contains(hash)
     }
 
+    /// Whether a block is agreed already, as one before the last that is.
+    fn is_agreed(&self, hash: &BlockHash) -> bool {
+        let path = self.agreed.and_then(|agreed| self.bodies.path(&self.tip.hash, &agreed));
+        path.is_some_and(|path| path.contains(hash))
+    }
+
     /// Whether a block that is not committed changes the configuration: the last of its engine.
     fn ends_epoch(&self, hash: &BlockHash) -> bool {
         let changes = |body: &Block| body.header.config != self.tip.config;
@@ -176,7 +182,7 @@ impl CommonwareOrderer {
                     }
                 }
                 EngineEvent::Agreed { payload } => {
-                    if !self.is_past(&payload) {
+                    if !self.is_past(&payload) && !self.is_agreed(&payload) {
                         self.agreed = Some(payload);
                     }
                 }

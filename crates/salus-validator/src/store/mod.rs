@@ -315,14 +315,21 @@ impl Store {
     pub fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         let parent = self.view.tip().clone();
         self.write("commit a block", |write| write_block(write, &parent, commit))?;
+        self.refresh()
+    }
+
+    /// Looks at the database anew; where that fails after a write, nothing more is written.
+    fn refresh(&mut self) -> Result<(), StoreError> {
         match View::open(&self.database) {
-            Ok(view) => self.view = view,
+            Ok(view) => {
+                self.view = view;
+                Ok(())
+            }
             Err(error) => {
                 self.frozen = true;
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     /// Keeps a checked proposal, durably, before this validator's engine votes for it: a quorum
@@ -367,7 +374,8 @@ impl Store {
             let key = evidence.validator().as_bytes();
             table.insert(key.as_slice(), bytes.as_slice()).map_err(failed(task))?;
             Ok(())
-        })
+        })?;
+        self.refresh()
     }
 }
 

@@ -35,9 +35,4 @@ impl Store {
         self.refresh()?;
         Ok(Pruned { blocks })
     }
-
-    fn refresh(&mut self) -> Result<(), StoreError> {
-        self.view = self.reader().view()?;
-        Ok(())
-    }
 }
