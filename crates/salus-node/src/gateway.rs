@@ -7,7 +7,7 @@ use salus_query::{
     Outcome as QueryOutcome, Roles,
 };
 use salus_spine::{AccessRecord, SignedStatement};
-use salus_store::audit::{AccessKind, AuditEntry, AuditLog, Outcome, RefusalReason};
+use salus_store::audit::{AuditEntry, AuditLog, Outcome, RefusalReason};
 use salus_store::journal::{JournalName, JournalSettings};
 
 use crate::metrics::{Ended, SiteMetrics};
