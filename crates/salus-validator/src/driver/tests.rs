@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use salus_ledger::block::{self, Block, Certificate, FinalBlock, Vote};
 use salus_ledger::order::{Orderer as _, OrdererInput, OrdererOutput};
 use salus_ledger::{BlockHash, Height, PublicKey, SignatureBytes, query};

@@ -1,6 +1,7 @@
 //! Four validators on the engine's own deterministic runtime, over a simulated network and
 //! simulated disks: partitions, lost messages, crashes of one and of all, torn writes, a validator
 //! that votes twice; and planted faults that the checkers must flag.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 pub(crate) mod cluster;
 pub(crate) mod dice;

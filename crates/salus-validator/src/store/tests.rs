@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use redb::ReadableDatabase as _;
 use salus_ledger::order::{Orderer, OrdererInput, SoloOrderer};
 use salus_ledger::query;

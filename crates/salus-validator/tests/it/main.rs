@@ -1,4 +1,5 @@
 //! Validators as members meet them: in one process, and four of them in processes of their own.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod alone;
 mod network;
