@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use salus_ingest::fhir::pull::{
-    PullError, PullFolder, PullInto, Puller, SourceConfig, SourceError,
+    BaseUrl, PullError, PullFolder, PullInto, Puller, SourceConfig, SourceError,
 };
 use salus_model::{Class, Classified};
 use salus_store::EncryptionSettings;
@@ -16,6 +16,10 @@ const FOLDER: &str = "pull";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FhirConfig {
+    /// The address under which others know this site, such as `https://salus.hospital.example`;
+    /// by default the one where HTTP listens. Signed assertions name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<BaseUrl>,
     /// The servers that the site keeps up with, `[[fhir.source]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<SourceConfig>,
@@ -25,7 +29,7 @@ impl FhirConfig {
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.source.is_empty()
+        self.source.is_empty() && self.public_url.is_none()
     }
 }
 

@@ -97,12 +97,14 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let repository = site.open_fhir().await?;
     let records = site.fhir_upkeep(repository.clone());
     tasks.spawn(async move { match records.run().await {} });
-    let bulk = super::bulk::routes(site, &gateway, &repository, &clients, &url)?;
+    let public = site.config.fhir.public_url.as_ref().map(|url| url.as_str().to_owned());
+    let public = public.unwrap_or(url);
+    let bulk = super::bulk::routes(site, &gateway, &repository, &clients, &public)?;
     let fhir = salus_api::fhir::router(salus_api::fhir::FhirParts {
         gateway: gateway.clone(),
         repository,
         clock: Arc::clone(&site.clock),
-        base_url: format!("{url}/fhir"),
+        base_url: format!("{public}/fhir"),
     });
     let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
     let router = sql::router(gateway.clone()).merge(monitor::router(watched));

@@ -84,6 +84,11 @@ fn ndjson(file: &Path, resources: impl Iterator<Item = Json>) {
     std::fs::write(file, lines.concat()).unwrap();
 }
 
+fn token_of(site: &Site, staff: &str, role: &str) -> String {
+    let issue = ["staff", "issue", staff, "--role", role, "--purpose", "operations"];
+    site.json(&issue)["token"].as_str().unwrap().to_owned()
+}
+
 /// A site with patients and observations, a steward's token, and a registered client.
 fn hospital(patients: usize) -> (Site, String) {
     let site = Site::new();
@@ -93,29 +98,24 @@ fn hospital(patients: usize) -> (Site, String) {
     });
     ndjson(&file, resources);
     site.json(&["import", "--fhir", file.to_str().unwrap()]);
-    let issued = site.json(&["staff", "issue", "ann", "--role", "steward"]);
+    let token = token_of(&site, "ann", "steward");
     python(&[site.folder.path().to_str().unwrap(), "k1"]);
     let jwks = site.path("jwks.json");
     let jwks = jwks.to_str().unwrap();
     site.json(&["client", "add", "site-b", "--jwks", jwks, "--role", "steward"]);
-    (site, issued["token"].as_str().unwrap().to_owned())
+    (site, token)
 }
 
 /// The words with which one site pulls from another's node.
 fn pulling<'w>(url: &'w str, key: &'w str, cert: &'w str) -> Vec<&'w str> {
     let client = ["--client-id", "site-b", "--key-id", "k1"];
-    [&["import", "--fhir", url, "--key", key, "--ca", cert], &client[..]].concat()
+    [&["import", "--fhir", url, "--key", key, "--ca", cert][..], &client[..]].concat()
 }
 
 fn count(site: &Site, sql: &str) -> i64 {
     let answer = site.json(&["sql", sql, "--role", "steward"]);
-    let text = answer.to_string();
-    let digits: String = text
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .find(|part| !part.is_empty())
-        .unwrap()
-        .to_owned();
-    digits.parse().unwrap()
+    let row = answer[0].as_object().unwrap();
+    row.values().next().unwrap().as_i64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,8 +214,18 @@ async fn kick_off(node: &Node, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_answers_to_its_owner_alone() {
     let (a, token) = hospital(20);
-    let bob = a.json(&["staff", "issue", "bob", "--role", "steward"]);
-    let bob = bob["token"].as_str().unwrap().to_owned();
+    let bob = token_of(&a, "bob", "steward");
+    let eve = token_of(&a, "eve", "analyst");
+    let wes = token_of(&a, "wes", "ward");
+    // Only what is about one patient.
+    let roles = a.path("site/roles.toml");
+    let policies = "policies = '''\n\
+        permit(principal in Salus::Role::\"ward\", action, resource);\n\
+        permit(principal in Salus::Role::\"policy\", action, resource);\n";
+    let text = std::fs::read_to_string(&roles).unwrap().replacen("policies = '''\n", policies, 1);
+    let ward = "\n[role.ward]\n[[role.ward.rows]]\ndataset = \"fhir_resources\"\n\
+        among = \"SELECT 'Patient/' || id FROM patients WHERE id = 'p3'\"\n";
+    std::fs::write(&roles, text + ward).unwrap();
     let node = Node::start(&a, &token);
     let get = |path: &str| node.request(Method::GET, path);
     let status = async |request: RequestBuilder| node.send(request).await.status().as_u16();
@@ -288,6 +298,27 @@ async fn an_export_answers_to_its_owner_alone() {
         .map(|f| (f["type"].as_str().unwrap(), f["count"].as_i64().unwrap()))
         .collect();
     assert_eq!(counts, [("Observation", 2), ("Patient", 2)]);
+    // A role sees in an export what it sees elsewhere: one patient, or nothing at all.
+    let export_as = async |token: &str| {
+        let url = format!("{}/fhir/$export", node.url);
+        let begun = node.http.get(url).bearer_auth(token).header("Prefer", "respond-async");
+        let begun = node.send(begun).await;
+        let job = begun.headers()["content-location"].to_str().unwrap().to_owned();
+        loop {
+            let answer = node.send(node.http.get(&job).bearer_auth(token)).await;
+            match answer.status().as_u16() {
+                202 => tokio::time::sleep(Duration::from_millis(100)).await,
+                200 => return Ok(answer.json::<Json>().await.unwrap()),
+                other => return Err(other),
+            }
+        }
+    };
+    let seen = export_as(&wes).await.unwrap();
+    let file = seen["output"].as_array().unwrap().iter().find(|f| f["type"] == "Patient").unwrap();
+    let lines = node.send(node.http.get(file["url"].as_str().unwrap()).bearer_auth(&wes)).await;
+    let lines = lines.text().await.unwrap();
+    assert!(lines.lines().count() == 1 && lines.contains("\"p3\""), "{lines}");
+    assert_eq!(export_as(&eve).await.unwrap_err(), 403);
     // The CapabilityStatement says that there is all this.
     let statement: Json = node.send(get("/fhir/metadata")).await.json().await.unwrap();
     assert_eq!(statement["rest"][0]["operation"][0]["name"], "export");
@@ -296,7 +327,7 @@ async fn an_export_answers_to_its_owner_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_stores_what_conforms_and_quarantines_the_rest_with_its_line() {
     let (a, token) = hospital(1);
-    let analyst = a.json(&["staff", "issue", "eve", "--role", "analyst"]);
+    let analyst = token_of(&a, "eve", "analyst");
     let node = Node::start(&a, &token);
     let lines = [
         patient("i1", "One").to_string(),
@@ -330,7 +361,7 @@ async fn an_import_stores_what_conforms_and_quarantines_the_rest_with_its_line()
     assert_eq!(count(&a, kept), 306);
 
     // A role that may not write writes nothing, and says so for each line.
-    let node = Node::start(&a, analyst["token"].as_str().unwrap());
+    let node = Node::start(&a, &analyst);
     let request =
         node.request(Method::POST, "/fhir/$import").body(patient("i9", "Nine").to_string());
     let answer = node.send(request.header("Content-Type", "application/fhir+ndjson")).await;
@@ -360,8 +391,7 @@ async fn a_node_keeps_up_with_the_sources_of_its_configuration() {
     let file = b.path("site/salus.toml");
     let config = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, config + &source).unwrap();
-    let issued = b.json(&["staff", "issue", "bea", "--role", "steward"]);
-    let node_b = Node::start(&b, issued["token"].as_str().unwrap());
+    let node_b = Node::start(&b, &token_of(&b, "bea", "steward"));
     let arrives = async |path: &str| {
         let until = Instant::now() + Duration::from_secs(60);
         while node_b.send(node_b.request(Method::GET, path)).await.status() != 200 {

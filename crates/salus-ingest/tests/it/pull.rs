@@ -309,3 +309,15 @@ async fn another_lake_gets_everything_anew() {
     assert_eq!(site.pull(&config).await.unwrap().accepted, 13);
     assert_eq!(site.column("patients", "id").await.len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_where_nobody_answers_is_told_at_once() {
+    let site = TestSite::new();
+    let url = format!("http://127.0.0.1:{}/fhir", salus_testkit::free_port());
+    let source = SourceConfig::new(url.parse().unwrap()).open(std::path::Path::new("/")).unwrap();
+    assert_eq!(source.pace, Pace::CONSIDERATE);
+    let puller = Puller::open(source, site.pull_into().await).await.unwrap();
+    let refused = tokio::time::timeout(Duration::from_secs(10), puller.pull(|_| ())).await;
+    let refused = refused.expect("it was patient with nobody").unwrap_err();
+    assert!(matches!(refused, PullError::Unreachable { .. }), "{refused}");
+}

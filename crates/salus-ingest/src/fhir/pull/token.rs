@@ -197,8 +197,8 @@ impl BackendServices {
             let answer = sent.send().await.map_err(|e| unreachable(SIGNING_IN, url, e));
             let wait = match &answer {
                 Ok(response) if is_busy(response.status()) => wire.asked_wait(response),
-                Err(_) => None,
-                Ok(_) => break (answer?, now),
+                Err(_) if wire.was_reached() => None,
+                _ => break (answer?, now),
             };
             if attempt >= wire.pace.attempts {
                 break (answer?, now);

@@ -1,5 +1,7 @@
 //! One request and its answer: who may see the token, how often it is tried, how much is read.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -8,7 +10,6 @@ use reqwest::header::{
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use salus_model::{Clock, Secret};
 use serde_json::Value as Json;
-use std::sync::Arc;
 
 use super::error::PullError;
 use super::origin::{BaseUrl, Origin};
@@ -53,6 +54,9 @@ pub(crate) struct Wire {
     pub(crate) pace: Pace,
     pub(crate) clock: Arc<dyn Clock>,
     tokens: Tokens,
+    /// Whether the server has ever answered: one that has not may be a mistyped address, or show
+    /// a certificate that is not accepted, and no patience mends that.
+    reached: AtomicBool,
 }
 
 /// An HTTP client that follows no redirect by itself.
@@ -80,7 +84,13 @@ impl Wire {
         pace: Pace,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { http, base, trusted, pace, clock, tokens: Tokens::new(credentials) }
+        let tokens = Tokens::new(credentials);
+        Self { http, base, trusted, pace, clock, tokens, reached: AtomicBool::new(false) }
+    }
+
+    /// Whether a connection that fails is worth another attempt.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 
     pub(crate) fn ask<'a>(&self, what: &'static str, url: Url) -> Ask<'a> {
@@ -117,7 +127,7 @@ impl Wire {
                     return answer;
                 }
                 Ok(response) if is_busy(response.status()) => self.asked_wait(response),
-                Err(PullError::Unreachable { .. }) => None,
+                Err(PullError::Unreachable { .. }) if self.was_reached() => None,
                 _ => return answer,
             };
             if attempt >= ask.attempts {
@@ -154,6 +164,7 @@ impl Wire {
             }
             let request = self.http.request(ask.method.clone(), url.clone()).headers(headers);
             let response = request.send().await.map_err(|e| unreachable(what, &url, e))?;
+            self.reached.store(true, Ordering::Relaxed);
             if !is_redirect(response.status()) {
                 return Ok(response);
             }
