@@ -107,8 +107,6 @@ calls! {
     ChangeConfig, "platform.change-config", Platform;
     /// Makes another version of a contract's rules effective at a height.
     ActivateContract, "platform.activate-contract", Platform;
-    /// Asks for a block, so that the state has a recent time.
-    MarkTime, "platform.mark-time", Platform;
     /// Registers a dataset and opens its privacy account.
     RegisterDataset, "datasets.register", Datasets;
     /// Commits to a dataset's next version.
@@ -159,4 +157,6 @@ calls! {
     RegisterArtefact, "artefacts.register", Artefacts;
     /// Withdraws an artefact.
     WithdrawArtefact, "artefacts.withdraw", Artefacts;
+    /// Asks for a block, so that the state has a recent time.
+    MarkTime, "platform.mark-time", Platform;
 }
