@@ -21,6 +21,10 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "transit ",
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
     ),
+    ("fhir ", "fhir::errors::every_route_but_metadata_refuses_without_a_token"),
+    ("fhir bulk ", "fhir_pull::an_export_answers_to_its_owner_alone"),
+    ("oauth ", "clients::tests::no_other_key_and_no_other_algorithm_signs"),
+    ("validator ", "alone::only_members_connect_and_a_revoked_one_is_turned_away_at_once"),
     ("flight ", "flight::each_call_refuses_a_token_that_was_never_issued"),
     ("pgwire startup", "postgres::without_tls_no_password_is_asked_for"),
     ("pgwire simple query", "postgres::refusals_have_an_sqlstate_and_say_why"),
@@ -46,6 +50,8 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "command keys serve",
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
     ),
+    ("command keys export-policy", "tabular::wrong_requests_have_their_exit_codes_and_remedies"),
+    ("command client", "clients::tests::registrations_are_checked"),
     ("command keys token", "keystores::hvac_uses_the_command_over_tls"),
     ("command keys", "tabular::wrong_requests_have_their_exit_codes_and_remedies"),
     ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
@@ -76,6 +82,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("keys token issue", "a token, once"),
     ("keys token revoke", "nothing of a record"),
     ("keys token list", "accessors, never tokens"),
+    ("keys export-policy", "names of columns and of their keys"),
+    ("client add", "nothing of a record"),
+    ("client remove", "nothing of a record"),
+    ("client list", "ids, roles and public keys of programs"),
     ("staff issue", "a token, once"),
     ("staff revoke", "a count"),
     ("staff list", "names and roles of staff, never tokens"),
@@ -116,10 +126,14 @@ fn sources() -> Vec<(String, String)> {
 
 /// A test's name, when there is such a test function in the workspace.
 fn test_exists(name: &str) -> bool {
-    let (module, function) = name.split_once("::").unwrap();
+    let (module, function) = name.rsplit_once("::").unwrap();
+    let file = format!("{}.rs", module.replace("::", "/"));
     let crates = std::fs::read_dir(root().join("crates")).unwrap();
-    crates.map(|e| e.unwrap().path().join(format!("tests/it/{module}.rs"))).any(|file| {
-        std::fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {function}(")))
+    crates.map(|e| e.unwrap().path()).any(|package| {
+        ["tests/it", "src"].iter().any(|place| {
+            std::fs::read_to_string(package.join(place).join(&file))
+                .is_ok_and(|text| text.contains(&format!("fn {function}(")))
+        })
     })
 }
 
@@ -154,6 +168,57 @@ fn http(routes: &[HttpRoute]) -> Vec<(String, String)> {
         (format!("{} {}", route.method, route.path), asks.to_owned())
     };
     routes.iter().map(row).collect()
+}
+
+/// The routes that a source file makes, with their methods.
+fn made_in(sources: &[(String, String)], file: &str) -> Vec<String> {
+    let (_, text) = sources.iter().find(|(path, _)| path == file).unwrap();
+    let made: Vec<String> = text
+        .split(".route(")
+        .skip(1)
+        .map(|rest| {
+            let (path, after) = rest.trim_start().trim_start_matches('"').split_once('"').unwrap();
+            // Up to the next call of the chain.
+            let after = after.split("\n        .").next().unwrap();
+            let verbs = ["get", "post", "put", "patch", "delete"];
+            let made = verbs.iter().filter(|verb| {
+                let found = |before: char| after.contains(&format!("{before}{verb}("));
+                found(' ') || found('.')
+            });
+            let methods: Vec<String> = made.map(|verb| verb.to_uppercase()).collect();
+            assert!(!methods.is_empty(), "{file}: a route without a method: {path}");
+            format!("{} {path}", methods.join(" "))
+        })
+        .collect();
+    assert!(!made.is_empty(), "{file} makes no route");
+    made
+}
+
+/// FHIR, bulk data, OAuth and the validator's interface.
+fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 4] {
+    let api = "crates/salus-api/src";
+    let rows = |file: String, asks: &dyn Fn(&str) -> &'static str| {
+        let made = made_in(sources, &file).into_iter();
+        made.map(|route| (route.clone(), asks(&route).to_owned())).collect::<Vec<_>>()
+    };
+    [
+        rows(format!("{api}/fhir/mod.rs"), &|route| match route {
+            "GET /fhir/metadata" => "nothing asked for; tells what the server can do",
+            _ => "a token; then resource by resource as role and row rules allow",
+        }),
+        rows(
+            format!("{api}/fhir/bulk/mod.rs"),
+            &|_| "a token; an export answers to who began it, resource by resource as above",
+        ),
+        rows(format!("{api}/oauth.rs"), &|route| match route {
+            "POST /oauth/token" => "an assertion signed with a registered key, used once",
+            _ => "nothing asked for; tells where tokens are given",
+        }),
+        rows(
+            "crates/salus-validator/src/api/routes.rs".to_owned(),
+            &|_| "mutual TLS with a certificate of a member that the ledger knows",
+        ),
+    ]
 }
 
 /// The calls of Flight SQL that the server answers itself; the library refuses all others.
@@ -244,6 +309,11 @@ fn document() -> String {
     );
     let node: Vec<HttpRoute> = sql::ROUTES.iter().chain(&monitor::ROUTES).copied().collect();
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
+    let [fhir, bulk, oauth, validator] = other_http(&sources);
+    table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
+    table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);
+    table(&mut out, "Sign-in of programs over HTTP of `node run`", "oauth", &oauth);
+    table(&mut out, "HTTP of a ledger validator", "validator", &validator);
     let transit: Vec<_> = transit::ROUTES
         .iter()
         .map(|r| {
@@ -296,12 +366,16 @@ fn the_inventory_is_whole_and_unchanged() {
     assert!(kept == now, "docs/inventory.md is not what the code says; run: cargo xtask inventory");
 }
 
-/// Where routes are made: from tables, in these files and nowhere else.
+/// Where routes are made, in these files and nowhere else: from tables, or found by `made_in`.
 const ROUTERS: &[&str] = &[
     "crates/salus-api/src/sql.rs",
     "crates/salus-api/src/monitor.rs",
     "crates/salus-api/src/flight.rs",
     "crates/salus-api/src/transit/mod.rs",
+    "crates/salus-api/src/fhir/mod.rs",
+    "crates/salus-api/src/fhir/bulk/mod.rs",
+    "crates/salus-api/src/oauth.rs",
+    "crates/salus-validator/src/api/routes.rs",
 ];
 
 #[test]
