@@ -127,7 +127,9 @@ impl Issue {
             "code": self.code.as_str(),
             "diagnostics": self.diagnostics,
         });
-        if let (Some(expression), Some(object)) = (&self.expression, json.as_object_mut()) {
+        // What is no resource at all has no path.
+        let expression = self.expression.as_ref().filter(|place| !place.is_empty());
+        if let (Some(expression), Some(object)) = (expression, json.as_object_mut()) {
             object.insert("expression".to_owned(), json!([expression]));
         }
         json
