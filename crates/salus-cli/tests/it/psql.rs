@@ -18,9 +18,15 @@ fn node(site: &Site) -> (Node, String, String) {
     let mut child = site.command(&["node", "run"]).stdout(Stdio::piped()).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut node = Node(child, stdout);
-    let (mut http, mut postgres) = (String::new(), String::new());
-    node.1.read_line(&mut http).unwrap();
-    node.1.read_line(&mut postgres).unwrap();
+    let mut line = |wanted: &str| loop {
+        let mut line = String::new();
+        let read = node.1.read_line(&mut line).unwrap();
+        assert!(read > 0, "the node ended without telling of {wanted}");
+        if line.starts_with(wanted) {
+            return line;
+        }
+    };
+    let (http, postgres) = (line("SQL over HTTPS"), line("PostgreSQL"));
     let http = http.split_whitespace().last().unwrap().to_owned();
     let port = postgres.split([':', ' ']).find(|w| w.parse::<u16>().is_ok_and(|p| p > 1024));
     let port = port.unwrap_or_else(|| panic!("no port in {postgres}")).to_owned();
