@@ -122,7 +122,7 @@ impl World {
     }
 
     pub(crate) fn ca(&self) -> PathBuf {
-        self.site.path("site/transit-certificate.pem")
+        self.site.path("site/ca.pem")
     }
 
     /// A token for these keys, to read and write files.
