@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
-use salus_fhir::bundle::BundleRequest;
+use salus_fhir::Issue;
+use salus_fhir::bundle::{BundleRequest, Status};
 use salus_ingest::fhir::FHIR_DATASET;
 use salus_ingest::fhir::repository::{Answer, Ask, Author, Carried, FHIR_HISTORY, RepositoryError};
-use salus_model::DatasetId;
+use salus_model::{Class, Classified, DatasetId};
 use salus_query::{AccessKind, Disclosure};
 
 use super::outcome::FhirError;
@@ -56,6 +57,26 @@ pub(super) fn line(method: &str, path: &str, query: &str) -> String {
     }
 }
 
+/// Why a write was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CarryError {
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(RepositoryError),
+    /// The role's row rules do not cover the patient.
+    #[error("the row rules of the role do not cover the patient")]
+    Forbidden(Vec<Issue>),
+}
+
+impl Classified for CarryError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Repository(e) => e.class(),
+            Self::Forbidden(_) => Class::Refused,
+        }
+    }
+}
+
 impl Fhir {
     /// Reads, as the caller's role allows.
     pub(super) async fn ask(
@@ -95,11 +116,19 @@ impl Fhir {
         let repository = self.repository.clone();
         let carried = self.gateway.disclose(&token, disclosure, async move |release, acting| {
             let author = Author { staff: acting.staff, role: acting.role };
-            let carried = repository.carry_out(release, &author, &request).await?;
-            Ok::<_, RepositoryError>(carried.compute(|carried| {
-                let count = carried.resources();
-                (carried, count)
-            }))
+            let carried = repository.carry_out(release, &author, &request).await;
+            let carried = carried.map_err(CarryError::Repository)?;
+            let counted = carried.compute(|carried| match carried {
+                // Told as an error, so that the record says that it was refused.
+                Carried::Refused { status: Status::Forbidden, issues } => {
+                    Err(CarryError::Forbidden(issues))
+                }
+                carried => {
+                    let count = carried.resources();
+                    Ok((carried, count))
+                }
+            });
+            counted.transpose()
         });
         Ok(carried.await?)
     }

@@ -12,6 +12,7 @@ use salus_model::{Class, Classified};
 use salus_query::{DisclosureError, QueryError};
 use salus_store::journal::JournalError;
 
+use super::access::CarryError;
 use super::headers::FHIR_JSON;
 
 /// A request that was not carried out.
@@ -130,6 +131,18 @@ impl From<RepositoryError> for FhirError {
             tracing::error!(error = %error, "a FHIR request failed");
         }
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<DisclosureError<CarryError>> for FhirError {
+    fn from(error: DisclosureError<CarryError>) -> Self {
+        match error {
+            DisclosureError::Gateway(e) => e.into(),
+            DisclosureError::Job(CarryError::Repository(e)) => e.into(),
+            DisclosureError::Job(CarryError::Forbidden(issues)) => {
+                Self { status: StatusCode::FORBIDDEN, issues }
+            }
+        }
     }
 }
 

@@ -68,7 +68,8 @@ async fn carried(
     (name, statement): (&'static str, String),
     request: BundleRequest,
 ) -> Result<Response, FhirError> {
-    match fhir.carry_out(headers, statement, request).await? {
+    let carried = fhir.carry_out(headers, statement, request).await;
+    match carried.map_err(|e| own_places(name, e))? {
         Carried::Refused { status, issues } => {
             Err(own_places(name, FhirError::refused(status, issues)))
         }

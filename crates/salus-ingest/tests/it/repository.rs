@@ -482,6 +482,30 @@ async fn a_revoked_key_stops_reads_and_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn destroying_the_text_key_destroys_history_and_journal_too() {
+    let site = TestSite::new();
+    let repository = site.repository().await;
+    stored(&site, &repository, vec![put(patient("p", "A"))]).await;
+    repository.move_to_files().await.unwrap();
+    stored(&site, &repository, vec![put(patient("p", "B"))]).await;
+    site.keys.shred(&"fhir_resources.freetext".parse().unwrap()).await.unwrap();
+    drop(repository);
+    let site = site.again();
+    assert!(site.repository_on(Arc::new(LocalMedium)).await.is_err(), "the journal is lost");
+    for name in ["fhir_resources", FHIR_HISTORY] {
+        let session = site.lake.open(site.release(&[name], &[]).await).await.unwrap();
+        let read = session.compute(async |tables| {
+            let table = tables.values().next().unwrap();
+            let all: Vec<usize> = (0..table.schema().fields().len()).collect();
+            let part = table.partitions(1).remove(0);
+            let found = table.scan(part, all, Vec::new(), None);
+            futures::TryStreamExt::try_collect::<Vec<_>>(found).await.is_err()
+        });
+        assert!(site.taken_out(read.await), "{name} is lost");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_without_the_text_column_shows_nothing() {
     let site = TestSite::new();
     let repository = site.repository().await;
@@ -500,7 +524,7 @@ async fn a_release_without_the_text_column_shows_nothing() {
 
 async fn import(site: &TestSite, resources: &[Json]) {
     let lines: Vec<String> = resources.iter().map(Json::to_string).collect();
-    let source = Box::new(io::Cursor::new(lines.join("\n").into_bytes()));
+    let source: Box<dyn io::Read + Send> = Box::new(io::Cursor::new(lines.join("\n").into_bytes()));
     let importer =
         FhirImporter::new(site.lake.clone(), site.clock.clone(), EncryptionSettings::STRICT);
     let report =

@@ -110,6 +110,7 @@ async fn every_access_is_on_record_without_values_and_with_the_writer() {
     world.get(&world.ann, "/Observation?code=29463-7&patient=p-ann").await;
     world.get(&world.bob, "/Observation/a").await;
     world.put(&world.bob, patient("p-bob", "SECRETNAME")).await;
+    assert_eq!(world.put(&world.bob, weight("into-ann", "p-ann", 1.0)).await.status, 403);
     let records = records(&world).await;
     let of = |statement: &str, staff: &str| {
         let fits =
@@ -130,5 +131,7 @@ async fn every_access_is_on_record_without_values_and_with_the_writer() {
     );
     assert_eq!(of("GET Observation/a", "bob").outcome, Outcome::Answered { rows: 0 });
     assert!(matches!(of("PUT Patient/p-bob", "bob").outcome, Outcome::Refused { .. }));
+    let refused = of("PUT Observation/into-ann", "bob");
+    assert!(matches!(refused.outcome, Outcome::Refused { .. }), "by a row rule: {refused:?}");
     assert!(!records.iter().any(|r| r.entry.statement.contains("SECRETNAME")));
 }

@@ -9,12 +9,13 @@ use salus_model::{ColumnPath, DatasetId, IdError, KeyClass};
 use salus_store::{DatasetSpec, EncryptionSettings, KeyChoice, KeyPolicy};
 
 use super::record::Change;
+use crate::fhir::resources::FHIR_DATASET;
 use crate::fhir::table::SEQUENCE;
 
 /// The dataset that keeps every version of every resource.
 ///
 /// It is only appended to: no row of it is ever superseded, so a version ends only when somebody
-/// destroys the dataset's keys.
+/// destroys the keys of [`FHIR_DATASET`].
 pub const FHIR_HISTORY: &str = "fhir_history";
 
 fn schema() -> SchemaRef {
@@ -32,15 +33,20 @@ fn schema() -> SchemaRef {
     ]))
 }
 
+/// # Privacy
+/// Texts, ids and names are under the keys of the current resources: whoever destroys or revokes
+/// those has destroyed or revoked the past versions, and the journal, with them.
 pub(super) fn spec(encryption: EncryptionSettings) -> Result<DatasetSpec, IdError> {
-    let class = |column: &str, class| (column.to_owned(), KeyChoice::Class(class));
+    let resources = DatasetId::new(FHIR_DATASET)?;
+    let theirs = |class| Ok(KeyChoice::Key(KeyChoice::Class(class).key_name(&resources)?));
+    let own = |column: &str, class| (column.to_owned(), KeyChoice::Class(class));
     let policy = KeyPolicy::new([
-        class("*", KeyClass::Identifiers),
-        class("resource_type", KeyClass::Clinical),
-        class("version", KeyClass::Quasi),
-        class("method", KeyClass::Quasi),
-        class(SEQUENCE, KeyClass::Quasi),
-        class("resource", KeyClass::Freetext),
+        ("*".to_owned(), theirs(KeyClass::Identifiers)?),
+        ("resource".to_owned(), theirs(KeyClass::Freetext)?),
+        own("resource_type", KeyClass::Clinical),
+        own("version", KeyClass::Quasi),
+        own("method", KeyClass::Quasi),
+        own(SEQUENCE, KeyClass::Quasi),
     ]);
     Ok(DatasetSpec {
         dataset: DatasetId::new(FHIR_HISTORY)?,

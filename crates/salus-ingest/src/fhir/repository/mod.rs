@@ -259,3 +259,6 @@ pub struct Waiting {
 
 /// What a care use of the repository yields.
 pub type CareUnreleased<T> = Unreleased<T, salus_spine::Care>;
+
+#[cfg(test)]
+mod tests;

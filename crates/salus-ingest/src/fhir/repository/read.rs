@@ -276,11 +276,14 @@ impl Repository {
         asks: Vec<Ask>,
     ) -> Result<Unreleased<Vec<Answer>, Care>, RepositoryError> {
         self.keys_usable().await?;
-        let chosen: Vec<Chosen> = {
+        // A search may look at every resource of a type.
+        let chosen: Vec<Chosen> = tokio::task::block_in_place(|| {
             let rules = Rules::of(&release)?;
             let state = self.0.state.read();
-            asks.into_iter().map(|ask| choose(&state, &rules, ask)).collect()
-        };
+            Ok::<_, RepositoryError>(
+                asks.into_iter().map(|ask| choose(&state, &rules, ask)).collect(),
+            )
+        })?;
         let cold: HashSet<String> = chosen
             .iter()
             .flat_map(Chosen::picks)
