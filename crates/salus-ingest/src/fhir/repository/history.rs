@@ -38,7 +38,9 @@ fn schema() -> SchemaRef {
 /// those has destroyed or revoked the past versions, and the journal, with them.
 pub(super) fn spec(encryption: EncryptionSettings) -> Result<DatasetSpec, IdError> {
     let resources = DatasetId::new(FHIR_DATASET)?;
-    let theirs = |class| Ok(KeyChoice::Key(KeyChoice::Class(class).key_name(&resources)?));
+    let theirs = |class| -> Result<KeyChoice, IdError> {
+        Ok(KeyChoice::Key(KeyChoice::Class(class).key_name(&resources)?))
+    };
     let own = |column: &str, class| (column.to_owned(), KeyChoice::Class(class));
     let policy = KeyPolicy::new([
         ("*".to_owned(), theirs(KeyClass::Identifiers)?),
