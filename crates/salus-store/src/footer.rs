@@ -1,6 +1,7 @@
 //! A Parquet file's footer, held in memory and decoded as often as more of its keys are known.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +42,17 @@ impl KeyRetriever for Asked {
 
 fn refused(why: &str) -> ParquetError {
     ParquetError::General(why.to_owned())
+}
+
+/// Does what a malformed file might make panic: the Parquet reader was not written for files that
+/// somebody made to break it, and such a file must not stop the program.
+pub(crate) fn guarded<T, E: From<ParquetError>>(
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let gave_up = "the Parquet reader gave up on the file";
+        Err(ParquetError::General(gave_up.to_owned()).into())
+    })
 }
 
 impl Footer {
@@ -116,8 +128,11 @@ impl Footer {
         let mut reader = ParquetMetaDataReader::new()
             .with_decryption_properties(keys)
             .with_page_index_policy(PageIndexPolicy::Skip);
-        let parsed = reader.try_parse_sized(&self.tail, self.file_bytes);
-        parsed.and_then(|()| reader.finish()).map_err(|e| match e {
+        let parse = || {
+            reader.try_parse_sized(&self.tail, self.file_bytes)?;
+            reader.finish()
+        };
+        guarded(parse).map_err(|e| match e {
             // The message would tell what the signature should have been, to whoever forges one.
             ParquetError::General(text) if text.contains("signature") => {
                 refused("the footer's signature does not verify")

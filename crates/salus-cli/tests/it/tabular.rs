@@ -146,3 +146,13 @@ fn the_doctor_finds_a_broken_roles_file() {
     assert!(!output.status.success());
     assert!(text.contains("MEND  roles") && text.contains("roles.toml, line 2"), "{text}");
 }
+
+#[test]
+fn a_parquet_file_compressed_as_a_whole_is_refused_with_what_to_do() {
+    let site = Site::new();
+    let path = site.path("visits.parquet.gz");
+    std::fs::write(&path, b"\x1f\x8b").unwrap();
+    let (code, message) = site.failure(&["import", "--propose", path.to_str().unwrap()]);
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("unpack it first"), "{message}");
+}

@@ -68,6 +68,15 @@ pub enum ImportError {
     /// The schema does not fit.
     #[error("the schema does not fit")]
     Schema(#[from] SchemaFileError),
+    /// The dataset is there, and encrypted otherwise than the schema says.
+    #[error(
+        "dataset {dataset} is encrypted with other settings than the schema's [encryption] says; \
+         they are chosen when a dataset is made: take them out, or import into a new dataset"
+    )]
+    OtherEncryption {
+        /// The dataset.
+        dataset: DatasetId,
+    },
     /// The lake refused or failed.
     #[error("the lake did not take the rows, and nothing of them was published")]
     Lake(#[from] LakeError),
@@ -89,7 +98,9 @@ impl Classified for ImportError {
     fn class(&self) -> Class {
         match self {
             Self::Read(e) => e.class(),
-            Self::Schema(_) | Self::Quarantine(_) => Class::BadRequest,
+            Self::Schema(_) | Self::Quarantine(_) | Self::OtherEncryption { .. } => {
+                Class::BadRequest
+            }
             Self::Lake(e) => e.class(),
             Self::Entropy(_) => Class::Unavailable,
             Self::Arrow(_) | Self::Stopped => Class::Bug,
@@ -130,13 +141,19 @@ impl Importer {
     }
 
     async fn writer(&self) -> Result<Writer, ImportError> {
-        match self.lake.append(&self.schema.dataset).await {
+        let dataset = &self.schema.dataset;
+        match self.lake.snapshot(dataset, None).await {
             Err(LakeError::NoDataset { .. }) => {
                 self.lake.create(self.schema.spec(self.encryption)?).await?;
-                Ok(self.lake.append(&self.schema.dataset).await?)
             }
-            writer => Ok(writer?),
+            snapshot => {
+                let found = snapshot?.manifest().encryption;
+                if self.schema.encryption.is_some_and(|wanted| wanted != found) {
+                    return Err(ImportError::OtherEncryption { dataset: dataset.clone() });
+                }
+            }
         }
+        Ok(self.lake.append(dataset).await?)
     }
 
     async fn quarantine_writer(&self, dataset: &DatasetId) -> Result<Writer, ImportError> {

@@ -121,3 +121,33 @@ async fn a_source_that_cannot_be_read_publishes_nothing() {
     assert!(cause.contains("'weight'"), "{cause}");
     assert_eq!(site.rows("visits").await.num_rows(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_keeps_the_encryption_that_it_was_made_with() {
+    let site = TestSite::new();
+    let with = |material: &str| {
+        let settings = format!(
+            "dataset = \"visits\"\n[encryption]\nkey_bits = 128\nwrapping = \"single\"\n\
+             footer = \"encrypted\"\nmaterial = \"{material}\"\n"
+        );
+        let text = SCHEMA.replace("dataset = \"visits\"\nsubject = \"patient\"\n", &settings);
+        SchemaFile::parse(&text).unwrap()
+    };
+    let run = async |schema: SchemaFile| {
+        let importer = Importer::new(site.lake.clone(), schema, EncryptionSettings::STRICT);
+        let source = Box::new("patient,pulse,note\np1,70,calm\n".as_bytes());
+        importer.run("visits.csv", Source::Lines(source, CSV), |_| ()).await
+    };
+    run(with("internal")).await.unwrap();
+    run(with("internal")).await.unwrap();
+    let refused = run(with("external")).await.unwrap_err();
+    assert!(refused.to_string().contains("[encryption]"), "{refused}");
+    // A schema that says nothing adds to it as it is.
+    run(SchemaFile::parse(SCHEMA).unwrap()).await.unwrap();
+    let dataset = "visits".parse().unwrap();
+    let snapshot = site.lake.snapshot(&dataset, None).await.unwrap();
+    let found = snapshot.manifest().encryption;
+    assert_eq!(found.material, salus_store::MaterialStorage::Internal);
+    assert_eq!(found.key_bits.bits(), 128);
+    assert_eq!(site.rows("visits").await.num_rows(), 3);
+}

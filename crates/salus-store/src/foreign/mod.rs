@@ -32,7 +32,7 @@ use parquet::file::metadata::ParquetMetaData;
 use salus_crypto::pkmt1::DataKey;
 use salus_model::{ColumnPath, Secret};
 
-use crate::footer::Footer;
+use crate::footer::{Footer, guarded};
 use keys::Finder;
 
 /// Rows in one batch.
@@ -53,19 +53,31 @@ pub struct ParquetSource {
 ///
 /// # Cost
 /// Holds a page of each wanted column and one batch of rows, whatever the file's size.
-pub struct ParquetBatches(ParquetRecordBatchReader);
+pub struct ParquetBatches {
+    reader: Option<ParquetRecordBatchReader>,
+    schema: SchemaRef,
+}
 
 impl Iterator for ParquetBatches {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        let mut reader = self.reader.take()?;
+        let next = guarded(|| Ok::<_, ArrowError>((reader.next(), reader)));
+        match next {
+            Ok((Some(Ok(batch)), reader)) => {
+                self.reader = Some(reader);
+                Some(Ok(batch))
+            }
+            Ok((end, _)) => end,
+            Err(e) => Some(Err(e)),
+        }
     }
 }
 
 impl RecordBatchReader for ParquetBatches {
     fn schema(&self) -> SchemaRef {
-        self.0.schema()
+        Arc::clone(&self.schema)
     }
 }
 
@@ -111,11 +123,12 @@ impl ParquetSource {
                 let finder = Finder::new(&name, &beside, keys, &metadata)?;
                 let key = finder.footer(&metadata).await?;
                 let properties = properties(&key, &BTreeMap::new(), aad_prefix.as_deref());
-                let opened = properties.and_then(|p| footer.decode(Some(p))).map_err(wrong)?;
+                let opened = properties.and_then(|p| footer.decode(Some(p)));
+                let opened = opened.map_err(wrong)?;
                 (opened, Some((finder, key)))
             }
         };
-        let schema = arrow_schema(&opened).map_err(wrong)?;
+        let schema = guarded(|| arrow_schema(&opened)).map_err(wrong)?;
         Ok(Self { name, file, footer, opened, schema, finder, aad_prefix })
     }
 
@@ -151,7 +164,8 @@ impl ParquetSource {
                 column: column.clone(),
             })?);
         }
-        let wrong = |e| SourceError::footer(&self.name, e);
+        let name = self.name;
+        let wrong = |e| SourceError::footer(&name, e);
         let metadata = match &self.finder {
             None => self.opened,
             Some((finder, footer_key)) => {
@@ -160,15 +174,18 @@ impl ParquetSource {
                 properties.and_then(|p| self.footer.decode(Some(p))).map_err(wrong)?
             }
         };
-        let metadata =
-            ArrowReaderMetadata::try_new(Arc::new(metadata), reader_options()).map_err(wrong)?;
-        let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file, metadata)
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(wrong)?;
-        Ok(ParquetBatches(reader))
+        let file = self.file;
+        let build = || {
+            let metadata = ArrowReaderMetadata::try_new(Arc::new(metadata), reader_options())?;
+            let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().copied());
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS)
+                .build()
+        };
+        let reader = guarded(build).map_err(wrong)?;
+        let schema = reader.schema();
+        Ok(ParquetBatches { reader: Some(reader), schema })
     }
 }
 

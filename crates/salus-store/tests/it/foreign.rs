@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Builder, ListBuilder, RecordBatch, StringArray};
 use arrow::datatypes::*;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -220,6 +220,48 @@ async fn wrong_keys_prefixes_and_bytes_are_told_apart() {
         std::fs::write(&path, &bytes).unwrap();
         assert!(ParquetSource::open(&path, &all, None).await.is_err(), "{length}");
     }
+}
+
+/// Files with one bit flipped, each byte in turn: read, or refused with an error.
+#[tokio::test]
+async fn a_malformed_file_is_an_error_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.parquet");
+    let plain = {
+        let names: ArrayRef = Arc::new(StringArray::from(vec![Some("ann"), None, Some("cid")]));
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        lists.append_value([Some(1), None]);
+        lists.append_null();
+        lists.append_value([Some(3)]);
+        let lists: ArrayRef = Arc::new(lists.finish());
+        let batch =
+            RecordBatch::try_from_iter_with_nullable([("n", names, true), ("l", lists, true)])
+                .unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    };
+    let signed = std::fs::read(fixture("encrypt_columns_plaintext_footer")).unwrap();
+    let sealed = std::fs::read(fixture("uniform_encryption")).unwrap();
+    let keys = named(&KEYS);
+    let (mut read_on, mut refused) = (0, 0);
+    for (bytes, step) in [(plain, 1), (signed, 3), (sealed, 7)] {
+        for at in (0..bytes.len()).step_by(step) {
+            let mut broken = bytes.clone();
+            broken[at] ^= 1 << (at % 8);
+            std::fs::write(&path, broken).unwrap();
+            let opened = async {
+                let source = ParquetSource::open(&path, &keys, None).await.ok()?;
+                let fields = source.schema().fields().iter();
+                let columns: Vec<String> = fields.map(|f| f.name().clone()).collect();
+                let mut batches = source.batches(&columns).await.ok()?;
+                batches.all(|batch| batch.is_ok()).then_some(())
+            };
+            *(if opened.await.is_some() { &mut read_on } else { &mut refused }) += 1;
+        }
+    }
+    println!("{refused} refused, {read_on} read");
+    assert!(refused > 1000 && read_on > 0);
 }
 
 /// The most memory that this process has held so far, in MiB.
