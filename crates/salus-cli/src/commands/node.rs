@@ -51,22 +51,30 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
     move |e| Failure::unavailable(format!("{what}: {e}"))
 }
 
-/// Serves a router over TLS; where it listens, and how it is stopped.
+/// A listener, and where it listens.
+fn bind(
+    listen: SocketAddr,
+    what: &'static str,
+) -> Result<(std::net::TcpListener, SocketAddr), Failure> {
+    let listener = std::net::TcpListener::bind(listen).map_err(io(what))?;
+    listener.set_nonblocking(true).map_err(io(what))?;
+    let address = listener.local_addr().map_err(io(what))?;
+    Ok((listener, address))
+}
+
+/// Serves a router over TLS; returned is what stops it.
 fn serve(
     tasks: &mut JoinSet<std::io::Result<()>>,
     listener: std::net::TcpListener,
     tls: Arc<rustls::ServerConfig>,
     router: axum::Router,
-    what: &'static str,
-) -> Result<(SocketAddr, axum_server::Handle<SocketAddr>), Failure> {
-    listener.set_nonblocking(true).map_err(io(what))?;
-    let address = listener.local_addr().map_err(io(what))?;
+) -> Result<axum_server::Handle<SocketAddr>, Failure> {
     let handle = axum_server::Handle::new();
     let rustls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
-    let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io(what))?;
+    let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io("a port"))?;
     let server = server.handle(handle.clone());
     tasks.spawn(async move { server.serve(router.into_make_service()).await });
-    Ok((address, handle))
+    Ok(handle)
 }
 
 /// Starts a site's services; they stop when what is returned is stopped or dropped.
@@ -89,11 +97,11 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let transport = Transport::tls(tokio_rustls::TlsAcceptor::from(tls));
     tasks.spawn(pg::serve(listener, gateway.clone(), transport));
 
+    let (listener, http) = bind(addresses.http, "the HTTP port")?;
     let known = sql::ROUTES.iter().chain(&monitor::ROUTES).map(|route| route.path).collect();
     let watched =
         monitor::Monitor::new(site.clone(), audit, gateway.clone(), Arc::clone(&certificates));
-    let listener = std::net::TcpListener::bind(addresses.http).map_err(io("the HTTP port"))?;
-    let url = format!("https://{}", listener.local_addr().map_err(io("the HTTP port"))?);
+    let url = format!("https://{http}");
     let repository = site.open_fhir().await?;
     let records = site.fhir_upkeep(repository.clone());
     tasks.spawn(async move { match records.run().await {} });
@@ -111,13 +119,11 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let router = router.merge(fhir).merge(bulk);
     let router = monitor::counted(router, site.metrics.clone(), known);
     let tls = certificates.server(&["h2", "http/1.1"])?;
-    let (http, http_handle) = serve(&mut tasks, listener, tls, router, "the HTTP port")?;
+    let http_handle = serve(&mut tasks, listener, tls, router)?;
 
-    let listener =
-        std::net::TcpListener::bind(addresses.flight).map_err(io("the Flight SQL port"))?;
-    let router = flight::router(gateway.clone());
+    let (listener, flight) = bind(addresses.flight, "the Flight SQL port")?;
     let tls = certificates.server(&["h2"])?;
-    let (flight, flight_handle) = serve(&mut tasks, listener, tls, router, "the Flight SQL port")?;
+    let flight_handle = serve(&mut tasks, listener, tls, flight::router(gateway.clone()))?;
 
     let certificate = certificates.trust_pem().to_owned();
     tasks.spawn(upkeep(site.clone(), certificates, operations.clone()));
@@ -214,20 +220,35 @@ async fn stopped() -> Result<(), Failure> {
     }
 }
 
+/// Where a node listens, and what its services are verified with.
+#[derive(serde::Serialize)]
+struct Started<'a> {
+    http: String,
+    postgres: SocketAddr,
+    flight: String,
+    certificate: &'a str,
+}
+
 async fn serve_until_stopped(folder: &Path, output: &Output) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
     let services = start(&site, folder).await?;
-    if !output.is_json() {
-        println!("FHIR R4         https://{}/fhir", services.http);
-        println!("SQL over HTTPS  https://{}/v1/sql", services.http);
-        println!(
-            "PostgreSQL      {} (TLS required, the access token is the password)",
-            services.postgres
-        );
-        println!("Flight SQL      grpc+tls://{}", services.flight);
-        println!("Certificate     salus node certificate");
-        println!("Ctrl-C stops it.");
-    }
+    let started = Started {
+        http: format!("https://{}", services.http),
+        postgres: services.postgres,
+        flight: format!("grpc+tls://{}", services.flight),
+        certificate: &services.certificate,
+    };
+    output.print(&started, |s| {
+        format!(
+            "FHIR R4         {0}/fhir\n\
+             SQL over HTTPS  {0}/v1/sql\n\
+             PostgreSQL      {1} (TLS required, the access token is the password)\n\
+             Flight SQL      {2}\n\
+             Certificate     salus node certificate\n\
+             Ctrl-C stops it.",
+            s.http, s.postgres, s.flight
+        )
+    });
     stopped().await?;
     services.stop().await;
     Ok(())

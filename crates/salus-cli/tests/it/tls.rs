@@ -5,7 +5,7 @@ use std::process::Command;
 
 use salus_testkit::{Venv, program};
 
-use crate::node::{Http, Node, psql};
+use crate::node::{Http, Node, Served, psql};
 use crate::site::Site;
 
 fn adbc(uri: &str, token: &str, authority: &str, sql: &str) -> String {
@@ -84,6 +84,17 @@ fn every_service_is_verified_with_the_sites_certificate_and_no_other() {
     let said = adbc(&node.flight, "salus_0", &own, sum);
     assert!(said.starts_with("refused") && said.to_lowercase().contains("unauth"), "{said}");
     assert!(node.served.stop(), "it does not stop cleanly");
+
+    // A script is told the same as one JSON value.
+    let mut served = Served::spawn(site.command(&["--json", "node", "run"]));
+    let mut text = served.line();
+    while !text.ends_with("}\n") {
+        text += &served.line();
+    }
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["certificate"], shown["pem"], "{told}");
+    let live = format!("{}/v1/health/live", told["http"].as_str().unwrap());
+    assert_eq!(Http::of(&site).ask("GET", &live, None, None).unwrap().0, 200);
 }
 
 #[test]
