@@ -102,8 +102,8 @@ pub(crate) fn compare(
 
     let mut writing = Pairs::default();
     for pair in 0..pairs {
-        let mut encrypted = || Spent::on(|| write(&sealed, &batches, Some(&keys)));
-        let mut plaintext = || Spent::on(|| write(&plain, &batches, None));
+        let encrypted = || Spent::on(|| write(&sealed, &batches, Some(&keys)));
+        let plaintext = || Spent::on(|| write(&plain, &batches, None));
         // Who goes first alternates too.
         let (ours, other) = if pair % 2 == 0 {
             let ours = encrypted()?;

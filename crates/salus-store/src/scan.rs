@@ -17,12 +17,13 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::schema::types::SchemaDescriptor;
 use salus_crypto::Digest;
+use salus_keys::{KeyState, KeyStoreError};
 use salus_model::{Class, Classified, ColumnPath, DatasetId, DatasetVersion, Timestamp};
 use salus_spine::{KeyRelease, Unreleased, Use};
 
 use crate::admit::Admission;
 use crate::file::{FileError, OpenFile};
-use crate::keytools::Unwrapped;
+use crate::keytools::{KeyToolsError, Unwrapped};
 use crate::lake::{Lake, LakeError, Snapshot};
 use crate::manifest::DataFile;
 use crate::visible::{VisibleColumn, leaves_of, visible};
@@ -294,7 +295,12 @@ impl TableSource {
         let batches: BatchStream = match partition.0 {
             PartitionKind::Memory => {
                 let batches = self.0.snapshot.memory.clone();
-                stream::iter(batches).map(move |batch| request.rows_in_memory(&batch)).boxed()
+                let checked = {
+                    let request = Arc::clone(&request);
+                    async move { request.may_use_keys().await }
+                };
+                let rows = stream::iter(batches).map(move |b| request.rows_in_memory(&b));
+                stream::once(checked).map_ok(move |()| rows).try_flatten().boxed()
             }
             PartitionKind::Files(files) => stream::iter(files)
                 .then(move |file| {
@@ -509,6 +515,31 @@ impl Request {
         let columns = columns.collect();
         let options = RecordBatchOptions::new().with_row_count(Some(read.num_rows()));
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+
+    /// Rows that are not in files yet are open already; a column whose key is revoked or destroyed
+    /// is refused for them as it is for files.
+    async fn may_use_keys(&self) -> Result<(), ScanError> {
+        let source = &self.source;
+        let manifest = &source.snapshot.manifest;
+        let mut asked = BTreeSet::new();
+        for leaf in self.leaves() {
+            let named = manifest.keys.get(&leaf).map(|choice| choice.key_name(&manifest.dataset));
+            let Some(Ok(key)) = named else { continue };
+            if !asked.insert(key.clone()) {
+                continue;
+            }
+            let state = match source.lake.keys.describe(&key).await {
+                Ok(info) if info.state == KeyState::Active => continue,
+                Ok(_) => KeyStoreError::Revoked { name: key.clone() },
+                Err(error) => error,
+            };
+            let source = KeyToolsError::key_store(&leaf, key, state);
+            let file = "of rows not in files yet".to_owned();
+            let (dataset, source) = (manifest.dataset.clone(), FileError::Keys { file, source });
+            return Err(ScanError::File { dataset, source });
+        }
+        Ok(())
     }
 
     fn rows_in_memory(&self, batch: &RecordBatch) -> Result<RecordBatch, ScanError> {

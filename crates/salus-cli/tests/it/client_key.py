@@ -1,13 +1,11 @@
-"""Makes a client's P-384 key with an independent library, and fetches a server's certificate.
+"""Makes a client's P-384 key with an independent library.
 
 Usage: client_key.py FOLDER KID    writes key.pem and jwks.json
-       client_key.py FOLDER HOST PORT    writes cert.pem
 """
 
 import base64
 import json
 import os
-import ssl
 import sys
 
 from cryptography.hazmat.primitives import serialization
@@ -24,14 +22,11 @@ def coordinate(value):
     return base64.urlsafe_b64encode(value.to_bytes(48, "big")).rstrip(b"=").decode()
 
 
-if len(sys.argv) == 4:
-    write("cert.pem", ssl.get_server_certificate((sys.argv[2], int(sys.argv[3]))).encode())
-else:
-    key = ec.generate_private_key(ec.SECP384R1())
-    plain = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    write("key.pem", key.private_bytes(serialization.Encoding.PEM, form, plain))
-    numbers = key.public_key().public_numbers()
-    jwk = {"kty": "EC", "crv": "P-384", "kid": sys.argv[2], "use": "sig"}
-    jwk |= {"x": coordinate(numbers.x), "y": coordinate(numbers.y)}
-    write("jwks.json", json.dumps({"keys": [jwk]}).encode())
+key = ec.generate_private_key(ec.SECP384R1())
+plain = serialization.NoEncryption()
+form = serialization.PrivateFormat.PKCS8
+write("key.pem", key.private_bytes(serialization.Encoding.PEM, form, plain))
+numbers = key.public_key().public_numbers()
+jwk = {"kty": "EC", "crv": "P-384", "kid": sys.argv[2], "use": "sig"}
+jwk |= {"x": coordinate(numbers.x), "y": coordinate(numbers.y)}
+write("jwks.json", json.dumps({"keys": [jwk]}).encode())

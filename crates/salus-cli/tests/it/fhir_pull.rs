@@ -51,8 +51,7 @@ impl Node {
                 break;
             }
         }
-        let (host, port) = url.trim_start_matches("https://").rsplit_once(':').unwrap();
-        python(&[site.folder.path().to_str().unwrap(), host, port]);
+        std::fs::copy(site.path("site/ca.pem"), site.path("cert.pem")).unwrap();
         let pem = std::fs::read(site.path("cert.pem")).unwrap();
         let certificate = reqwest::Certificate::from_pem(&pem).unwrap();
         let http = reqwest::Client::builder().add_root_certificate(certificate).build().unwrap();

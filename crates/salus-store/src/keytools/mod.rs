@@ -61,6 +61,13 @@ pub enum KeyToolsError {
     Parquet(#[from] parquet::errors::ParquetError),
 }
 
+impl KeyToolsError {
+    /// A column's master key cannot be used.
+    pub(crate) fn key_store(leaf: &ColumnPath, key: KeyName, source: KeyStoreError) -> Self {
+        Self::KeyStore { key, what: column(leaf), source }
+    }
+}
+
 impl Classified for KeyToolsError {
     fn class(&self) -> Class {
         match self {

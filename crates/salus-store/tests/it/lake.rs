@@ -190,6 +190,28 @@ async fn row_rules_hide_rows_from_files_and_from_memory() {
     assert!(found.texts().is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_closes_its_columns_in_memory_too() {
+    // No row is in a file, so that nothing but the rows in memory can refuse.
+    let site = Site::with("meals", &[]).await;
+    let live = Live { batches: vec![rows(&[("ann", 1), ("bob", 5)])], superseded: &[] };
+    site.lake.attach(dataset("meals"), Arc::new(live));
+    let columns = |of: Vec<usize>| How { projection: Some(of), ..How::default() };
+    let key = KeyName::new("meals.freetext").unwrap();
+    site.keys.revoke(&key).await.unwrap();
+    let refused = site.scan("meals", all_of(&schema()), columns(vec![4])).await.err().unwrap();
+    let text = chain(&refused);
+    assert!(text.contains("meals.freetext") && text.contains("column 'note'"), "{text}");
+    assert_eq!(refused.class(), Class::Refused);
+    let others = site.scan("meals", all_of(&schema()), columns(vec![3])).await.unwrap();
+    assert_eq!(others.texts().len(), 2);
+    site.keys.reinstate(&key).await.unwrap();
+    let again = site.scan("meals", all_of(&schema()), columns(vec![4])).await.unwrap();
+    assert_eq!(again.texts().len(), 2);
+    site.keys.shred(&key).await.unwrap();
+    assert!(site.scan("meals", all_of(&schema()), columns(vec![4])).await.is_err());
+}
+
 struct Live {
     batches: Vec<RecordBatch>,
     superseded: &'static [(&'static str, i64)],
