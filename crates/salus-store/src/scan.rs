@@ -8,7 +8,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{
@@ -295,12 +295,11 @@ impl TableSource {
         let batches: BatchStream = match partition.0 {
             PartitionKind::Memory => {
                 let batches = self.0.snapshot.memory.clone();
-                let checked = {
-                    let request = Arc::clone(&request);
-                    async move { request.may_use_keys().await }
+                let checked = async move {
+                    request.may_use_keys().await?;
+                    Ok(stream::iter(batches).map(move |batch| request.rows_in_memory(&batch)))
                 };
-                let rows = stream::iter(batches).map(move |b| request.rows_in_memory(&b));
-                stream::once(checked).map_ok(move |()| rows).try_flatten().boxed()
+                checked.try_flatten_stream().boxed()
             }
             PartitionKind::Files(files) => stream::iter(files)
                 .then(move |file| {

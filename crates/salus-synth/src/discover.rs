@@ -174,7 +174,8 @@ fn attribute(
         let domain = if found.is_empty() { return Err(nothing()) } else { Domain::new(found)? };
         return Ok(Attribute::new(name.clone(), Kind::Category(domain), Missing::Possible)?);
     }
-    let fractions = count("fraction").is_some_and(|e| e.lower > 0.0);
+    // As for sizes: whole numbers pass for fractions one time in 300,000.
+    let fractions = count("fraction").is_some_and(|e| e.value > 4.5 * e.standard_error);
     let bounds = bounds(name, look, rest, if fractions { DECIMALS } else { 0 })?;
     Ok(Attribute::new(name.clone(), Kind::Number { bounds, bins: 20 }, Missing::Possible)?)
 }

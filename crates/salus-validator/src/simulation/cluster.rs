@@ -333,11 +333,28 @@ impl Run {
         while !done(&net, &self.machines) && patience > 0 {
             context.sleep(Duration::from_millis(100)).await;
             patience -= 1;
+            // Who was refused or not answered asks again, as clients do.
+            if patience % 50 == 0 {
+                for number in 0..KNOWN {
+                    if !self.machines[number].acknowledged.lock().contains_key(&last.id()) {
+                        self.hand_in(&net, number, last.as_bytes().to_vec());
+                    }
+                }
+            }
         }
         let outcome = self.check_all(&net);
+        let heights: Vec<Height> =
+            net.running.iter().flatten().map(|r| r.handle.status().height).collect();
         stop(&mut net);
         if patience == 0 {
-            return Err("all is well, yet the ledger does not go on".to_owned());
+            let who: Vec<bool> = self
+                .machines
+                .iter()
+                .map(|m| m.acknowledged.lock().contains_key(&last.id()))
+                .collect();
+            return Err(format!(
+                "all is well, yet the ledger does not go on: heights {heights:?}, acknowledged {who:?}"
+            ));
         }
         outcome
     }
