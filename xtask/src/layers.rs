@@ -54,6 +54,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("salus-node", "salus-ingest"),
     ("salus-node", "salus-validator"),
     ("salus-api", "salus-validator"),
+    ("salus-bench", "salus-testkit"),
     ("salus-api", "salus-ingest"),
     ("salus-api", "salus-node"),
 ];
