@@ -75,6 +75,17 @@ fn matches(
     if uses.is_empty() { Ok(()) } else { differs("dataset") }
 }
 
+/// What a receipt proves, once it is the one that was given for this result.
+fn verified(
+    receipt: &[u8],
+    anchor: &TrustAnchor,
+    held: &Held<SealedResult, Secondary>,
+) -> Result<VerifiedReceipt, ReceiptRefused> {
+    let verified = verify_receipt(receipt, anchor)?;
+    matches(&verified, held)?;
+    Ok(verified)
+}
+
 /// Proof that a use is on the ledger for good.
 #[derive(Debug)]
 pub struct ReceiptFinal {
@@ -93,8 +104,7 @@ impl ReceiptFinal {
         anchor: &TrustAnchor,
         held: &Held<SealedResult, Secondary>,
     ) -> Result<Self, ReceiptRefused> {
-        let verified = verify_receipt(receipt, anchor)?;
-        matches(&verified, held)?;
+        let verified = verified(receipt, anchor, held)?;
         Ok(Self { scope: held.scope.clone(), result: verified.result })
     }
 }
@@ -127,8 +137,7 @@ impl BudgetCharged {
         anchor: &TrustAnchor,
         held: &Held<SealedResult, Secondary>,
     ) -> Result<Self, ReceiptRefused> {
-        let verified = verify_receipt(receipt, anchor)?;
-        matches(&verified, held)?;
+        let verified = verified(receipt, anchor, held)?;
         let bounded = |charge: &PrivacyCharge| matches!(charge, PrivacyCharge::Bounded(_));
         if !verified.uses.iter().all(|used| bounded(&used.charge)) {
             return Err(ReceiptRefused::NotBounded);
@@ -153,8 +162,7 @@ impl ReleaseApproved {
         anchor: &TrustAnchor,
         held: &Held<SealedResult, Secondary>,
     ) -> Result<Self, ReceiptRefused> {
-        let verified = verify_receipt(receipt, anchor)?;
-        matches(&verified, held)?;
+        let verified = verified(receipt, anchor, held)?;
         if verified.gate.is_none() {
             return Err(ReceiptRefused::NoGate);
         }
