@@ -74,8 +74,11 @@ pub struct ResourceIndex {
     /// The resource's id.
     pub id: String,
     /// Values by parameter; a parameter without values is absent.
-    values: Box<[(&'static str, Arc<[IndexValue]>)]>,
+    values: Box<[ParameterValues]>,
 }
+
+/// A parameter's name and its values.
+type ParameterValues = (&'static str, Arc<[IndexValue]>);
 
 /// Lists of values that many resources have in common, such as a patient or a code, kept once.
 #[derive(Debug, Default)]

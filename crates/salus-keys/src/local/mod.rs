@@ -175,10 +175,7 @@ impl Inner {
         let mut held = self.held.lock();
         let writing = self.file.lock_for_writing().map_err(outside)?;
         self.refresh(&mut held)?;
-        let result = change(&mut held.ring).map_err(KeyStoreError::from);
-        if result.is_err() {
-            return result;
-        }
+        let changed = change(&mut held.ring)?;
         let written = self
             .seal(&mut held)
             .map_err(|e| KeyStoreError::unavailable("no randomness", e))
@@ -191,7 +188,7 @@ impl Inner {
                 return Err(error);
             }
         }
-        result
+        Ok(changed)
     }
 
     fn seal(&self, held: &mut Held) -> Result<Vec<u8>, SealFailed> {

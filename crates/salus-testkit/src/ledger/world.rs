@@ -119,6 +119,12 @@ pub struct World {
     counter: u64,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         Self::with(|genesis| genesis)
