@@ -1,6 +1,6 @@
-import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Button, Input, Label, SearchField, ToggleButton } from "react-aria-components";
 
 import { overview } from "../api/queries";
@@ -19,7 +19,20 @@ const PAGES = [
   ["/configuration", "Configuration"],
 ] as const;
 
+/** After a way to another page the keyboard, and a screen reader, go on where its content begins. */
+function useContentFocus() {
+  const { pathname } = useLocation();
+  const before = useRef(pathname);
+  useEffect(() => {
+    if (before.current === pathname) return;
+    before.current = pathname;
+    document.getElementById("main")?.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }, [pathname]);
+}
+
 export function Layout() {
+  useContentFocus();
   return (
     <div className="shell">
       <a className="skip" href="#main">
