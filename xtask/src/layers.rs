@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-he", 1),
     ("salus-fhir", 1),
     ("salus-ecg", 1),
+    ("salus-console", 2),
     ("salus-keys", 2),
     ("salus-store", 2),
     ("salus-private", 2),

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use salus_model::{Class, Classified, DealId, MemberId, PermitId, Purpose, ReceiptId, Timestamp};
 
 use crate::config::PlatformConfig;
-use crate::contract::PermitRefusal;
 use crate::contract::records::{
-    Account, CrlRecord, DatasetRecord, Deal, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord,
-    PermitSpending, PermitState, ReceiptRecord, Standing, Tip,
+    Account, ContractSchedule, CrlRecord, DatasetRecord, Deal, HolderOptOuts, KeyRecord,
+    MemberRecord, PermitRecord, PermitSpending, PermitState, ReceiptRecord, Standing, Tip,
 };
+use crate::contract::{Contract, PermitRefusal};
 use crate::policy::Role;
 use crate::state::{StateError, StateStore, slot};
 use crate::words::{CodeHash, Column, DatasetRef, Fingerprint, Money, PublicKey};
@@ -33,6 +33,8 @@ reads! {
     config() -> PlatformConfig, slot::config();
     /// The configuration with this version, once it has been replaced.
     past_config(version: u64) -> PlatformConfig, slot::past_config(version);
+    /// From which block on which version of a contract's rules decides; none while it is the first.
+    schedule(contract: Contract) -> ContractSchedule, slot::schedule(contract);
     /// A member.
     member(id: &MemberId) -> MemberRecord, slot::member(id);
     /// A member's key.

@@ -288,6 +288,11 @@ impl Envelope {
         id_of(&self.payload)
     }
 
+    /// The keys whose signatures it carries, unchecked, in ascending order.
+    pub fn claimed_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.signatures.keys()
+    }
+
     /// Checks the ledger and every signature.
     ///
     /// # Errors

@@ -386,12 +386,21 @@ impl fmt::Debug for Opaque {
 
 impl Serialize for Opaque {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(&self.0)
+        // Hexadecimal where people read it, as every other word of the ledger.
+        if to.is_human_readable() {
+            to.serialize_str(&hex::encode(&self.0))
+        } else {
+            to.serialize_bytes(&self.0)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Opaque {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            let text = String::deserialize(from)?;
+            return hex::decode(text).map(Self).map_err(|_| de::Error::custom("not hexadecimal"));
+        }
         struct Bytes;
         impl de::Visitor<'_> for Bytes {
             type Value = Opaque;
