@@ -12,8 +12,8 @@ use reqwest::StatusCode;
 use salus_ledger::block::{FinalBlock, HistoryEntry, MAX_ENCODED_BLOCK_BYTES};
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
-    AnchorError, Fact, FinalityProof, ProvenState, ReceiptError, StateEvidence, TrustAnchor,
-    VerifiedReceipt, verify_receipt,
+    AnchorError, CheckpointError, CheckpointTrust, Fact, FinalityProof, ProvenState, ReceiptError,
+    SignedCheckpoint, StateEvidence, TrustAnchor, VerifiedReceipt, verify_receipt,
 };
 use salus_ledger::transaction::{SignedTransaction, TransactionError};
 use salus_ledger::{Height, LedgerId, TxId, cbor};
@@ -74,6 +74,15 @@ pub enum ClientError {
         #[source]
         source: ProofError,
     },
+    /// A checkpoint does not count.
+    #[error("the checkpoint from validator {url} does not count")]
+    Checkpoint {
+        /// The validator's address.
+        url: String,
+        /// What is missing.
+        #[source]
+        source: CheckpointError,
+    },
     /// A receipt does not hold.
     #[error("the receipt from validator {url} does not hold")]
     Receipt {
@@ -99,7 +108,10 @@ impl Classified for ClientError {
             Self::Transaction(error) => error.class(),
             Self::Refused { class, .. } => *class,
             Self::Unreachable { .. } => Class::Unavailable,
-            Self::NotProved { .. } | Self::Receipt { .. } | Self::Unreadable { .. } => Class::Peer,
+            Self::NotProved { .. }
+            | Self::Receipt { .. }
+            | Self::Checkpoint { .. }
+            | Self::Unreadable { .. } => Class::Peer,
         }
     }
 }
@@ -168,7 +180,12 @@ impl LedgerClient {
         &self.anchor
     }
 
-    async fn get(&self, url: &str, path: &str) -> Result<Vec<u8>, ClientError> {
+    /// The validators' addresses.
+    pub(crate) fn validators(&self) -> &[String] {
+        &self.validators
+    }
+
+    pub(crate) async fn get(&self, url: &str, path: &str) -> Result<Vec<u8>, ClientError> {
         let unreachable = |source| ClientError::Unreachable { url: url.to_owned(), source };
         let answer = self.http.get(format!("{url}{path}")).send().await.map_err(unreachable)?;
         read(url, answer).await
@@ -246,10 +263,48 @@ impl LedgerClient {
     }
 
     async fn post(&self, url: &str, bytes: Vec<u8>) -> Result<Accepted, ClientError> {
+        json(url, &self.post_to(url, "/v1/transactions", bytes).await?)
+    }
+
+    pub(crate) async fn post_to(
+        &self,
+        url: &str,
+        path: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Vec<u8>, ClientError> {
         let unreachable = |source| ClientError::Unreachable { url: url.to_owned(), source };
-        let post = self.http.post(format!("{url}/v1/transactions")).body(bytes);
-        let answer = read(url, post.send().await.map_err(unreachable)?).await?;
-        json(url, &answer)
+        let post = self.http.post(format!("{url}{path}")).body(bytes);
+        read(url, post.send().await.map_err(unreachable)?).await
+    }
+
+    /// The checkpoint that witnesses cosigned last, once it has what this trust asks for. Of all
+    /// validators' answers the latest counts.
+    ///
+    /// # Errors
+    /// When no validator gives one that counts.
+    pub async fn checkpoint(
+        &self,
+        trust: &CheckpointTrust,
+    ) -> Result<SignedCheckpoint, ClientError> {
+        let asked = self
+            .validators
+            .iter()
+            .map(|url| async move { (url, self.get(url, "/v1/checkpoint").await) });
+        let (mut latest, mut worst) = (None::<SignedCheckpoint>, ClientError::NoValidators);
+        let mut waiting: FuturesUnordered<_> = asked.collect();
+        while let Some((url, answer)) = waiting.next().await {
+            match answer.and_then(|bytes| read_checkpoint(url, &bytes, trust)) {
+                Ok(found) => {
+                    let size = |signed: &SignedCheckpoint| signed.checkpoint().size;
+                    if latest.as_ref().is_none_or(|known| size(known) < size(&found)) {
+                        latest = Some(found);
+                    }
+                }
+                Err(error) if tells_more(&error, &worst) => worst = error,
+                Err(_) => {}
+            }
+        }
+        latest.ok_or(worst)
     }
 
     async fn hand_in(&self, url: &str, bytes: Vec<u8>, id: &TxId) -> Result<Vec<u8>, ClientError> {
@@ -499,6 +554,19 @@ fn tells_more(error: &ClientError, known: &ClientError) -> bool {
         _ => 5,
     };
     rank(error) > rank(known)
+}
+
+fn read_checkpoint(
+    url: &str,
+    bytes: &[u8],
+    trust: &CheckpointTrust,
+) -> Result<SignedCheckpoint, ClientError> {
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|_| ClientError::Unreadable { url: url.to_owned() })?;
+    let not_cosigned = |source| ClientError::Checkpoint { url: url.to_owned(), source };
+    let found = SignedCheckpoint::from_text(text).map_err(not_cosigned)?;
+    found.verify(trust).map_err(not_cosigned)?;
+    Ok(found)
 }
 
 fn json<T: serde::de::DeserializeOwned>(url: &str, bytes: &[u8]) -> Result<T, ClientError> {

@@ -260,6 +260,17 @@ impl DevNetwork {
     }
 }
 
+/// An HTTPS client that shows an identity's certificate, and trusts a ledger's authorities.
+///
+/// # Errors
+/// When the certificate or its key cannot be used.
+pub fn http_client(identity: &Identity, roots: &[Opaque]) -> Result<reqwest::Client, DevError> {
+    let tls = crate::api::client_config(identity, roots)
+        .map_err(|error| DevError::Genesis(error.to_string()))?;
+    let client = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build();
+    client.map_err(|error| DevError::Genesis(error.to_string()))
+}
+
 /// Blocks of at most a megabyte and five hundred transactions; a transaction lives a thousand
 /// blocks.
 pub const DEV_LIMITS: Limits = Limits {
@@ -271,7 +282,10 @@ pub const DEV_LIMITS: Limits = Limits {
 
 /// Ports that were free a moment ago, below those that outgoing connections take: a validator that
 /// restarts finds its own free again.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>, DevError> {
+///
+/// # Errors
+/// When too few are free.
+pub fn free_ports(count: usize) -> Result<Vec<SocketAddr>, DevError> {
     let mut start = [0; 2];
     OsEntropy.fill(&mut start)?;
     let start = u16::from_be_bytes(start) % 10_000;

@@ -137,12 +137,12 @@ impl Folder {
         &self.0
     }
 
-    fn read(&self, file: &'static str) -> Result<Vec<u8>, FolderError> {
+    pub(crate) fn read(&self, file: &'static str) -> Result<Vec<u8>, FolderError> {
         std::fs::read(self.0.join(file)).map_err(|source| FolderError::File { file, source })
     }
 
     /// Writes a file as a whole: the old one stays until the new one is on the disk.
-    fn write(&self, file: &'static str, bytes: &[u8]) -> Result<(), FolderError> {
+    pub(crate) fn write(&self, file: &'static str, bytes: &[u8]) -> Result<(), FolderError> {
         let failed = |source| FolderError::File { file, source };
         std::fs::create_dir_all(&self.0).map_err(failed)?;
         let (path, next) = (self.0.join(file), self.0.join(format!("{file}.next")));
@@ -169,9 +169,19 @@ impl Folder {
         cost: GuessCost,
         entropy: &mut dyn Entropy,
     ) -> Result<(), FolderError> {
-        let text = toml::to_string(config)
-            .map_err(|error| FolderError::Config { reason: error.to_string() })?;
-        self.write(CONFIG, text.as_bytes())?;
+        self.set_config(config)?;
+        self.create_identity(identity, genesis, passphrase, cost, entropy)
+    }
+
+    /// The part of a folder that a witness has as well: sealed keys, certificate and genesis.
+    pub(crate) fn create_identity(
+        &self,
+        identity: &Identity,
+        genesis: &salus_ledger::genesis::Genesis,
+        passphrase: &Passphrase,
+        cost: GuessCost,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(), FolderError> {
         let keys = Keys {
             ledger: Opaque::new(identity.ledger.expose().to_vec()),
             tls: Opaque::new(identity.tls.expose().clone()),

@@ -41,9 +41,11 @@
 //! | [`store`] | the database: one durable transaction per block, snapshots, pruning |
 //! | [`order`] | `commonware-consensus` behind the ledger's `Orderer` trait |
 //! | [`driver`] | what binds replica, orderer, store and network; the running validator |
+//! | [`channels`] | ledgers of some members among themselves, in the same process |
 //! | [`folder`] | a validator's files: configuration, sealed keys, certificate |
 //! | [`api`], [`client`], [`proof`] | HTTPS with mutual TLS, the client that trusts nobody, and the proofs between them |
 //! | [`dev`] | networks for development |
+//! | [`witness`] | an external witness that follows the ledger and cosigns its history |
 //! | [`bench`] | the figures of `cargo xtask bench ledger` |
 //!
 //! # What survives what
@@ -58,6 +60,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod channels;
 pub mod client;
 mod clock;
 pub mod dev;
@@ -70,6 +73,7 @@ pub mod proof;
 mod simulation;
 pub mod store;
 mod validator;
+pub mod witness;
 
 pub use folder::{Folder, Identity, Peer, ValidatorConfig};
 pub use validator::{StartError, Validator, warning_text};

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use salus_crypto::merkle::LeafHash;
@@ -150,7 +151,7 @@ pub struct Executed {
 struct Run<'s> {
     view: View<'s>,
     parent: &'s BlockHeader,
-    config: PlatformConfig,
+    config: Cow<'s, PlatformConfig>,
     height: Height,
     time: Timestamp,
     ids: BTreeSet<TxId>,
@@ -163,8 +164,18 @@ impl<'s> Run<'s> {
         parent: &'s BlockHeader,
         time: Timestamp,
     ) -> Result<Self, ExecuteError> {
+        let config = View::new(store).read(&slot::config())?.ok_or(ExecuteError::NoGenesis)?;
+        Self::begin_under(store, parent, time, Cow::Owned(config))
+    }
+
+    /// [`Run::begin`] where the configuration in that state is at hand.
+    fn begin_under(
+        store: &'s dyn StateStore,
+        parent: &'s BlockHeader,
+        time: Timestamp,
+        config: Cow<'s, PlatformConfig>,
+    ) -> Result<Self, ExecuteError> {
         let view = View::new(store);
-        let config = view.read(&slot::config())?.ok_or(ExecuteError::NoGenesis)?;
         let tip = view.read(&slot::tip())?.ok_or(ExecuteError::NoGenesis)?.height;
         if tip != parent.height {
             return Err(ExecuteError::NotNext { tip, parent: parent.height });
@@ -350,14 +361,16 @@ fn execute_knowing(
     run.finish(transactions, entries, refusals)
 }
 
-/// What would become of a transaction as the next block's only one; nothing is written.
+/// What would become of a transaction as the next block's only one; nothing is written. `config`
+/// is the one in the state: every transaction that comes in is tried, so it is not read each time.
 pub(crate) fn try_one(
     store: &dyn StateStore,
     parent: &BlockHeader,
+    config: &PlatformConfig,
     time: Timestamp,
     tx: &SignedTransaction,
 ) -> Result<Option<Refusal>, ExecuteError> {
-    let mut run = Run::begin(store, parent, time)?;
+    let mut run = Run::begin_under(store, parent, time, Cow::Borrowed(config))?;
     run.admit(tx)?;
     run.apply(tx)
 }

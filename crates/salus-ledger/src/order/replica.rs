@@ -272,7 +272,8 @@ impl Replica {
         tx: &SignedTransaction,
         now: Timestamp,
     ) -> Result<(), ReplicaError> {
-        let refusal = block::try_one(store, &self.tip, self.next_time(now), tx)?;
+        let time = self.next_time(now);
+        let refusal = block::try_one(store, &self.tip, &self.config, time, tx)?;
         refusal.map_or(Ok(()), |refusal| Err(ReplicaError::Refused(refusal)))
     }
 

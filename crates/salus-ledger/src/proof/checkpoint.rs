@@ -135,6 +135,67 @@ impl WitnessName {
     }
 }
 
+/// A witness's name and key in one line, as people hand it to each other.
+///
+/// # Source
+/// C2SP `signed-note`, verifier keys: the name, the key id, and the key with its type in base64,
+/// joined by plus signs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WitnessKey {
+    /// The name.
+    pub name: WitnessName,
+    /// The key.
+    pub key: PublicKey,
+}
+
+/// A text that is no witness's verifier key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' is no witness key; it looks like witness.example.org/w1+1a2b3c4d+ and 44 characters of base64"
+)]
+pub struct WitnessKeyError(String);
+
+impl fmt::Display for WitnessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_str();
+        let id = hex::encode(key_id(name, COSIGNATURE, &self.key));
+        let bytes = [[COSIGNATURE].as_slice(), self.key.as_bytes()].concat();
+        write!(f, "{name}+{id}+{}", BASE64.encode(bytes))
+    }
+}
+
+impl std::str::FromStr for WitnessKey {
+    type Err = WitnessKeyError;
+
+    fn from_str(text: &str) -> Result<Self, WitnessKeyError> {
+        let read = || {
+            // Base64 has plus signs of its own.
+            let mut parts = text.splitn(3, '+');
+            let name = WitnessName::new(parts.next()?).ok()?;
+            let bytes = BASE64.decode(parts.nth(1)?).ok()?;
+            let (algorithm, key) = bytes.split_first()?;
+            let key = PublicKey::try_from(key).ok()?;
+            let read = Self { name, key };
+            (*algorithm == COSIGNATURE && read.to_string() == text).then_some(read)
+        };
+        read().ok_or_else(|| WitnessKeyError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for WitnessKey {
+    type Error = WitnessKeyError;
+    fn try_from(text: String) -> Result<Self, WitnessKeyError> {
+        text.parse()
+    }
+}
+
+impl From<WitnessKey> for String {
+    fn from(key: WitnessKey) -> Self {
+        key.to_string()
+    }
+}
+
 fn is_key_name(text: &str) -> bool {
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '+';
     (1..=255).contains(&text.len()) && text.chars().all(fits)
@@ -199,6 +260,21 @@ impl NoteSignature {
         payload.extend_from_slice(signature.as_bytes());
         let key_id = key_id(name.as_str(), COSIGNATURE, &signer.public_key());
         Self { name: name.as_str().to_owned(), key_id, payload }
+    }
+
+    /// The key name on the line: a ledger's origin, or a witness's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads one signature line, without its newline; the signature is not checked yet.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_line(line: &str) -> Result<Self, CheckpointError> {
+        let read = read_signature(line).filter(|read| read.to_string() == line);
+        read.ok_or(CheckpointError::Form { line: 1, wanted: "a signature line" })
     }
 
     fn names(&self, name: &str, algorithm: u8, key: &PublicKey) -> bool {
@@ -274,6 +350,43 @@ impl SignedCheckpoint {
     pub fn with(mut self, signature: NoteSignature) -> Self {
         self.signatures.push(signature);
         self
+    }
+
+    /// Adds a line in the place of earlier ones of the same key.
+    #[must_use]
+    pub fn renewed_by(mut self, signature: NoteSignature) -> Self {
+        let same = |s: &NoteSignature| s.name == signature.name && s.key_id == signature.key_id;
+        self.signatures.retain(|known| !same(known));
+        self.with(signature)
+    }
+
+    /// The same checkpoint with nothing but these validators' lines, each of which is right.
+    ///
+    /// # Errors
+    /// When a line claims one of the keys and is forged.
+    pub fn only_validators(&self, keys: &BTreeSet<PublicKey>) -> Result<Self, CheckpointError> {
+        let signed = self.signed_by(keys)?;
+        let origin = self.checkpoint.origin();
+        let by = |s: &&NoteSignature| signed.iter().any(|key| s.names(&origin, ED25519, key));
+        let signatures = self.signatures.iter().filter(by).cloned().collect();
+        Ok(Self { checkpoint: self.checkpoint, signatures })
+    }
+
+    /// The cosignatures that a witness's key made on it and that are right, whatever it calls
+    /// itself.
+    #[must_use]
+    pub fn cosigned_by(&self, key: &PublicKey) -> Vec<NoteSignature> {
+        let body = self.checkpoint.body();
+        let by = |s: &&NoteSignature| {
+            s.names(&s.name, COSIGNATURE, key) && s.verify(&body, COSIGNATURE, key)
+        };
+        self.signatures.iter().filter(by).cloned().collect()
+    }
+
+    /// The signature lines.
+    #[must_use]
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
     }
 
     /// Reads a checkpoint; its signatures are not checked yet.

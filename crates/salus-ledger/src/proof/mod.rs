@@ -11,8 +11,8 @@ mod witness;
 
 pub use anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 pub use checkpoint::{
-    Checkpoint, CheckpointError, CheckpointTrust, NoteSignature, SignedCheckpoint, WitnessName,
-    WitnessNameError,
+    Checkpoint, CheckpointError, CheckpointTrust, NoteSignature, SignedCheckpoint, WitnessKey,
+    WitnessKeyError, WitnessName, WitnessNameError,
 };
 pub use facts::{EvidenceError, Fact, MAX_FACTS, ProvenState, StateEvidence};
 pub use misbehaviour::{Fork, ForkError};
@@ -21,7 +21,7 @@ pub use receipt::{
     MAX_RECEIPT_BYTES, ReceiptError, ReceiptParts, VerifiedReceipt, issue_receipt, verify_receipt,
 };
 pub use tlog::{TlogError, TlogProof, VerifiedEntry};
-pub use witness::{Witness, WitnessRefused};
+pub use witness::{AddCheckpoint, MAX_ADD_CHECKPOINT_BYTES, Witness, WitnessRefused};
 
 #[cfg(test)]
 mod tests;

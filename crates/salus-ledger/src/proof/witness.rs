@@ -1,3 +1,8 @@
+use std::collections::BTreeSet;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use salus_crypto::Digest;
 use salus_crypto::merkle::ConsistencyProof;
 use salus_model::{Class, Classified, Timestamp};
@@ -6,6 +11,77 @@ use super::checkpoint::{
     Checkpoint, CheckpointError, CheckpointTrust, NoteSignature, SignedCheckpoint, WitnessName,
 };
 use crate::sign::Signer;
+use crate::words::PublicKey;
+
+/// The most hashes of a consistency proof in a request.
+const MAX_PROOF: usize = 63;
+/// The most bytes of a request.
+pub const MAX_ADD_CHECKPOINT_BYTES: usize = 128 * 1024;
+
+/// A request that a witness cosign a checkpoint.
+///
+/// # Source
+/// C2SP `tlog-witness`, `add-checkpoint`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddCheckpoint {
+    /// The size that the witness is thought to have cosigned last; zero for none.
+    pub old: u64,
+    /// The way from there to the checkpoint.
+    pub path: Vec<Digest>,
+    /// The checkpoint.
+    pub checkpoint: SignedCheckpoint,
+}
+
+impl AddCheckpoint {
+    /// Reads a request; nothing in it is trusted yet.
+    ///
+    /// # Errors
+    /// Names the line that is wrong.
+    pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
+        let wrong = |line, wanted| CheckpointError::Form { line, wanted };
+        if text.len() > MAX_ADD_CHECKPOINT_BYTES {
+            return Err(wrong(1, "at most 128 KiB"));
+        }
+        let (head, checkpoint) =
+            text.split_once("\n\n").ok_or(wrong(1, "an empty line before the checkpoint"))?;
+        let mut lines = head.split('\n');
+        let old = lines.next().and_then(|line| line.strip_prefix("old "));
+        let old = old.and_then(|size| size.parse().ok()).ok_or(wrong(1, "'old' and a size"))?;
+        let mut path = Vec::new();
+        for (index, line) in lines.enumerate() {
+            let node = BASE64.decode(line).ok().and_then(|bytes| bytes.try_into().ok());
+            path.push(Digest::from_bytes(node.ok_or(wrong(index + 2, "32 bytes in base64"))?));
+        }
+        if path.len() > MAX_PROOF {
+            return Err(wrong(MAX_PROOF + 2, "at most 63 hashes"));
+        }
+        let read = Self { old, path, checkpoint: SignedCheckpoint::from_text(checkpoint)? };
+        if read.to_string() == text {
+            Ok(read)
+        } else {
+            Err(wrong(1, "the one form of its content"))
+        }
+    }
+
+    fn proof(&self) -> Option<ConsistencyProof> {
+        let size = self.checkpoint.checkpoint().size;
+        (self.old > 0).then(|| ConsistencyProof {
+            earlier: self.old,
+            size,
+            path: self.path.clone(),
+        })
+    }
+}
+
+impl fmt::Display for AddCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "old {}", self.old)?;
+        for node in &self.path {
+            writeln!(f, "{}", BASE64.encode(node.as_bytes()))?;
+        }
+        write!(f, "\n{}", self.checkpoint)
+    }
+}
 
 /// Why a witness does not cosign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +96,12 @@ pub enum WitnessRefused {
         known: u64,
         /// The size now.
         size: u64,
+    },
+    /// The proof starts at another size than what was cosigned last.
+    #[error("a checkpoint of {known} transactions was cosigned last; begin the proof there")]
+    Conflict {
+        /// The size that was cosigned last; zero for none.
+        known: u64,
     },
     /// The proof starts or ends elsewhere, or does not lead there.
     #[error("the checkpoint is not shown to extend the one that was cosigned before")]
@@ -66,6 +148,37 @@ impl Witness {
     #[must_use]
     pub const fn last(&self) -> Option<&Checkpoint> {
         self.last.as_ref()
+    }
+
+    /// The witness's name.
+    #[must_use]
+    pub const fn name(&self) -> &WitnessName {
+        &self.name
+    }
+
+    /// From now on these validators' signatures count, as the ones before have agreed.
+    pub fn follow(&mut self, validators: &BTreeSet<PublicKey>) {
+        self.trust.validators.clone_from(validators);
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When the request begins elsewhere than at what was cosigned last, or as in
+    /// [`Witness::cosign`].
+    pub fn add(
+        &mut self,
+        request: &AddCheckpoint,
+        at: Timestamp,
+    ) -> Result<NoteSignature, WitnessRefused> {
+        // A stranger learns nothing of what was cosigned.
+        request.checkpoint.verify(&self.trust)?;
+        let known = self.last.map_or(0, |last| last.size);
+        let size = request.checkpoint.checkpoint().size;
+        if request.old != known && size > known {
+            return Err(WitnessRefused::Conflict { known });
+        }
+        self.cosign(&request.checkpoint, request.proof().as_ref(), at)
     }
 
     /// Cosigns a checkpoint that extends the last one.

@@ -2,7 +2,9 @@
 //! the fuzzers' corpora on the stable toolchain.
 
 use salus_ledger::cbor;
-use salus_ledger::proof::{SignedCheckpoint, TlogProof, TrustAnchor, verify_receipt};
+use salus_ledger::proof::{
+    AddCheckpoint, SignedCheckpoint, TlogProof, TrustAnchor, verify_receipt,
+};
 use salus_ledger::transaction::{Envelope, SignedTransaction};
 
 use crate::ca::signer;
@@ -71,6 +73,9 @@ fn feed(bytes: &[u8], anchor: &TrustAnchor) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         if let Ok(checkpoint) = SignedCheckpoint::from_text(text) {
             assert_eq!(checkpoint.to_string(), text, "one form only");
+        }
+        if let Ok(request) = AddCheckpoint::from_text(text) {
+            assert_eq!(request.to_string(), text, "one form only");
         }
         if let Ok(proof) = TlogProof::from_text(text) {
             assert_eq!(proof.to_string(), text, "one form only");

@@ -1,11 +1,13 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use salus_ledger::block::HistoryEntry;
+use salus_ledger::block::{Equivocation, HistoryEntry};
 use salus_ledger::order::Acknowledgement;
 use salus_ledger::{BlockHash, Height, LedgerId, PublicKey, TxId};
 use salus_model::{Class, Classified, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::order::EngineFault;
 
 /// What became of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +76,16 @@ pub struct StatusAnswer {
     pub warnings: Vec<String>,
 }
 
+/// What this validator can prove against others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Misbehaviour {
+    /// Votes of one validator for two blocks of one height.
+    pub votes: Vec<Equivocation>,
+    /// Messages to the consensus engine that contradict each other.
+    pub consensus: Vec<EngineFault>,
+}
+
 /// A block as explorers list it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockLine {
@@ -127,6 +139,10 @@ impl Failure {
 
     pub(crate) fn bad_request(text: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    pub(crate) fn conflict(text: impl Into<String>) -> Self {
+        Self(StatusCode::CONFLICT, text.into())
     }
 
     pub(crate) fn forbidden() -> Self {

@@ -12,10 +12,15 @@
 //! | `GET /v1/receipts/ID` | the receipt of a release (COSE, RFC 9942 profile) |
 //! | `GET /v1/state/KEY` | what the state says at a key, with its proof (CBOR) |
 //! | `GET /v1/follow?after=H` | each block as it is committed (server-sent events, JSON) |
-//! | `GET /v1/misbehaviour` | proofs that validators voted twice (CBOR) |
+//! | `GET /v1/misbehaviour` | proofs that validators voted twice, or stood for two blocks (CBOR) |
+//! | `GET /v1/checkpoint` | the last checkpoint that witnesses cosigned (C2SP signed note) |
+//! | `POST /v1/checkpoint` | a witness's cosignature in |
+//! | `GET /v1/checkpoint/H` | the checkpoint of a block with this validator's signature (C2SP signed note) |
+//! | `GET /v1/consistency?from=A&to=B` | that the history of B transactions begins with that of A (CBOR) |
 //! | `GET /v1/snapshot` | everything that a new validator needs |
 
 mod answers;
+mod checkpoints;
 mod routes;
 mod tls;
 
@@ -29,7 +34,8 @@ use salus_ledger::Signer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-pub use answers::{Accepted, BlockLine, Outcome, Problem, StatusAnswer};
+pub use answers::{Accepted, BlockLine, Misbehaviour, Outcome, Problem, StatusAnswer};
+pub use checkpoints::Consistency;
 pub(crate) use tls::{client_config, server_config};
 
 use crate::driver::Handle;

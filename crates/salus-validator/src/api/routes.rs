@@ -15,8 +15,8 @@ use salus_ledger::transaction::MAX_TRANSACTION_BYTES;
 use salus_ledger::{Height, TxId, cbor, query, state};
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Accepted, BlockLine, Failure, StatusAnswer, TransactionLine};
-use super::{Api, Peer, tls};
+use super::answers::{Accepted, BlockLine, Failure, Misbehaviour, StatusAnswer, TransactionLine};
+use super::{Api, Peer, checkpoints, tls};
 use crate::clock;
 use crate::driver::Frozen;
 use crate::proof::{ProvedBlock, StateAnswer, TransactionProof};
@@ -43,6 +43,9 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/follow", get(follow))
         .route("/v1/misbehaviour", get(misbehaviour))
         .route("/v1/snapshot", get(snapshot))
+        .route("/v1/checkpoint", get(checkpoints::latest).post(checkpoints::cosign))
+        .route("/v1/checkpoint/{height}", get(checkpoints::of_block))
+        .route("/v1/consistency", get(checkpoints::consistency))
         .layer(middleware::from_fn_with_state(api.clone(), still_a_member))
         .layer(DefaultBodyLimit::max(MAX_TRANSACTION_BYTES))
         .with_state(api)
@@ -60,7 +63,7 @@ async fn still_a_member(
     Ok(next.run(request).await)
 }
 
-fn encoded<T: Serialize>(value: &T) -> Result<Response, Failure> {
+pub(super) fn encoded<T: Serialize>(value: &T) -> Result<Response, Failure> {
     let bytes = cbor::encode(value)?;
     Ok(([(CONTENT_TYPE, "application/cbor")], bytes).into_response())
 }
@@ -228,7 +231,8 @@ async fn follow(
 }
 
 async fn misbehaviour(State(api): State<Api>) -> Result<Response, Failure> {
-    encoded(&api.handle.reader().view()?.evidence()?)
+    let view = api.handle.reader().view()?;
+    encoded(&Misbehaviour { votes: view.evidence()?, consensus: view.faults()? })
 }
 
 /// Where the snapshot's writer, which blocks, hands its bytes to the connection.

@@ -1,15 +1,23 @@
-//! Runs the validator of a folder, or measures a network of them.
+//! Runs the validator of a folder, or an external witness, or measures a network of them.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use salus_crypto::passphrase::Passphrase;
+use salus_ledger::cbor;
+use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
+use salus_ledger::proof::Fork;
 use salus_model::Secret;
-use salus_validator::{Folder, Validator, bench};
+use salus_validator::channels::Host;
+use salus_validator::witness::{self, WitnessFolder, WitnessService};
+use salus_validator::{Folder, bench};
 
 const USAGE: &str = "usage: salus-validator serve FOLDER
+       salus-validator witness FOLDER
+       salus-validator check-fork GENESIS FILE
        salus-validator bench [short]
+       salus-validator bench [long] into FILE
 
 The passphrase of the folder's keys is read from the variable SALUS_PASSPHRASE.
 ";
@@ -25,8 +33,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["serve", folder] => serve(folder),
-        ["bench"] => measure(&bench::Plan::full()),
-        ["bench", "short"] => measure(&bench::Plan::short()),
+        ["witness", folder] => watch(folder),
+        ["check-fork", genesis, file] => check_fork(genesis, file),
+        ["bench"] => measure(&bench::Plan::full(), None),
+        ["bench", "short"] => measure(&bench::Plan::short(), None),
+        ["bench", "into", file] => measure(&bench::Plan::full(), Some(file)),
+        ["bench", "long", "into", file] => measure(&bench::Plan::long(), Some(file)),
         _ => {
             let _ = std::io::stderr().write_all(USAGE.as_bytes());
             return ExitCode::from(2);
@@ -50,18 +62,54 @@ fn passphrase() -> Result<Passphrase, Failure> {
 
 /// Serves until the process is killed: a validator has to survive that anyway.
 fn serve(folder: &str) -> Result<(), Failure> {
-    let validator = Validator::start(&Folder::at(folder), &passphrase()?)?;
-    let mut out = std::io::stdout();
-    writeln!(out, "ready https://{}", validator.api())?;
-    out.flush()?;
+    let mut host = Host::start(&Folder::at(folder), passphrase()?)?;
+    say(&format!("ready https://{}", host.main().api()));
+    for (ledger, channel) in host.channels() {
+        say(&format!("channel {ledger} https://{}", channel.api()));
+    }
     loop {
-        std::thread::park();
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        let new = host.take_up_channels();
+        for (ledger, channel) in host.channels().filter(|(ledger, _)| new.contains(*ledger)) {
+            say(&format!("channel {ledger} https://{}", channel.api()));
+        }
     }
 }
 
-fn measure(plan: &bench::Plan) -> Result<(), Failure> {
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    // Whoever started this process may have stopped reading.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Follows the ledger and cosigns until the process is killed.
+fn watch(folder: &str) -> Result<(), Failure> {
+    let service = WitnessService::open(&WitnessFolder::at(folder), &passphrase()?)?;
+    let at = service.address().map(|address| format!(" http://{address}")).unwrap_or_default();
+    say(&format!("ready {}{at}", service.key()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(witness::serve(service))?)
+}
+
+/// Checks a witness's proof of a fork, with the genesis and nothing else.
+fn check_fork(genesis: &str, file: &str) -> Result<(), Failure> {
+    let genesis: Genesis = cbor::decode(&std::fs::read(genesis)?, MAX_GENESIS_BYTES)?;
+    let fork = Fork::from_bytes(&std::fs::read(file)?)?;
+    let guilty = fork.verify(&genesis.ledger_id()?, &genesis.config.validator_keys())?;
+    say("the ledger has forked; these validators signed both histories:");
+    for key in guilty {
+        say(&key.to_string());
+    }
+    Ok(())
+}
+
+/// Prints the figures, and writes them into their section of a Markdown file.
+fn measure(plan: &bench::Plan, into: Option<&str>) -> Result<(), Failure> {
     let program: PathBuf = std::env::current_exe()?;
     let report = bench::run(plan, &program)?;
-    std::io::stdout().write_all(report.to_string().as_bytes())?;
+    say(&report.to_string());
+    if let Some(file) = into {
+        report.write_into(file.as_ref())?;
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use rand_core::CryptoRng;
 use salus_ledger::block::{Block, ExecuteError, FinalBlock};
 use salus_ledger::order::{
     Acknowledgement, Orderer, OrdererInput, OrdererOutput, Pool, Rejection, Replica, ReplicaError,
@@ -8,6 +9,7 @@ use salus_ledger::order::{
 use salus_ledger::{BlockHash, Opaque, PublicKey, Signer, TxId};
 use salus_model::{Class, Classified, Timestamp};
 
+use crate::order::EngineFault;
 use crate::packet::{CATCH_UP_BYTES, Packet};
 use crate::store::{Store, StoreError};
 
@@ -275,6 +277,23 @@ impl<O: Orderer> Core<O> {
         }
     }
 
+    /// Keeps what the engine reports of another validator, once it is verified.
+    pub fn accuse<R: CryptoRng>(&mut self, fault: &EngineFault, rng: &mut R) {
+        let config = self.replica.config();
+        let known = fault.config_version == config.form().version;
+        let ledger = self.replica.tip().ledger;
+        if !known || fault.verify(&ledger, &config.validator_keys(), rng).is_err() {
+            tracing::debug!(validator = %fault.validator, "a reported fault is not proved");
+            return;
+        }
+        tracing::warn!(validator = %fault.validator, rule = ?fault.rule, "a validator broke a rule of consensus");
+        if !self.store.is_frozen()
+            && let Err(error) = self.store.keep_fault(fault)
+        {
+            self.freeze(&error);
+        }
+    }
+
     /// One validator after the other, so that one that lacks the block delays little.
     fn ask_for(&mut self, hash: BlockHash, progress: &mut Progress) {
         let ours = self.signer.public_key();
@@ -304,7 +323,12 @@ impl<O: Orderer> Core<O> {
             return true;
         }
         let Ok(hash) = block.header.hash() else { return false };
-        match self.store.keep_proposal(&hash, block) {
+        let kept = match self.store.has_proposal(&hash) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.store.keep_proposal(&hash, block),
+            Err(error) => Err(error),
+        };
+        match kept {
             Ok(()) => true,
             Err(error) => {
                 self.freeze(&error);

@@ -16,13 +16,12 @@ use commonware_p2p::{Blocker, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_runtime::{Clock, Handle, Metrics, Spawner, Storage};
-use commonware_utils::ordered::Set;
 use commonware_utils::{NZU16, NZUsize, NonZeroDuration};
 use rand_core::CryptoRng;
 use salus_ledger::{LedgerId, PublicKey};
 use salus_model::Secret;
 
-use crate::order::{Application, EngineQueue, to_digest};
+use crate::order::{Application, EngineQueue, engine_namespace, participants, to_digest};
 use crate::store::Epoch;
 
 /// How patient validators are with each other.
@@ -39,14 +38,17 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// For validators within a continent: a leader that dies costs about a second.
+    /// For validators within a continent. A leader that dies costs half a second, or one where it
+    /// had proposed already, and once it has been silent for a second and a half its turns cost
+    /// nothing. Half a second is five times a round trip across a continent: time enough for a
+    /// full block and three syncs.
     #[must_use]
     pub const fn wide_area() -> Self {
         Self {
-            leader: Duration::from_millis(1_000),
-            view: Duration::from_millis(2_000),
-            retry: Duration::from_millis(1_000),
-            skip: Duration::from_millis(5_000),
+            leader: Duration::from_millis(500),
+            view: Duration::from_millis(1_000),
+            retry: Duration::from_millis(500),
+            skip: Duration::from_millis(1_500),
         }
     }
 }
@@ -134,15 +136,10 @@ where
     }
 
     async fn start(&mut self, epoch: Epoch, validators: &[PublicKey]) -> Option<Handle<()>> {
-        let participants: Vec<EngineKey> = validators
-            .iter()
-            .map(|key| EngineKey::decode(Copying(key.as_bytes())))
-            .collect::<Result<_, _>>()
-            .ok()?;
-        let participants = Set::try_from(participants).ok()?;
-        let namespace = [b"salus-ledger/engine/v1/".as_slice(), self.ledger.as_bytes()].concat();
-        let scheme = Scheme::signer(&namespace, participants, self.key.clone())?;
-        let application = Application::new(epoch.version, self.queue.clone());
+        let participants = participants(validators)?;
+        let namespace = engine_namespace(&self.ledger);
+        let scheme = Scheme::signer(&namespace, participants.clone(), self.key.clone())?;
+        let application = Application::new(epoch.version, self.queue.clone(), participants);
         let context = self.context.child("engine").with_attribute("config", epoch.version);
         let config = Config {
             scheme,
@@ -151,7 +148,9 @@ where
             automaton: application.clone(),
             relay: application.clone(),
             reporter: application,
-            track_historical_votes: false,
+            // A second message of a leader often comes after the first has its quorum: kept for the
+            // 64 views of `view_retention`, the first makes it evidence.
+            track_historical_votes: true,
             strategy: Sequential,
             partition: format!("{}-{}", self.partition, epoch.version),
             mailbox_size: NZUsize!(1024),

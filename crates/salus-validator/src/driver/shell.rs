@@ -8,6 +8,7 @@ use commonware_runtime::{Clock, Metrics, Spawner, Storage};
 use rand_core::CryptoRng;
 use salus_ledger::block::ExecuteError;
 use salus_ledger::order::{Acknowledgement, Orderer, OrdererInput, PoolRefused, ReplicaError};
+use salus_ledger::proof::SignedCheckpoint;
 use salus_ledger::{Height, PublicKey, TxId};
 use salus_model::{Class, Classified, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,6 +74,7 @@ type Answer = oneshot::Sender<Result<Acknowledgement, SubmitError>>;
 /// What other threads ask of the driver.
 pub(crate) enum Request {
     Submit { transaction: Vec<u8>, answer: Answer },
+    Keep { cosigned: Box<SignedCheckpoint>, answer: oneshot::Sender<Result<(), StoreError>> },
     Prune { below: Height, answer: oneshot::Sender<Result<Pruned, StoreError>> },
     Stop,
 }
@@ -96,6 +98,20 @@ impl Handle {
         let request = Request::Submit { transaction, answer };
         self.requests.send(request).await.map_err(|_| SubmitError::Stopped)?;
         outcome.await.unwrap_or(Err(SubmitError::Stopped))
+    }
+
+    /// Keeps a checkpoint that witnesses cosigned, to serve it.
+    ///
+    /// # Errors
+    /// When the store fails or the validator stops.
+    pub(crate) async fn keep_checkpoint(
+        &self,
+        cosigned: SignedCheckpoint,
+    ) -> Result<(), StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        let request = Request::Keep { cosigned: Box::new(cosigned), answer };
+        self.requests.send(request).await.map_err(|_| StoreError::Frozen)?;
+        outcome.await.unwrap_or(Err(StoreError::Frozen))
     }
 
     /// Drops the transactions of blocks below a height; their proofs stay.
@@ -194,7 +210,7 @@ where
                 Event::Stop => break,
                 Event::Requests(requests) => self.requests(requests, now),
                 Event::Message(from, bytes) => self.core.receive(from, bytes, now),
-                Event::Heard => self.core.step(OrdererInput::Tick, now),
+                Event::Heard => self.heard(now),
                 Event::Tick => {
                     next_tick = self.context.current() + TICK;
                     self.tick(now)
@@ -234,6 +250,13 @@ where
         }
     }
 
+    fn heard(&mut self, now: Timestamp) -> Progress {
+        for fault in self.queue.take_faults() {
+            self.core.accuse(&fault, &mut self.context);
+        }
+        self.core.step(OrdererInput::Tick, now)
+    }
+
     fn tick(&mut self, now: Timestamp) -> Progress {
         self.ticks = self.ticks.wrapping_add(1);
         let mut progress = self.core.step(OrdererInput::Tick, now);
@@ -253,6 +276,9 @@ where
                 }
                 Request::Prune { below, answer } => {
                     let _ = answer.send(self.core.store_mut().prune_below(below));
+                }
+                Request::Keep { cosigned, answer } => {
+                    let _ = answer.send(self.core.store_mut().keep_checkpoint(&cosigned));
                 }
                 Request::Stop => self.requests.close(),
             }

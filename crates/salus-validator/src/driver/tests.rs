@@ -1,15 +1,21 @@
 #![allow(clippy::unwrap_used)]
 
+use commonware_consensus::Automaton as _;
+use commonware_consensus::simplex::types::Context;
+use commonware_consensus::types::{Epoch, Round, View};
+use commonware_cryptography::Signer as _;
+use commonware_cryptography::sha256::Digest;
+use futures::executor::block_on;
 use salus_ledger::block::{self, Block, Certificate, FinalBlock, Vote};
 use salus_ledger::order::{Orderer as _, OrdererInput, OrdererOutput};
 use salus_ledger::{BlockHash, Height, PublicKey, SignatureBytes, query};
 use salus_model::Timestamp;
 
 use super::*;
-use crate::order::CommonwareOrderer;
+use crate::order::{Application, CommonwareOrderer, participants, to_digest};
 use crate::packet::Packet;
 use crate::simulation::disk::Disk;
-use crate::simulation::world::{genesis, issue, signer, validator_name};
+use crate::simulation::world::{genesis, issue, secret, signer, validator_name};
 use crate::store::Store;
 
 fn start() -> Timestamp {
@@ -152,4 +158,38 @@ fn a_validator_that_was_away_is_served_and_commits_what_it_is_served() {
     let said = ahead.receive(key(1), want, start()).outgoing;
     let Some(Outgoing::To(_, bytes)) = said.into_iter().next() else { panic!("silence") };
     assert_eq!(Packet::from_bytes(&bytes).unwrap(), Packet::PrunedTo(Height::new(5)));
+}
+
+fn context(parent: &BlockHash) -> Context<Digest, commonware_cryptography::ed25519::PublicKey> {
+    let leader = engine_key(&secret(&validator_name(1))).unwrap().public_key();
+    let round = Round::new(Epoch::new(0), View::new(2));
+    Context { round, leader, parent: (View::new(1), to_digest(parent)) }
+}
+
+#[test]
+fn a_block_that_hangs_is_proposed_again_and_taken_again() {
+    let mut core = core(0);
+    let keys = core.replica().config().validator_keys();
+    let mut engine = Application::new(0, core.orderer().queue(), participants(&keys).unwrap());
+    let (tip, block) = (core.replica().tip_hash(), first_block(&core, 1));
+    let hash = block.header.hash().unwrap();
+    core.receive(key(1), Packet::Proposal(block).to_bytes().unwrap(), start());
+    let mut verdict = block_on(engine.verify(context(&tip), to_digest(&hash)));
+    core.step(OrdererInput::Tick, start());
+    assert_eq!(verdict.try_recv(), Ok(true));
+    assert!(core.store().has_proposal(&hash).unwrap(), "voted for before it was on the disk");
+    // A quorum supported it, it is not final, and nothing else waits.
+    let mut answer = block_on(engine.propose(context(&hash)));
+    core.step(OrdererInput::Tick, start());
+    assert!(answer.try_recv().is_err(), "its votes may still come");
+    core.step(OrdererInput::Tick, start().saturating_add_micros(300_000));
+    assert_eq!(answer.try_recv(), Ok(to_digest(&hash)));
+    let mut verdict = block_on(engine.verify(context(&hash), to_digest(&hash)));
+    core.step(OrdererInput::Tick, start());
+    assert_eq!(verdict.try_recv(), Ok(true));
+    // On the last committed block there is nothing to make final.
+    let mut answer = block_on(engine.propose(context(&tip)));
+    core.step(OrdererInput::Tick, start());
+    core.step(OrdererInput::Tick, start().saturating_add_micros(900_000));
+    assert!(answer.try_recv().is_err());
 }

@@ -13,9 +13,15 @@ use commonware_consensus::{Automaton, CertifiableAutomaton, Relay, Reporter};
 use commonware_cryptography::ed25519::PublicKey as EngineKey;
 use commonware_cryptography::sha256::Digest;
 use commonware_utils::channel::oneshot;
+use commonware_utils::ordered::Set;
 use parking_lot::Mutex;
 use salus_ledger::BlockHash;
 use tokio::sync::Notify;
+
+use super::fault::EngineFault;
+
+/// How many reports wait at most; who breaks the rules once breaks them often.
+const MAX_FAULTS: usize = 64;
 
 /// Which engine an event is of: every configuration has an engine of its own.
 pub(crate) type EpochVersion = u64;
@@ -33,14 +39,14 @@ pub(crate) enum EngineEvent {
     Relay { payload: BlockHash },
     /// The block and all before it are agreed for good.
     Agreed { payload: BlockHash },
-    /// A validator broke the engine's rules.
-    Fault { kind: &'static str },
 }
 
 /// What the engines have said and the orderer has not heard yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EngineQueue {
     events: Arc<Mutex<VecDeque<(EpochVersion, EngineEvent)>>>,
+    /// Who broke the engine's rules, as it says; for the driver, who verifies it.
+    faults: Arc<Mutex<Vec<EngineFault>>>,
     heard: Arc<Notify>,
 }
 
@@ -54,6 +60,19 @@ impl EngineQueue {
         self.events.lock().pop_front()
     }
 
+    /// What the engines have reported of others; not verified.
+    pub(crate) fn take_faults(&self) -> Vec<EngineFault> {
+        std::mem::take(&mut *self.faults.lock())
+    }
+
+    fn accuse(&self, fault: EngineFault) {
+        let mut faults = self.faults.lock();
+        if faults.len() < MAX_FAULTS {
+            faults.push(fault);
+            self.heard.notify_one();
+        }
+    }
+
     /// Returns once an engine has something to say.
     pub(crate) async fn heard(&self) {
         self.heard.notified().await;
@@ -65,11 +84,16 @@ impl EngineQueue {
 pub(crate) struct Application {
     epoch: EpochVersion,
     queue: EngineQueue,
+    participants: Set<EngineKey>,
 }
 
 impl Application {
-    pub(crate) const fn new(epoch: EpochVersion, queue: EngineQueue) -> Self {
-        Self { epoch, queue }
+    pub(crate) const fn new(
+        epoch: EpochVersion,
+        queue: EngineQueue,
+        participants: Set<EngineKey>,
+    ) -> Self {
+        Self { epoch, queue, participants }
     }
 
     fn push(&self, event: EngineEvent) {
@@ -126,20 +150,11 @@ impl Reporter for Application {
     type Activity = Activity<Scheme, Digest>;
 
     fn report(&mut self, activity: Self::Activity) -> Feedback {
-        match activity {
-            Activity::Finalization(finalization) => {
-                self.push(EngineEvent::Agreed { payload: to_hash(&finalization.proposal.payload) });
-            }
-            Activity::ConflictingNotarize(_) => {
-                self.push(EngineEvent::Fault { kind: "two proposals supported in one view" });
-            }
-            Activity::ConflictingFinalize(_) => {
-                self.push(EngineEvent::Fault { kind: "two proposals finalised in one view" });
-            }
-            Activity::NullifyFinalize(_) => {
-                self.push(EngineEvent::Fault { kind: "a view both skipped and finalised" });
-            }
-            _ => {}
+        if let Activity::Finalization(finalization) = &activity {
+            self.push(EngineEvent::Agreed { payload: to_hash(&finalization.proposal.payload) });
+        } else if let Some(fault) = EngineFault::reported(&activity, self.epoch, &self.participants)
+        {
+            self.queue.accuse(fault);
         }
         Feedback::Ok
     }

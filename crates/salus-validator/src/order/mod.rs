@@ -21,9 +21,17 @@
 //! Each configuration has an engine of its own. A block that changes the configuration is the
 //! last of its engine: while it is not final, the only thing that may be proposed after it is the
 //! same block again, so that a later view can finish what an earlier one began.
+//!
+//! # Blocks that hang
+//!
+//! A view may end with a block that a quorum supports and that is not final: the validators lost
+//! power, or messages were lost. Only a later block on it can make it final, and none comes while
+//! nothing waits but what it carries. So a leader that has nothing to build on such a block proposes
+//! the same block again after a moment.
 
 mod bodies;
 mod engine;
+mod fault;
 mod votes;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -39,11 +47,16 @@ use crate::packet::Packet;
 use bodies::Bodies;
 use engine::EngineEvent;
 pub(crate) use engine::{Application, EngineQueue, to_digest};
+pub use fault::{EngineFault, EngineFaultError, EngineRule};
+pub(crate) use fault::{engine_namespace, participants};
 use votes::{Counted, Votes};
 
 /// How many committed blocks are still known by their hashes, for an engine that asks late.
 const RECENT: usize = 512;
 const FETCH_AGAIN_MICROS: i64 = 150_000;
+/// How long a leader waits for something to build on a block that is not committed, before it
+/// proposes that block again.
+const PROPOSE_AGAIN_MICROS: i64 = 250_000;
 const CATCH_UP_AGAIN_MICROS: i64 = 400_000;
 
 /// What the engine waits to hear of a block.
@@ -66,6 +79,8 @@ struct Asked {
 struct Build {
     parent: BlockHash,
     reply: oneshot::Sender<Digest>,
+    /// When the engine asked.
+    since: Timestamp,
 }
 
 /// Where the replica is.
@@ -159,14 +174,14 @@ impl CommonwareOrderer {
         *hash != self.tip.hash && self.bodies.get(hash).is_some_and(changes)
     }
 
-    fn take_events(&mut self, out: &mut Vec<OrdererOutput>) {
+    fn take_events(&mut self, now: Timestamp, out: &mut Vec<OrdererOutput>) {
         while let Some((version, event)) = self.queue.pop() {
             if version != self.tip.version {
                 continue;
             }
             match event {
                 EngineEvent::Propose { parent, reply } => {
-                    self.build = Some(Build { parent, reply });
+                    self.build = Some(Build { parent, reply, since: now });
                     self.idle = false;
                 }
                 EngineEvent::Verify { parent, payload, reply } => {
@@ -186,15 +201,12 @@ impl CommonwareOrderer {
                         self.agreed = Some(payload);
                     }
                 }
-                EngineEvent::Fault { kind } => {
-                    tracing::warn!(kind, "a validator broke the rules of consensus");
-                }
             }
         }
     }
 
     fn advance(&mut self, now: Timestamp, out: &mut Vec<OrdererOutput>) {
-        self.take_events(out);
+        self.take_events(now, out);
         self.lead(now, out);
         self.answer(now, out);
         self.follow(now, out);
@@ -208,7 +220,7 @@ impl CommonwareOrderer {
             return;
         };
         let parent = build.parent;
-        if self.ends_epoch(&parent) {
+        if self.ends_epoch(&parent) || self.hangs(&build, now) {
             let _ = build.reply.send(to_digest(&parent));
             return;
         }
@@ -219,6 +231,13 @@ impl CommonwareOrderer {
             self.idle = true;
             out.push(OrdererOutput::Propose { parent });
         }
+    }
+
+    /// Whether the parent is checked and not committed, while nothing comes that could be built on
+    /// it: its view may have ended before it was final, and nothing but a later view can make it so.
+    fn hangs(&self, build: &Build, now: Timestamp) -> bool {
+        let over = now >= build.since.saturating_add_micros(PROPOSE_AGAIN_MICROS);
+        over && self.idle && self.checked.contains(&build.parent)
     }
 
     fn proposed(&mut self, parent: BlockHash, block: Option<Block>) {
@@ -252,9 +271,8 @@ impl CommonwareOrderer {
         match &asked.question {
             // A quorum has found it right: wait until it is here, however long that takes.
             Question::Certify => known.then_some(true),
-            Question::Verify(parent) if *parent == asked.payload => {
-                known.then(|| self.ends_epoch(parent))
-            }
+            // The same block again brings nothing new, and may make it final.
+            Question::Verify(parent) if *parent == asked.payload => known.then_some(true),
             Question::Verify(parent) if self.ends_epoch(parent) => Some(false),
             Question::Verify(_) if self.rejected.contains(&asked.payload) => Some(false),
             Question::Verify(parent) => {

@@ -1,22 +1,26 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use commonware_cryptography::Signer as _;
 use commonware_cryptography::ed25519::{PrivateKey, PublicKey as EngineKey};
 use commonware_p2p::simulated::{
-    Config, Control, Link, Network as Simulated, Oracle, Receiver, Sender,
+    Config, Control, Link, Network as Simulated, Oracle, Receiver, Sender, SplitForwarder,
+    SplitOrigin, SplitSender, SplitTarget,
 };
-use commonware_p2p::{Recipients, Sender as _};
+use commonware_p2p::{Recipients, Sender as NetworkSender};
 use commonware_runtime::deterministic::{self, Context, Runner};
 use commonware_runtime::{
-    Clock as _, Handle as Task, Quota, Runner as _, Spawner as _, Supervisor as _,
+    Clock as _, Handle as Task, IoBuf, Quota, Runner as _, Spawner as _, Supervisor as _,
 };
 use commonware_utils::{NZU32, NZUsize, Probability};
 use parking_lot::Mutex;
-use salus_ledger::block::{Outcome, Vote};
+use salus_ledger::block::{Certificate, FinalBlock, Outcome, Vote};
+use salus_ledger::config::PlatformConfig;
 use salus_ledger::genesis::Genesis;
 use salus_ledger::invariant::invariants;
+use salus_ledger::order::{Pool, Replica};
 use salus_ledger::proof::TrustAnchor;
 use salus_ledger::{BlockHash, Height, LedgerId, TxId, query};
 use sha2::{Digest as _, Sha256};
@@ -42,6 +46,10 @@ pub(crate) enum Fault {
     None,
     /// One disk says that it has synced, and has not.
     SkippedFsync,
+    /// Validators vote for bodies that they have not synced.
+    UnsyncedBodies,
+    /// More validators than the bound sign a second block, and show it to one validator.
+    QuorumSignsTwice,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub(crate) struct Summary {
     pub(crate) crashes: u64,
     pub(crate) partitions: u64,
     pub(crate) evidence: u64,
+    pub(crate) faults: u64,
+    pub(crate) stranded: u64,
     pub(crate) handovers: u64,
     pub(crate) fingerprint: u64,
 }
@@ -62,6 +72,8 @@ impl Summary {
         self.crashes += other.crashes;
         self.partitions += other.partitions;
         self.evidence += other.evidence;
+        self.faults += other.faults;
+        self.stranded += other.stranded;
         self.handovers += other.handovers;
         self.fingerprint ^= other.fingerprint;
     }
@@ -74,13 +86,24 @@ type Acknowledged = Arc<Mutex<BTreeMap<TxId, (Height, Outcome)>>>;
 #[derive(Clone)]
 struct Machine {
     disk: Disk,
+    /// The disk of its second process, where it runs two with one key.
+    twin: Disk,
     /// What it has acknowledged to clients.
     acknowledged: Acknowledged,
 }
 
+impl Machine {
+    fn power_off(&self) {
+        self.disk.power_off();
+        self.twin.power_off();
+    }
+}
+
 struct Running {
-    task: Task<()>,
+    tasks: Vec<Task<()>>,
     handle: Handle,
+    /// A validator whose last handle is dropped stops.
+    _twin: Option<Handle>,
     sender: Sender<EngineKey, Context>,
 }
 
@@ -113,7 +136,11 @@ fn fresh_disk() -> Disk {
 pub(crate) fn simulate(seed: u64, fault: Fault) -> Checked<Summary> {
     let mut dice = Dice::new("cluster", seed);
     let machines: Vec<Machine> = (0..KNOWN)
-        .map(|_| Machine { disk: fresh_disk(), acknowledged: Acknowledged::default() })
+        .map(|_| Machine {
+            disk: fresh_disk(),
+            twin: fresh_disk(),
+            acknowledged: Acknowledged::default(),
+        })
         .collect();
     if fault == Fault::SkippedFsync {
         machines[ODD_ONE].disk.plant(DiskFault::LyingSync);
@@ -122,7 +149,15 @@ pub(crate) fn simulate(seed: u64, fault: Fault) -> Checked<Summary> {
         .with_seed(seed)
         .with_start_time(std::time::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
         .with_timeout(Some(Duration::from_secs(600)));
-    let run = Run { dice: dice.clone(), machines, fault, summary: Summary::default(), next: 0 };
+    let run = Run {
+        twins: fault == Fault::None && dice.chance(25),
+        withheld: Arc::default(),
+        dice: dice.clone(),
+        machines,
+        fault,
+        summary: Summary::default(),
+        next: 0,
+    };
     let (first, checkpoint) = Runner::new(config).start_and_recover(|context| async move {
         let mut run = run;
         run.storm(context).await?;
@@ -130,6 +165,8 @@ pub(crate) fn simulate(seed: u64, fault: Fault) -> Checked<Summary> {
     });
     let mut run = first?;
     dice.roll();
+    run.twins = false;
+    run.withheld = Arc::default();
     run.lose_power(&mut dice)?;
     Runner::from(checkpoint).start(|context| run.calm(context))
 }
@@ -138,6 +175,10 @@ struct Run {
     dice: Dice,
     machines: Vec<Machine>,
     fault: Fault,
+    /// Whether the odd one runs two processes with one key, so that it proposes and votes twice.
+    twins: bool,
+    /// While it is set, votes and final blocks get lost: blocks are agreed and committed nowhere.
+    withheld: Arc<AtomicBool>,
     summary: Summary,
     next: u64,
 }
@@ -194,25 +235,67 @@ impl Run {
         net.cut = cut;
     }
 
+    fn open(&self, disk: &Disk) -> Checked<Store> {
+        let mut store = Store::open_on(disk.clone()).map_err(|e| e.to_string())?;
+        if self.fault == Fault::UnsyncedBodies {
+            store.plant_unsynced_bodies();
+        }
+        Ok(store)
+    }
+
     async fn start(&mut self, net: &mut Net, number: usize) -> Checked {
         let machine = &self.machines[number];
-        let store = Store::open_on(machine.disk.clone()).map_err(|e| e.to_string())?;
+        let store = self.open(&machine.disk)?;
         invariant_acknowledged_is_durable(store.view(), machine, number)?;
-        let control = net.oracle.control(key(number).public_key());
+        let peer = key(number).public_key();
+        let control = net.oracle.control(peer.clone());
         let mut channels = Vec::new();
         for channel in 0..4 {
             channels.push(control.register(channel, QUOTA).await.unwrap());
         }
         let context = net.context.child("validator").with_attribute("number", number);
-        net.running[number] = Some(launch(&context, number, store, channels, control).await);
+        let sender = channels[3].0.clone();
+        let withheld = Arc::clone(&self.withheld);
+        let name = format!("simplex-{number}");
+        let (mut tasks, mut twin) = (Vec::new(), None);
+        let handle = if self.twins && number == ODD_ONE {
+            let audience = Audience::draw(&mut self.dice, number);
+            let split = split(&context, channels, &audience, &withheld);
+            let (first, second): (Vec<_>, Vec<_>) = split.into_iter().unzip();
+            let second_store = self.open(&machine.twin)?;
+            let second_control = net.oracle.control(peer);
+            let place = context.child("twin");
+            let name_of_twin = format!("{name}-twin");
+            let (task, handle) =
+                launch(&place, number, second_store, second, second_control, name_of_twin).await;
+            tasks.push(task);
+            twin = Some(handle);
+            let (task, handle) = launch(&context, number, store, first, control, name).await;
+            tasks.push(task);
+            handle
+        } else {
+            let (from, receiver) = channels.pop().unwrap();
+            let router = move |message: &NetworkMessage<EngineKey>| match read(message) {
+                Some(packet) if withholds(&withheld, &packet) => SplitTarget::None,
+                _ => SplitTarget::Primary,
+            };
+            let (receiver, _) = receiver.split_with(context.child("receiver"), router);
+            channels.push((from, receiver));
+            let (task, handle) = launch(&context, number, store, channels, control, name).await;
+            tasks.push(task);
+            handle
+        };
+        net.running[number] = Some(Running { tasks, handle, _twin: twin, sender });
         Ok(())
     }
 
     fn crash(&mut self, net: &mut Net, number: usize) {
         if let Some(running) = net.running[number].take() {
-            running.task.abort();
             let machine = &mut self.machines[number];
+            machine.power_off();
+            running.tasks.iter().for_each(Task::abort);
             machine.disk = machine.disk.crash(&mut self.dice);
+            machine.twin = machine.twin.crash(&mut self.dice);
             self.summary.crashes += 1;
         }
     }
@@ -291,6 +374,12 @@ impl Run {
                 _ => self.change_validators(&net),
             }
         }
+        match self.fault {
+            Fault::QuorumSignsTwice => self.sign_twice(&mut net, &context).await,
+            Fault::UnsyncedBodies => self.strand(&mut net, &context).await,
+            _ if self.dice.chance(40) => self.strand(&mut net, &context).await,
+            _ => {}
+        }
         if self.fault == Fault::SkippedFsync {
             // Long enough that the odd one has acknowledged something.
             self.link(&mut net, BTreeSet::new()).await;
@@ -299,8 +388,55 @@ impl Run {
             self.hand_in(&net, ODD_ONE, tx.as_bytes().to_vec());
             context.sleep(Duration::from_secs(10)).await;
         }
+        self.machines.iter().for_each(Machine::power_off);
         stop(&mut net);
         Ok(())
+    }
+
+    /// Lets blocks be agreed that nobody commits, until the power goes.
+    async fn strand(&mut self, net: &mut Net, context: &Context) {
+        if self.fault == Fault::UnsyncedBodies || self.dice.chance(50) {
+            self.link(net, BTreeSet::new()).await;
+        }
+        self.withheld.store(true, Ordering::Relaxed);
+        for _ in 0..2 {
+            self.submit(net, 4);
+            context.sleep(Duration::from_millis(500 + self.dice.below(2_500))).await;
+        }
+        self.summary.stranded += 1;
+    }
+
+    /// All validators sign another next block beside the right one, and validator 0 has that one.
+    async fn sign_twice(&mut self, net: &mut Net, context: &Context) {
+        for number in 0..KNOWN {
+            if net.running[number].is_none() {
+                self.start(net, number).await.unwrap();
+            }
+        }
+        self.link(net, BTreeSet::new()).await;
+        context.sleep(Duration::from_secs(20)).await;
+        self.crash(net, 0);
+        let mut store = Store::open_on(self.machines[0].disk.clone()).unwrap();
+        let (view, now) = (store.view(), crate::clock::timestamp(context.current()));
+        let pool = Pool::new(1024 * 1024);
+        let mut replica = Replica::resume(view, view.tip().clone(), None, pool).unwrap();
+        replica.admit(view, issue(world().1, 3_000_000).as_bytes(), now).unwrap();
+        let block = replica.propose(view, now).unwrap().unwrap();
+        let (height, hash) = (block.header.height, block.header.hash().unwrap());
+        let listed = replica.config().validator_keys();
+        let votes = (0..KNOWN)
+            .map(|number| signer(&validator_name(number)))
+            .filter(|signer| listed.contains(&signer.public_key()))
+            .map(|signer| Vote::cast(&signer, &world().1, height, hash))
+            .map(|vote| (vote.validator, vote.signature))
+            .collect();
+        let certificate = Certificate { height, block: hash, votes };
+        let commit = replica.finalise(view, FinalBlock { block, certificate }).unwrap().unwrap();
+        store.commit(&commit).unwrap();
+        drop(store);
+        // Time for the others to commit their own block of that height.
+        self.submit(net, 8);
+        context.sleep(Duration::from_secs(10)).await;
     }
 
     /// The fifth validator takes the place of another, or the other way round.
@@ -346,6 +482,7 @@ impl Run {
         let heights: Vec<Height> =
             net.running.iter().flatten().map(|r| r.handle.status().height).collect();
         stop(&mut net);
+        let outcome = outcome?;
         if patience == 0 {
             let who: Vec<bool> = self
                 .machines
@@ -356,7 +493,7 @@ impl Run {
                 "all is well, yet the ledger does not go on: heights {heights:?}, acknowledged {who:?}"
             ));
         }
-        outcome
+        Ok(outcome)
     }
 
     fn check_all(&mut self, net: &Net) -> Checked<Summary> {
@@ -381,6 +518,7 @@ impl Run {
                 }
                 self.summary.evidence += 1;
             }
+            self.summary.faults += check_faults(view)?;
             hash.update(view.tip().hash().unwrap().as_bytes());
         }
         let tip = views[0].tip();
@@ -394,17 +532,117 @@ impl Run {
 
 fn stop(net: &mut Net) {
     for running in net.running.iter_mut().filter_map(Option::take) {
-        running.task.abort();
+        running.tasks.iter().for_each(Task::abort);
     }
 }
 
-async fn launch(
+/// Who is accused of breaking a rule of consensus did, and is the odd one.
+fn check_faults(view: &View) -> Checked<u64> {
+    let faults = view.faults().map_err(|e| e.to_string())?;
+    for fault in &faults {
+        let handovers = view.handovers_before(view.tip().height.next()).unwrap();
+        let version = |config: &PlatformConfig| config.form().version == fault.config_version;
+        let config = std::iter::once(world().0.config.clone())
+            .chain(handovers.into_iter().map(|handover| handover.config))
+            .find(version)
+            .ok_or("a fault under a configuration that never was")?;
+        let mut rng = commonware_utils::test_rng();
+        fault
+            .verify(&world().1, &config.validator_keys(), &mut rng)
+            .map_err(|e| format!("a fault is proved: {e}"))?;
+        if fault.validator != signer(&validator_name(ODD_ONE)).public_key() {
+            return Err(format!("only who lied is accused: {}", fault.validator));
+        }
+    }
+    Ok(faults.len() as u64)
+}
+
+type NetworkMessage<P> = (P, IoBuf);
+
+fn read(message: &NetworkMessage<EngineKey>) -> Option<Packet> {
+    Packet::from_bytes(message.1.as_ref()).ok()
+}
+
+fn withholds(withheld: &AtomicBool, packet: &Packet) -> bool {
+    withheld.load(Ordering::Relaxed) && matches!(packet, Packet::Vote(_) | Packet::Final(_))
+}
+
+/// Which of the others hear the one process of a validator, and which the other; some hear both,
+/// and so have the evidence.
+#[derive(Debug, Clone)]
+struct Audience {
+    first: Vec<EngineKey>,
+    second: Vec<EngineKey>,
+}
+
+impl Audience {
+    fn draw(dice: &mut Dice, number: usize) -> Self {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for other in (0..KNOWN).filter(|other| *other != number) {
+            let hears = dice.below(4);
+            let peer = key(other).public_key();
+            if hears != 0 {
+                first.push(peer.clone());
+            }
+            if hears != 1 {
+                second.push(peer);
+            }
+        }
+        Self { first, second }
+    }
+}
+
+/// What of a message of either process goes to whom: votes only to its own audience.
+fn forward(votes: bool, audience: Audience) -> impl SplitForwarder<EngineKey> {
+    move |origin, recipients: &Recipients<EngineKey>, _: &IoBuf| {
+        let own = match origin {
+            SplitOrigin::Primary => &audience.first,
+            SplitOrigin::Secondary => &audience.second,
+        };
+        match recipients {
+            Recipients::All if votes => Some(Recipients::Some(own.clone())),
+            other => Some(other.clone()),
+        }
+    }
+}
+
+type Split<F> = (SplitSender<EngineKey, Context, F>, Receiver<EngineKey>);
+
+/// One key's channels for two processes. Each transaction reaches one of them, so that they
+/// propose different blocks.
+fn split(
+    context: &Context,
+    channels: Vec<(Sender<EngineKey, Context>, Receiver<EngineKey>)>,
+    audience: &Audience,
+    withheld: &Arc<AtomicBool>,
+) -> Vec<(Split<impl SplitForwarder<EngineKey>>, Split<impl SplitForwarder<EngineKey>>)> {
+    let mut all = Vec::new();
+    for (channel, (sender, receiver)) in channels.into_iter().enumerate() {
+        let withheld = Arc::clone(withheld);
+        let router = move |message: &NetworkMessage<EngineKey>| match read(message) {
+            _ if channel != 3 => SplitTarget::Both,
+            Some(packet) if withholds(&withheld, &packet) => SplitTarget::None,
+            Some(Packet::Transactions(_)) => {
+                let odd = message.1.as_ref().iter().fold(0, |all, byte| all ^ byte) & 1 == 1;
+                if odd { SplitTarget::Primary } else { SplitTarget::Secondary }
+            }
+            _ => SplitTarget::Both,
+        };
+        let (first, second) = sender.split_with(forward(channel == 0, audience.clone()));
+        let (to_first, to_second) = receiver.split_with(context.child("split"), router);
+        all.push(((first, to_first), (second, to_second)));
+    }
+    all
+}
+
+async fn launch<S: NetworkSender<PublicKey = EngineKey>>(
     context: &Context,
     number: usize,
     store: Store,
-    mut channels: Vec<(Sender<EngineKey, Context>, Receiver<EngineKey>)>,
+    mut channels: Vec<(S, Receiver<EngineKey>)>,
     control: Control<EngineKey, Context>,
-) -> Running {
+    partition: String,
+) -> (Task<()>, Handle) {
     let (sender, receiver) = channels.pop().unwrap();
     let engine_channels: [_; 3] = channels.try_into().ok().unwrap();
     let config = query::config(store.view()).unwrap().unwrap();
@@ -420,7 +658,6 @@ async fn launch(
     };
     let core = Core::new(store, orderer, signer(&validator_name(number))).unwrap();
     let (tell, told) = futures::channel::oneshot::channel();
-    let to_all = sender.clone();
     // Everything of the validator is a child of this task, and ends when it is aborted.
     let task = context.child("process").spawn(move |context| async move {
         let engines = Engines {
@@ -431,7 +668,7 @@ async fn launch(
             ledger: world().1,
             queue: queue.clone(),
             pace,
-            partition: format!("simplex-{number}"),
+            partition,
             running: None,
         };
         let network = Network { sender, receiver, engines };
@@ -440,7 +677,7 @@ async fn launch(
         shell.run().await;
     });
     let handle = told.await.unwrap();
-    Running { task, handle, sender: to_all }
+    (task, handle)
 }
 
 /// Whatever a validator has acknowledged is on its disk, as it was acknowledged.

@@ -23,6 +23,17 @@ struct Content {
     unsynced: Vec<Unsynced>,
     fault: DiskFault,
     syncs: u64,
+    power: Power,
+}
+
+/// Whether the machine that the disk is in still runs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    #[default]
+    On,
+    /// Whatever the process still does as it is taken down, such as closing its files in order,
+    /// did not happen.
+    Off,
 }
 
 /// What is wrong with a disk.
@@ -67,9 +78,15 @@ impl Disk {
         self.0.lock().syncs
     }
 
+    /// From this moment on nothing reaches the disk.
+    pub(crate) fn power_off(&self) {
+        self.0.lock().power = Power::Off;
+    }
+
     /// The power goes: of what was not synced, some writes are there and some are not, and one may
     /// be there in part. Gives the disk as it comes back.
     pub(crate) fn crash(&self, dice: &mut Dice) -> Self {
+        self.power_off();
         let content = self.0.lock();
         let mut left = content.synced.clone();
         for change in &content.unsynced {
@@ -114,6 +131,9 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> Result<()> {
         let mut content = self.0.lock();
+        if content.power == Power::Off {
+            return Ok(());
+        }
         let change = Unsynced::Length(len);
         apply(&mut content.cached, &change);
         content.unsynced.push(change);
@@ -122,6 +142,9 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> Result<()> {
         let mut content = self.0.lock();
+        if content.power == Power::Off {
+            return Ok(());
+        }
         content.syncs += 1;
         match &mut content.fault {
             DiskFault::LyingSync => return Ok(()),
@@ -136,6 +159,9 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         let mut content = self.0.lock();
+        if content.power == Power::Off {
+            return Ok(());
+        }
         let change = Unsynced::Bytes(offset, data.to_vec());
         apply(&mut content.cached, &change);
         content.unsynced.push(change);

@@ -14,12 +14,12 @@ mod view;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, StorageBackend};
 use salus_ledger::block::{Block, BlockHeader, Equivocation, FinalBlock};
 use salus_ledger::cbor;
 use salus_ledger::genesis::Genesis;
 use salus_ledger::order::Commit;
-use salus_ledger::proof::{FinalityProof, Handover};
+use salus_ledger::proof::{FinalityProof, Handover, SignedCheckpoint};
 use salus_ledger::{BlockHash, Height, LedgerId};
 use salus_model::{Class, Classified};
 
@@ -27,9 +27,10 @@ pub use prune::Pruned;
 pub use snapshot::{SnapshotError, restore_snapshot, write_snapshot};
 pub use view::{Recorded, View};
 
+use crate::order::EngineFault;
 use tables::{
-    BLOCKS, BODIES, CERTIFICATES, ENTRIES, EVIDENCE, HANDOVERS, META, NODES, PLACES, PROPOSALS,
-    VALUES,
+    BLOCKS, BODIES, CERTIFICATES, CHECKPOINT, ENTRIES, EVIDENCE, FAULTS, HANDOVERS, META, NODES,
+    PLACES, PROPOSALS, Proofs, VALUES,
 };
 
 /// The format of the database; a program refuses any other.
@@ -126,6 +127,7 @@ pub struct Store {
     database: Arc<Database>,
     view: View,
     frozen: bool,
+    bodies: Durability,
 }
 
 impl std::fmt::Debug for Store {
@@ -216,7 +218,7 @@ impl Store {
             return Err(StoreError::Format { found });
         }
         let view = View::open(&database)?;
-        Ok(Self { database, view, frozen: false })
+        Ok(Self { database, view, frozen: false, bodies: Durability::Immediate })
     }
 
     fn begin(database: Database, genesis: &Genesis) -> Result<Self, StoreError> {
@@ -288,16 +290,31 @@ impl Store {
         if self.frozen { Err(StoreError::Frozen) } else { Ok(()) }
     }
 
+    /// Keeps proposals without syncing them: the fault that the simulation has to find.
+    #[cfg(test)]
+    pub(crate) const fn plant_unsynced_bodies(&mut self) {
+        self.bodies = Durability::None;
+    }
+
     /// Writes one transaction durably; any failure freezes the store.
     fn write<T>(
         &mut self,
         task: &'static str,
         change: impl FnOnce(&redb::WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.write_with(Durability::Immediate, task, change)
+    }
+
+    fn write_with<T>(
+        &mut self,
+        durability: Durability,
+        task: &'static str,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.check_awake()?;
         let done = (|| {
             let mut write = self.database.begin_write().map_err(failed(task))?;
-            write.set_durability(redb::Durability::Immediate).map_err(failed(task))?;
+            write.set_durability(durability).map_err(failed(task))?;
             let value = change(&write)?;
             write.commit().map_err(failed(task))?;
             Ok(value)
@@ -341,12 +358,23 @@ impl Store {
         let height = block.header.height.get().to_be_bytes();
         let bytes = block.to_bytes().map_err(damaged("proposal"))?;
         let task = "keep a proposal";
-        self.write(task, |write| {
+        self.write_with(self.bodies, task, |write| {
             let mut table = write.open_table(PROPOSALS).map_err(failed(task))?;
             let value = [height.as_slice(), &bytes].concat();
             table.insert(hash.as_bytes().as_slice(), value.as_slice()).map_err(failed(task))?;
             Ok(())
         })
+    }
+
+    /// Whether a proposal is kept already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn has_proposal(&self, hash: &BlockHash) -> Result<bool, StoreError> {
+        let read = self.database.begin_read().map_err(failed("read a proposal"))?;
+        let table = read.open_table(PROPOSALS).map_err(failed("read a proposal"))?;
+        let found = table.get(hash.as_bytes().as_slice()).map_err(failed("read a proposal"))?;
+        Ok(found.is_some())
     }
 
     /// A proposal that was kept and is not committed.
@@ -362,17 +390,52 @@ impl Store {
         Block::from_bytes(bytes).map(Some).map_err(damaged("proposal"))
     }
 
-    /// Keeps the proof that a validator voted for two blocks of one height.
+    /// Keeps the proof that a validator voted for two blocks of one height. One per validator: who
+    /// goes on voting twice makes nobody write more.
     ///
     /// # Errors
     /// When the disk fails; the store is frozen then.
     pub fn keep_evidence(&mut self, evidence: &Equivocation) -> Result<(), StoreError> {
         let bytes = cbor::encode(evidence).map_err(damaged("evidence"))?;
+        self.keep_proof(EVIDENCE, evidence.validator().as_bytes(), &bytes)
+    }
+
+    /// Keeps the verified proof that a validator broke a rule of consensus; one per validator and
+    /// rule.
+    ///
+    /// # Errors
+    /// When the disk fails; the store is frozen then.
+    pub fn keep_fault(&mut self, fault: &EngineFault) -> Result<(), StoreError> {
+        let bytes = cbor::encode(fault).map_err(damaged("evidence"))?;
+        let key = [fault.validator.as_bytes().as_slice(), &[fault.rule as u8]].concat();
+        self.keep_proof(FAULTS, &key, &bytes)
+    }
+
+    fn keep_proof(&mut self, table: Proofs, key: &[u8], proof: &[u8]) -> Result<(), StoreError> {
         let task = "keep the proof of a misbehaviour";
+        if self.view.has_proof(table, key)? {
+            return Ok(());
+        }
         self.write(task, |write| {
-            let mut table = write.open_table(EVIDENCE).map_err(failed(task))?;
-            let key = evidence.validator().as_bytes();
-            table.insert(key.as_slice(), bytes.as_slice()).map_err(failed(task))?;
+            let mut table = write.open_table(table).map_err(failed(task))?;
+            table.insert(key, proof).map_err(failed(task))?;
+            Ok(())
+        })?;
+        self.refresh()
+    }
+}
+
+impl Store {
+    /// Keeps the checkpoint that witnesses cosigned last, as text.
+    ///
+    /// # Errors
+    /// When the disk fails; the store is frozen then.
+    pub fn keep_checkpoint(&mut self, cosigned: &SignedCheckpoint) -> Result<(), StoreError> {
+        let task = "keep a cosigned checkpoint";
+        self.write(task, |write| {
+            let mut meta = write.open_table(META).map_err(failed(task))?;
+            let text = cosigned.to_string();
+            meta.insert(CHECKPOINT, text.as_bytes()).map_err(failed(task))?;
             Ok(())
         })?;
         self.refresh()

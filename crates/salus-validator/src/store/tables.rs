@@ -5,6 +5,8 @@ type Bytes = &'static [u8];
 
 /// Format, genesis, tip, base, epoch.
 pub(super) const META: TableDefinition<'static, &'static str, Bytes> = TableDefinition::new("meta");
+/// Under which key of `META` the last cosigned checkpoint is.
+pub(super) const CHECKPOINT: &str = "checkpoint";
 /// The state.
 pub(super) const VALUES: TableDefinition<'static, Bytes, Bytes> = TableDefinition::new("values");
 /// The nodes of the state tree and of the history tree.
@@ -26,9 +28,12 @@ pub(super) const HANDOVERS: TableDefinition<'static, u64, Bytes> =
 /// Checked blocks that are not committed, by hash; the height in front.
 pub(super) const PROPOSALS: TableDefinition<'static, Bytes, Bytes> =
     TableDefinition::new("proposals");
+/// A table of proofs of misbehaviour.
+pub(super) type Proofs = TableDefinition<'static, Bytes, Bytes>;
 /// Proofs of double votes, by validator.
-pub(super) const EVIDENCE: TableDefinition<'static, Bytes, Bytes> =
-    TableDefinition::new("evidence");
+pub(super) const EVIDENCE: Proofs = TableDefinition::new("evidence");
+/// Proofs of broken rules of consensus, by validator and rule.
+pub(super) const FAULTS: Proofs = TableDefinition::new("faults");
 
 pub(super) fn place_of_block(hash: &BlockHash) -> Vec<u8> {
     [b"b".as_slice(), hash.as_bytes()].concat()
@@ -40,7 +45,7 @@ pub(super) fn place_of_transaction(id: &TxId) -> Vec<u8> {
 
 pub(super) fn create_all(write: &WriteTransaction) -> Result<(), TableError> {
     write.open_table(META)?;
-    for table in [VALUES, NODES, PROPOSALS, EVIDENCE] {
+    for table in [VALUES, NODES, PROPOSALS, EVIDENCE, FAULTS] {
         write.open_table(table)?;
     }
     for table in [BLOCKS, CERTIFICATES, BODIES, ENTRIES, HANDOVERS] {

@@ -3,15 +3,20 @@ use salus_ledger::block::{
     Block, BlockHeader, Certificate, Equivocation, FinalBlock, HistoryEntry,
 };
 use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
-use salus_ledger::proof::{FinalityProof, Handover, PrunedBlock};
+use salus_ledger::proof::{FinalityProof, Handover, PrunedBlock, SignedCheckpoint};
 use salus_ledger::state::{StateStore, StoreFailed};
 use salus_ledger::transaction::SignedTransaction;
 use salus_ledger::{BlockHash, Height, LedgerId, Opaque, TxId, cbor, history};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::tables::{
-    self, BLOCKS, BODIES, CERTIFICATES, ENTRIES, EVIDENCE, HANDOVERS, META, NODES, PLACES, VALUES,
+    self, BLOCKS, BODIES, CERTIFICATES, CHECKPOINT, ENTRIES, EVIDENCE, FAULTS, HANDOVERS, META,
+    NODES, PLACES, Proofs, VALUES,
 };
 use super::{Epoch, StoreError, damaged, failed};
+use crate::order::EngineFault;
 
 type Bytes = &'static [u8];
 
@@ -86,6 +91,18 @@ impl View {
     /// When the database fails.
     pub fn epoch(&self) -> Result<Epoch, StoreError> {
         Epoch::from_bytes(&self.meta("epoch")?).ok_or(StoreError::Damaged { what: "epoch" })
+    }
+
+    /// The checkpoint that witnesses cosigned last, if any did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn cosigned(&self) -> Result<Option<SignedCheckpoint>, StoreError> {
+        let meta = self.read.open_table(META).map_err(failed("read a checkpoint"))?;
+        let found = meta.get(CHECKPOINT).map_err(failed("read a checkpoint"))?;
+        let Some(found) = found else { return Ok(None) };
+        let text = std::str::from_utf8(found.value()).map_err(damaged("checkpoint"))?;
+        SignedCheckpoint::from_text(text).map(Some).map_err(damaged("checkpoint"))
     }
 
     /// The height of the snapshot that this store began with; the genesis otherwise.
@@ -252,13 +269,30 @@ impl View {
     /// # Errors
     /// When the database fails.
     pub fn evidence(&self) -> Result<Vec<Equivocation>, StoreError> {
-        let table = self.read.open_table(EVIDENCE).map_err(failed("read the evidence"))?;
-        let mut evidence = Vec::new();
+        self.proofs(EVIDENCE)
+    }
+
+    /// The proofs of broken rules of consensus that this validator has seen and verified.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn faults(&self) -> Result<Vec<EngineFault>, StoreError> {
+        self.proofs(FAULTS)
+    }
+
+    fn proofs<T: Serialize + DeserializeOwned>(&self, table: Proofs) -> Result<Vec<T>, StoreError> {
+        let table = self.read.open_table(table).map_err(failed("read the evidence"))?;
+        let mut proofs = Vec::new();
         for found in table.iter().map_err(failed("read the evidence"))? {
             let (_, bytes) = found.map_err(failed("read the evidence"))?;
-            evidence.push(cbor::decode(bytes.value(), MAX_BYTES).map_err(damaged("evidence"))?);
+            proofs.push(cbor::decode(bytes.value(), MAX_BYTES).map_err(damaged("evidence"))?);
         }
-        Ok(evidence)
+        Ok(proofs)
+    }
+
+    pub(super) fn has_proof(&self, table: Proofs, key: &[u8]) -> Result<bool, StoreError> {
+        let table = self.read.open_table(table).map_err(failed("read the evidence"))?;
+        Ok(table.get(key).map_err(failed("read the evidence"))?.is_some())
     }
 }
 

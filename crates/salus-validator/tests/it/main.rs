@@ -2,5 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod alone;
+mod channels;
+mod cut;
 mod network;
 mod processes;
+mod witness;

@@ -1,5 +1,8 @@
 //! The figures of the ledger, measured over real processes on one machine.
 
+mod history;
+mod table;
+
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -22,6 +25,8 @@ use crate::clock;
 use crate::dev::DevNetwork;
 use crate::folder::Folder;
 
+pub use history::HistoryFigures;
+
 /// The passphrase of the folders that a measurement makes and throws away.
 const PASSPHRASE: &str = "a passphrase for measurements only";
 /// How many transactions are under way at once when throughput is measured.
@@ -39,20 +44,39 @@ pub struct Plan {
     pub light: usize,
     /// How many transactions as fast as they are taken.
     pub heavy: usize,
+    /// At which lengths of history.
+    pub history: Vec<u64>,
 }
 
 impl Plan {
     /// What the published figures are made with.
     #[must_use]
     pub fn full() -> Self {
-        Self { validators: vec![1, 4, 7, 10], light: 200, heavy: 20_000 }
+        let history = vec![1_000, 10_000, 100_000, 1_000_000];
+        Self { validators: vec![1, 4, 7, 10], light: 200, heavy: 20_000, history }
+    }
+
+    /// The same with a history of ten million transactions: about an hour.
+    #[must_use]
+    pub fn long() -> Self {
+        let history = vec![1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+        Self { history, ..Self::full() }
     }
 
     /// A minute's worth, as an indication.
     #[must_use]
     pub fn short() -> Self {
-        Self { validators: vec![1, 4], light: 40, heavy: 3_000 }
+        Self { validators: vec![1, 4], light: 40, heavy: 3_000, history: vec![1_000, 10_000] }
     }
+}
+
+/// How long nothing was final after a kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gaps {
+    /// Of half the kills.
+    pub median: Duration,
+    /// Of the worst.
+    pub worst: Duration,
 }
 
 /// The figures for one number of validators.
@@ -70,36 +94,63 @@ pub struct Figures {
     pub a_second: f64,
     /// Time to finality of half the transactions under that load.
     pub heavy_p50: Duration,
-    /// The longest time without any finality while each validator in turn was killed and came
-    /// back; none where that stops the ledger.
-    pub longest_gap: Option<Duration>,
+    /// The longest time without any finality while each validator in turn was killed; none where
+    /// that stops the ledger.
+    pub gaps: Option<Gaps>,
     /// The most resident memory of one validator, in bytes.
     pub memory_bytes: u64,
 }
 
-/// All figures, to be printed.
+/// All figures.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report(pub Vec<Figures>);
+pub struct Report {
+    /// By number of validators.
+    pub processes: Vec<Figures>,
+    /// By length of history.
+    pub history: Vec<HistoryFigures>,
+}
+
+impl Report {
+    /// Replaces the ledger's section of a Markdown file, or adds it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn write_into(&self, path: &Path) -> Result<(), Failure> {
+        table::write_into(path, self)
+    }
+}
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "validators  first receipt  light p50  light p99  tx/s  load p50  longest gap  MB each"
+            "validators  first receipt  light p50  light p99  tx/s  load p50  gap median/worst  MB each"
         )?;
-        for row in &self.0 {
-            let gap = row.longest_gap.map_or("stops".to_owned(), millis);
+        for row in &self.processes {
+            let both = |gaps: Gaps| format!("{}/{}", millis(gaps.median), millis(gaps.worst));
             writeln!(
                 f,
-                "{:>10}  {:>13}  {:>9}  {:>9}  {:>4.0}  {:>8}  {:>11}  {:>7}",
+                "{:>10}  {:>13}  {:>9}  {:>9}  {:>4.0}  {:>8}  {:>16}  {:>7}",
                 row.validators,
                 millis(row.to_first),
                 millis(row.light_p50),
                 millis(row.light_p99),
                 row.a_second,
                 millis(row.heavy_p50),
-                gap,
+                row.gaps.map_or("stops".to_owned(), both),
                 row.memory_bytes / 1_000_000,
+            )?;
+        }
+        writeln!(f, "\n   history  tx/s in full blocks  block of one  proofs  MB on disk")?;
+        for row in &self.history {
+            writeln!(
+                f,
+                "{:>10}  {:>19.0}  {:>9} us  {:>3} us  {:>10}",
+                row.transactions,
+                row.a_second,
+                row.block_p50.as_micros(),
+                row.proof_p50.as_micros(),
+                row.disk_bytes / 1_000_000,
             )?;
         }
         Ok(())
@@ -116,11 +167,11 @@ fn millis(time: Duration) -> String {
 /// When a process does not start or a transaction is not recorded.
 pub fn run(plan: &Plan, program: &Path) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut figures = Vec::new();
+    let mut processes = Vec::new();
     for validators in &plan.validators {
-        figures.push(runtime.block_on(measure(plan, *validators, program))?);
+        processes.push(runtime.block_on(measure(plan, *validators, program))?);
     }
-    Ok(Report(figures))
+    Ok(Report { processes, history: history::measure(&plan.history)? })
 }
 
 /// A folder that is removed when it is dropped.
@@ -193,25 +244,38 @@ struct Mint {
 }
 
 impl Mint {
+    fn of(network: &DevNetwork) -> Result<Self, Failure> {
+        let treasurer = network.members.get("hub").ok_or("no hub")?.signer();
+        Ok(Self { ledger: network.genesis.ledger_id()?, treasurer, next: AtomicU64::new(0) })
+    }
+
     fn make(&self) -> Result<SignedTransaction, Failure> {
+        self.make_until(Height::new(9_000))
+    }
+
+    fn make_until(&self, last: Height) -> Result<SignedTransaction, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&number.to_be_bytes());
         let to = MemberId::new("uni")?;
         let reference = Commitment::new([1; 32]);
         let call = IssueFunds { to, amount: Money::new(1), reference };
-        let tx = Transaction::new(self.ledger, Nonce::new(nonce), Height::new(9_000), call);
+        let tx = Transaction::new(self.ledger, Nonce::new(nonce), last, call);
         Ok(tx.draft()?.sign(&self.treasurer).finish()?)
     }
+}
+
+fn network(validators: usize) -> Result<DevNetwork, Failure> {
+    let members: &[(&str, &[Role])] =
+        &[("hub", &[Role::Administrator, Role::Treasurer]), ("uni", &[Role::Research])];
+    let governance = Policy::role(Role::Administrator);
+    Ok(DevNetwork::new(validators, members, governance, clock::now())?)
 }
 
 async fn measure(plan: &Plan, validators: usize, program: &Path) -> Result<Figures, Failure> {
     let scratch = Scratch::new()?;
     let begun = Instant::now();
-    let members: &[(&str, &[Role])] =
-        &[("hub", &[Role::Administrator, Role::Treasurer]), ("uni", &[Role::Research])];
-    let governance = Policy::role(Role::Administrator);
-    let network = DevNetwork::new(validators, members, governance, clock::now())?;
+    let network = network(validators)?;
     let passphrase = Passphrase::new(Secret::new(PASSPHRASE.to_owned()))?;
     let folders = network.lay_out(&scratch.0, &passphrase, GuessCost::OWASP_MINIMUM)?;
     // All at once: a validator is ready before the others answer it.
@@ -229,15 +293,15 @@ async fn measure(plan: &Plan, validators: usize, program: &Path) -> Result<Figur
         .collect::<Result<_, _>>()?;
     let hub = network.members.get("hub").ok_or("no hub")?;
     let client = Arc::new(LedgerClient::new(&urls, &network.genesis, hub)?);
-    let mint = Mint { ledger: *client.ledger(), treasurer: hub.signer(), next: AtomicU64::new(0) };
+    let mint = Arc::new(Mint::of(&network)?);
     client.submit(&mint.make()?).await?;
     let to_first = begun.elapsed();
     let (light_p50, light_p99) = light(plan, &client, &mint).await?;
     let (a_second, heavy_p50) = heavy(plan, &urls, &network, &mint).await?;
     let memory_bytes = processes.iter().map(Process::memory_bytes).max().unwrap_or(0);
-    let longest_gap = match validators {
+    let gaps = match validators {
         0..4 => None,
-        _ => Some(kill_in_turn(program, &mut processes, &client, &mint).await?),
+        _ => Some(kill_in_turn(program, &mut processes, (&client, &urls), &mint).await?),
     };
     Ok(Figures {
         validators,
@@ -246,7 +310,7 @@ async fn measure(plan: &Plan, validators: usize, program: &Path) -> Result<Figur
         light_p99,
         a_second,
         heavy_p50,
-        longest_gap,
+        gaps,
         memory_bytes,
     })
 }
@@ -255,6 +319,10 @@ fn percentile(times: &mut [Duration], hundredths: usize) -> Duration {
     times.sort_unstable();
     let last = times.len().saturating_sub(1);
     times.get((times.len() * hundredths / 100).min(last)).copied().unwrap_or_default()
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    percentile(times, 50)
 }
 
 async fn light(
@@ -309,24 +377,79 @@ async fn heavy(
     Ok((a_second, percentile(&mut times, 50)))
 }
 
-/// Kills one validator after the other, and lets each come back, while transactions go on.
+/// Kills one validator after the other while transactions go on, and gives each the time to come
+/// back and to catch up before the next.
 async fn kill_in_turn(
     program: &Path,
     processes: &mut [Process],
-    client: &Arc<LedgerClient>,
-    mint: &Mint,
-) -> Result<Duration, Failure> {
-    let mut longest = Duration::ZERO;
+    (client, urls): (&Arc<LedgerClient>, &[String]),
+    mint: &Arc<Mint>,
+) -> Result<Gaps, Failure> {
+    let mut gaps = Vec::new();
     for process in processes.iter_mut() {
-        process.kill();
-        let until = Instant::now() + Duration::from_secs(4);
-        while Instant::now() < until {
-            let begun = Instant::now();
-            client.submit(&mint.make()?).await?;
-            longest = longest.max(begun.elapsed());
-        }
-        *process = Process::start(program, &process.folder.clone())?;
+        level(client, urls).await?;
+        let load = Load::start(client, mint);
         tokio::time::sleep(Duration::from_secs(1)).await;
+        process.kill();
+        let killed = Instant::now();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        gaps.push(load.stop(killed).await?);
+        *process = Process::start(program, &process.folder.clone())?;
     }
-    Ok(longest)
+    gaps.sort_unstable();
+    let worst = gaps.last().copied().unwrap_or_default();
+    Ok(Gaps { median: median(&mut gaps), worst })
+}
+
+/// Waits until every validator has the same last block.
+async fn level(client: &LedgerClient, urls: &[String]) -> Result<(), Failure> {
+    for _ in 0..300 {
+        let mut heights = std::collections::BTreeSet::new();
+        for url in urls {
+            heights.insert(client.status(url).await.map_or(Height::GENESIS, |s| s.height));
+        }
+        if heights.len() == 1 && !heights.contains(&Height::GENESIS) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err("a validator does not catch up".into())
+}
+
+/// Four clients that hand in without pause.
+struct Load {
+    stop: Arc<std::sync::atomic::AtomicBool>,
+    clients: tokio::task::JoinSet<Result<Vec<Instant>, Failure>>,
+}
+
+impl Load {
+    fn start(client: &Arc<LedgerClient>, mint: &Arc<Mint>) -> Self {
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut clients = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (client, mint, stop) = (Arc::clone(client), Arc::clone(mint), Arc::clone(&stop));
+            clients.spawn(async move {
+                let mut moments = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    client.submit(&mint.make()?).await?;
+                    moments.push(Instant::now());
+                }
+                Ok(moments)
+            });
+        }
+        Self { stop, clients }
+    }
+
+    /// The longest time after a moment in which nothing became final.
+    async fn stop(mut self, since: Instant) -> Result<Duration, Failure> {
+        let end = Instant::now();
+        self.stop.store(true, Ordering::Relaxed);
+        let mut moments = vec![since, end];
+        while let Some(client) = self.clients.join_next().await {
+            moments.extend(client??.into_iter().filter(|at| (since..end).contains(at)));
+        }
+        moments.sort_unstable();
+        let pairs = moments.iter().zip(moments.iter().skip(1));
+        Ok(pairs.map(|(a, b)| b.saturating_duration_since(*a)).max().unwrap_or_default())
+    }
 }

@@ -1,0 +1,197 @@
+//! Four validators, each in a network namespace of its own, and a link between them that is cut.
+//!
+//! The test starts itself again in fresh network and mount namespaces, so that nothing of it
+//! reaches the machine's own network. It needs root, and `unshare` and `ip` (Debian packages
+//! `util-linux` and `iproute2`).
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use salus_ledger::Height;
+use salus_validator::client::LedgerClient;
+use salus_validator::{Folder, ValidatorConfig};
+
+use crate::network::{PASSPHRASE, Stage, program};
+use crate::processes::{Load, assert_everywhere};
+
+const INSIDE: &str = "SALUS_TEST_NAMESPACES";
+const NAME: &str = "cut::the_smaller_side_of_a_cut_commits_nothing_and_catches_up_when_it_heals";
+
+#[test]
+fn the_smaller_side_of_a_cut_commits_nothing_and_catches_up_when_it_heals() {
+    if std::env::var_os(INSIDE).is_none() {
+        let status = Command::new("unshare")
+            .args(["--mount", "--net", "--"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(INSIDE, "yes")
+            .status();
+        let status = status.expect("unshare (Debian package util-linux) is needed");
+        assert!(status.success(), "the test inside the namespaces failed, or this is not root");
+        return;
+    }
+    lay_cables();
+    let stage = Arc::new(Stage::new(4));
+    move_in(&stage);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(cut_and_heal(&stage));
+}
+
+fn run(words: &str) {
+    let mut parts = words.split_whitespace();
+    let tool = parts.next().unwrap();
+    let status = Command::new(tool).args(parts).status();
+    let status = status.unwrap_or_else(|error| panic!("{tool} is needed for this test: {error}"));
+    assert!(status.success(), "{words}: {status}");
+}
+
+/// Every validator has a cable to a switch, and another for its clients. A second switch takes
+/// those that are cut off.
+fn lay_cables() {
+    run("mount -t tmpfs none /run");
+    run("ip link set lo up");
+    for switch in ["one", "two"] {
+        run(&format!("ip link add {switch} type bridge"));
+        run(&format!("ip link set {switch} up"));
+    }
+    for n in 1..=4 {
+        run(&format!("ip netns add val{n}"));
+        run(&format!("ip -n val{n} link set lo up"));
+        run(&format!("ip link add peer{n} type veth peer name peers netns val{n}"));
+        run(&format!("ip link set peer{n} master one up"));
+        run(&format!("ip -n val{n} addr add 10.77.0.{n}/24 dev peers"));
+        run(&format!("ip -n val{n} link set peers up"));
+        run(&format!("ip link add api{n} type veth peer name api netns val{n}"));
+        run(&format!("ip addr add 10.78.{n}.1/24 dev api{n}"));
+        run(&format!("ip link set api{n} up"));
+        run(&format!("ip -n val{n} addr add 10.78.{n}.2/24 dev api"));
+        run(&format!("ip -n val{n} link set api up"));
+    }
+}
+
+/// Plugs a validator's cable into a switch.
+fn plug(validator: usize, switch: &str) {
+    run(&format!("ip link set peer{validator} master {switch}"));
+}
+
+fn peer_address(n: usize) -> SocketAddr {
+    format!("10.77.0.{n}:7000").parse().unwrap()
+}
+
+/// Gives every validator the addresses of its namespace.
+fn move_in(stage: &Stage) {
+    let number = |key| {
+        let found =
+            stage.network.validators.iter().position(|(_, i)| i.signer().public_key() == key);
+        found.unwrap() + 1
+    };
+    for (at, folder) in stage.folders.iter().enumerate() {
+        let mut peers = folder.config().unwrap().peers;
+        for peer in &mut peers {
+            peer.address = peer_address(number(peer.key));
+        }
+        let n = at + 1;
+        let api = format!("10.78.{n}.2:7443").parse().unwrap();
+        folder.set_config(&ValidatorConfig { listen: peer_address(n), api, peers }).unwrap();
+    }
+}
+
+struct Process(Child);
+
+impl Process {
+    fn start(number: usize, folder: &Folder) -> Self {
+        let child = Command::new("ip")
+            .args(["netns", "exec", &format!("val{number}")])
+            .arg(program())
+            .arg("serve")
+            .arg(folder.path())
+            .env("SALUS_PASSPHRASE", PASSPHRASE)
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut process = Self(child.unwrap());
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("ready"), "a validator did not start: {line}");
+        process
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn only(stage: &Stage, at: usize) -> LedgerClient {
+    let identity = &stage.network.members["hub"];
+    LedgerClient::new(&stage.urls()[at..=at], &stage.network.genesis, identity).unwrap()
+}
+
+async fn height(stage: &Stage, at: usize) -> Height {
+    let url = &stage.urls()[at];
+    only(stage, at).status(url).await.unwrap().height
+}
+
+async fn pause(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+async fn cut_and_heal(stage: &Arc<Stage>) {
+    let _processes: Vec<Process> = std::thread::scope(|scope| {
+        let started: Vec<_> = (1..=4)
+            .map(|n| scope.spawn(move || Process::start(n, &stage.folders[n - 1])))
+            .collect();
+        started.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let load = Load::start(stage, 2);
+    while load.count() < 5 {
+        pause(50).await;
+    }
+    // One against three.
+    plug(4, "two");
+    pause(3_000).await;
+    let (stuck, before) = (height(stage, 3).await, load.count());
+    let alone = stage.issue();
+    let (lonely, id) = (only(stage, 3), alone.id());
+    let handed_in = tokio::time::timeout(Duration::from_secs(8), lonely.submit(&alone)).await;
+    assert!(!matches!(handed_in, Ok(Ok(_))), "one validator of four recorded something");
+    assert_eq!(height(stage, 3).await, stuck, "one validator of four committed a block");
+    let meanwhile = load.count() - before;
+    println!("one of four cut off: the three others recorded {meanwhile}, it recorded none");
+    assert!(meanwhile > 10, "three validators of four recorded only {meanwhile}");
+    // Two against two: nobody has a quorum.
+    plug(3, "two");
+    pause(3_000).await;
+    let heights = [height(stage, 0).await, height(stage, 1).await, height(stage, 2).await];
+    pause(5_000).await;
+    let later = [height(stage, 0).await, height(stage, 1).await, height(stage, 2).await];
+    assert_eq!(heights, later, "half of the validators committed a block");
+    // The fourth may have caught up with the third, and no further.
+    assert!(height(stage, 3).await <= *heights.iter().max().unwrap());
+    let frozen = load.count();
+    plug(3, "one");
+    plug(4, "one");
+    let healed = Instant::now();
+    while load.count() < frozen + 10 {
+        assert!(healed.elapsed() < Duration::from_secs(60), "the ledger does not go on");
+        pause(50).await;
+    }
+    println!("the first ten after the cut healed: {:?}", healed.elapsed());
+    let mut acknowledged = load.finish().await;
+    // What was handed in on the small side was not lost either: it waited.
+    let recorded = stage.client("hub").submit(&alone).await.unwrap();
+    acknowledged.insert(id, recorded.entry);
+    let counted: HashMap<_, _> = acknowledged;
+    assert_everywhere(stage, &counted).await;
+    println!("{} acknowledged transactions are on each of the four", counted.len());
+    let mut level = Vec::new();
+    for at in 0..4 {
+        level.push(height(stage, at).await);
+    }
+    assert!(level.iter().all(|height| *height == level[0]), "{level:?}");
+}
