@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-store", 2),
     ("salus-private", 2),
     ("salus-query", 2),
+    ("salus-files", 3),
     ("salus-ingest", 3),
     ("salus-validator", 3),
     ("salus-node", 3),

@@ -111,14 +111,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let released =
         found.scheme(&quasi, UnknownValue::Refuse)?.apply(&real, &found.suppressed, &[])?;
     lap("release");
-    let scene = Scene {
-        real: &real,
-        control: &control,
-        released: &released,
-        earlier: &[],
-        population: None,
-        hierarchies: Some(&quasi),
-    };
+    let scene = Scene { hierarchies: Some(&quasi), ..Scene::new(&real, &control, &released) };
     let plan =
         Plan { attempts: 1_000, predicate_columns: 4, secrets: vec!["salary-class".to_owned()] };
     let report = run(&scene, &plan, &mut dice)?;

@@ -4,8 +4,11 @@
 //! what succeeds on both is what the release says about the population, not about its members.
 
 mod frame;
+mod generator;
+mod genome;
 mod linkage;
 mod neighbours;
+mod reconstruction;
 mod score;
 mod singling_out;
 mod statistics;
@@ -17,6 +20,9 @@ use crate::dice::Dice;
 use crate::quasi::QuasiIdentifiers;
 use crate::table::{Table, TableError};
 
+pub use generator::{Generator, Likelihoods, Shadow};
+pub use genome::{Dosage, Frequencies, Genotypes, allele_frequencies};
+pub use reconstruction::{Aggregate, COUNT};
 pub use score::Report;
 pub use statistics::{Rate, normal_quantile, residual, wilson};
 
@@ -63,6 +69,14 @@ pub enum Attack {
     Differencing,
     /// Tell members from others by their distance to the nearest released record.
     Membership,
+    /// Tell members from others by how much likelier the generator deems them than the population.
+    LikelihoodRatio,
+    /// Tell members from others by models fitted with and without them.
+    ShadowModels,
+    /// Work secrets out from published tables of counts.
+    Reconstruction,
+    /// Tell members of a group from others by its allele frequencies.
+    AlleleFrequency,
 }
 
 /// What an attack achieved.
@@ -116,6 +130,27 @@ pub struct Scene<'a> {
     pub population: Option<&'a Table>,
     /// The hierarchies that released labels come from, for generalised releases.
     pub hierarchies: Option<&'a QuasiIdentifiers>,
+    /// Tables of counts published from the same data.
+    pub aggregates: &'a [Aggregate<'a>],
+    /// The generator of a synthetic release, if the attacker may query it.
+    pub generator: Option<&'a Generator>,
+}
+
+impl<'a> Scene<'a> {
+    /// A release, its data and a control group, and nothing else to attack with.
+    #[must_use]
+    pub const fn new(real: &'a Table, control: &'a Table, released: &'a Table) -> Self {
+        Self {
+            real,
+            control,
+            released,
+            earlier: &[],
+            population: None,
+            hierarchies: None,
+            aggregates: &[],
+            generator: None,
+        }
+    }
 }
 
 /// How the attacks go about it.
@@ -166,15 +201,40 @@ pub fn run(
         neighbours::membership(&frame, plan, &mut dice)?,
         linkage::population(&frame, scene, plan, &mut dice)?,
     ];
+    match scene.generator {
+        Some(generator) => {
+            outcomes.push(generator.likelihood_ratio(plan, &mut dice)?);
+            outcomes.push(generator.shadow_models(plan, &mut dice)?);
+        }
+        None => {
+            for attack in [Attack::LikelihoodRatio, Attack::ShadowModels] {
+                outcomes.push(Tally::not_run(attack, "no generator was given"));
+            }
+        }
+    }
     if plan.secrets.is_empty() {
-        outcomes.push(Tally::not_run(Attack::Inference, "no column to guess was named"));
-        outcomes.push(Tally::not_run(Attack::Differencing, "no column to guess was named"));
+        for attack in [Attack::Inference, Attack::Differencing, Attack::Reconstruction] {
+            outcomes.push(Tally::not_run(attack, "no column to guess was named"));
+        }
     }
     for secret in &plan.secrets {
         outcomes.push(neighbours::inference(&frame, plan, secret, &mut dice)?);
-        outcomes.push(linkage::differencing(&frame, scene, plan, secret, &mut dice)?);
+        if !scene.earlier.is_empty() {
+            outcomes.push(linkage::differencing(&frame, scene, plan, secret, &mut dice)?);
+        }
+        if !scene.aggregates.is_empty() {
+            outcomes.push(reconstruction::reconstruction(scene, plan, secret, &mut dice)?);
+        }
     }
-    Ok(Report::from_tallies(outcomes, singling_out::verbatim_tail(&frame)))
+    if !plan.secrets.is_empty() {
+        if scene.earlier.is_empty() {
+            outcomes.push(Tally::not_run(Attack::Differencing, "there is no earlier release"));
+        }
+        if scene.aggregates.is_empty() {
+            outcomes.push(Tally::not_run(Attack::Reconstruction, "there is no table of counts"));
+        }
+    }
+    Ok(Report::from_tallies(outcomes, singling_out::verbatim_tail(scene)?))
 }
 
 /// Counts of one attack before intervals are put around them.

@@ -209,6 +209,16 @@ impl<'p, const W: usize> Engine<'p, W> {
         }
     }
 
+    /// The node at level 0 that a base key has in a column.
+    pub(crate) fn value(&self, key: &[u64; W], column: usize) -> u32 {
+        self.quasi_slots[column].read(key)
+    }
+
+    /// Σ of domain values over all records, by level of a column.
+    pub(crate) fn shares(&self, column: usize) -> &[u64] {
+        &self.shares[column]
+    }
+
     fn classes(&mut self, groups: &Groups<W>) -> Classes {
         if self.sensitive_slots.is_empty() {
             return Classes::Same;

@@ -57,6 +57,7 @@
 //! | what it is still good for | [`utility`] |
 //! | bias, measured and mended | [`unbias`] |
 //! | tables and sums that want out | [`review`] |
+//! | FHIR resources by profile, clinical text | [`fhir`], [`text`] |
 //!
 //! # Privacy
 //! Syntactic models bound what one release says to an attacker who knows the quasi-identifiers and
@@ -65,6 +66,7 @@
 //! returns (levels, suppressed rows, losses) is computed from the data and is not private either.
 
 pub mod attack;
+pub mod fhir;
 pub mod hierarchy;
 pub mod loss;
 pub mod model;
@@ -75,6 +77,7 @@ pub mod safepub;
 pub mod search;
 pub mod sets;
 pub mod table;
+pub mod text;
 pub mod transform;
 pub mod unbias;
 pub mod utility;
@@ -82,6 +85,7 @@ pub mod utility;
 mod dice;
 mod engine;
 mod grouping;
+mod number;
 mod problem;
 #[cfg(test)]
 mod test_entropy;
@@ -89,6 +93,7 @@ mod test_entropy;
 pub use hierarchy::{Hierarchy, HierarchyError};
 pub use loss::{Aggregate, Loss};
 pub use model::{GroundDistance, Likeness, ModelError, PrivacyModel};
+pub use number::is_missing;
 pub use problem::{Problem, ProblemError, SuppressionLimit};
 pub use quasi::{Lattice, Levels, QuasiIdentifier, QuasiIdentifiers};
 pub use search::{Optimality, Outcome, SearchError};

@@ -3,6 +3,7 @@
 mod anytime;
 mod exact;
 mod seed;
+mod swift;
 
 use salus_model::{Class, Classified};
 

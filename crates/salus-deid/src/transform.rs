@@ -17,7 +17,7 @@ use crate::table::TableError;
 pub use coding::{Bounds, round_to, suppress_rare, top_and_bottom_code};
 pub use local::LocalOutcome;
 pub use micro::{Average, mdav, microaggregate};
-pub use pseudonym::{DateShift, KeyTooShort, Pseudonyms, sample};
+pub use pseudonym::{DateShift, KeyTooShort, Pseudonyms, sample, shuffle};
 pub use scheme::{Scheme, StreamCounts, UnknownValue};
 
 /// Why a table could not be transformed.
@@ -64,11 +64,8 @@ impl Classified for TransformError {
 
 /// The numbers of a column's dictionary, or which record holds something else.
 pub(crate) fn numbers_of(column: &crate::table::Column) -> Result<Vec<f64>, TransformError> {
-    let parsed: Vec<Option<f64>> = column
-        .dictionary()
-        .iter()
-        .map(|t| t.trim().parse().ok().filter(|x: &f64| x.is_finite()))
-        .collect();
+    let parsed: Vec<Option<f64>> =
+        column.dictionary().iter().map(|t| crate::number::parse(t)).collect();
     match column.codes().iter().position(|&c| parsed[c as usize].is_none()) {
         Some(record) => Err(TransformError::Value {
             column: column.name().to_owned(),

@@ -58,6 +58,25 @@ impl Compression {
         Self { short, long }
     }
 
+    /// ln of the share that each code has of its short code.
+    pub(crate) fn log_shares(&self, attribute: usize, codes: &[u16]) -> Vec<f64> {
+        let logs: Vec<f64> = self
+            .short
+            .get(attribute)
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .map(|(code, short)| {
+                let members = self.long.get(attribute).and_then(|l| l.get(usize::from(*short)));
+                let members = members.map_or(&[] as &[(u16, f64)], Vec::as_slice);
+                let all: f64 = members.iter().map(|(_, w)| w).sum();
+                let own = members.iter().find(|(c, _)| usize::from(*c) == code);
+                own.map_or(0.0, |(_, w)| (w / all).max(1e-30).ln())
+            })
+            .collect();
+        codes.iter().map(|c| logs.get(usize::from(*c)).copied().unwrap_or(0.0)).collect()
+    }
+
     pub(crate) fn sizes(&self) -> Vec<usize> {
         self.long.iter().map(Vec::len).collect()
     }

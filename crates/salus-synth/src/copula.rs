@@ -153,6 +153,20 @@ impl Copula {
             && cholesky(&self.correlations).is_some()
     }
 
+    pub(crate) fn margins(&self) -> &[Vec<f64>] {
+        &self.margins
+    }
+
+    /// The normal scores of the codes' middles, and the factor of the correlations.
+    pub(crate) fn at_middles(&self) -> [Vec<Vec<f64>>; 2] {
+        let n = self.margins.len();
+        let scores = self.margins.iter().map(|m| scores(m)).collect();
+        let lower = cholesky(&self.correlations).unwrap_or_else(|| {
+            (0..n).map(|a| (0..n).map(|b| f64::from(u8::from(a == b))).collect()).collect()
+        });
+        [scores, lower]
+    }
+
     /// Codes drawn attribute by attribute, those under a condition first, each given the ones
     /// before it (Geweke, Hajivassiliou, Keane).
     pub(crate) fn draw(

@@ -29,7 +29,7 @@ pub enum DiscoverError {
         column: ColumnPath,
     },
     /// Too little to look at each column.
-    #[error("finding domains needs a larger ρ and δ: at least 100 µρ for each column")]
+    #[error("finding domains needs a larger ρ and δ: at least 20 µρ for each column")]
     TooLittle,
     /// A contribution bound of no rows.
     #[error("a unit must be allowed at least one row")]
@@ -61,18 +61,37 @@ impl Classified for DiscoverError {
     }
 }
 
+/// How a column's values are written, publicly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// As numbers with at most that many decimals.
+    Number {
+        /// Digits after the decimal mark, at most 9.
+        decimals: u8,
+    },
+    /// As words.
+    Text,
+}
+
 /// Attributes with what finding them must be charged, beside the fit.
 #[derive(Debug, Clone)]
 pub struct Discovery {
-    /// One for each column.
+    /// One for each column in which enough is frequent.
     pub attributes: Vec<Attribute>,
+    /// Those of them in which no more values are missing than noise alone would make seem so.
+    pub without_gaps: Vec<ColumnPath>,
+    /// Columns in which hardly any value is frequent enough to be shown.
+    pub left_out: Vec<ColumnPath>,
     /// What it cost.
     pub cost: Cost,
 }
 
 /// Powers of two that a number's size is told by; smaller sizes count as the smallest.
 const SIZES: std::ops::RangeInclusive<i32> = -7..=29;
-const DECIMALS: u8 = 2;
+/// Cells over which bounds are tightened once their power of two is known.
+const CELLS: usize = 64;
+/// Bins of a number attribute.
+const BINS: u16 = 32;
 
 struct Look<'a> {
     rows: &'a [(UnitKey, Vec<Option<String>>)],
@@ -116,68 +135,174 @@ fn number(text: &str) -> Option<f64> {
     text.trim().parse::<f64>().ok().filter(|x| x.is_finite())
 }
 
+/// A noisy count of units' rows, for `rho`.
+///
+/// # Privacy
+/// `rho`-zCDP for a unit with at most `rows_per_unit` of its rows.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn noisy_rows(
+    rows: &[(UnitKey, Vec<Option<String>>)],
+    rows_per_unit: u32,
+    rho: MicroRho,
+) -> Result<f64, DiscoverError> {
+    let bound = ContributionBound::new(rows_per_unit, rows_per_unit)?;
+    let counts: Vec<(UnitKey, Vec<Option<String>>)> =
+        rows.iter().map(|(unit, _)| (*unit, vec![Some("row".to_owned())])).collect();
+    let look = Look { rows: &counts, column: 0, bound };
+    let over = words(["row".to_owned()].into_iter())?;
+    let answer = look.count(over, None, rho, |text| Some(text.to_owned()))?;
+    Ok(answer.rows.first().and_then(|r| r.estimate).map_or(0.0, |e| e.value))
+}
+
 /// Finds attributes for the columns of `rows`: categories that are frequent, and bounds of numbers.
 ///
 /// # Privacy
 /// `rho`-zCDP, and `delta` for values that one unit alone has, for a unit with at most
 /// `rows_per_unit` of its rows. Rare values count as missing; numbers beyond the bounds move to
-/// them.
+/// them. Names and readings are taken for public.
 ///
 /// # Errors
-/// When nothing in a column is frequent enough, or too little is allowed.
+/// When nothing in any column is frequent enough, or too little is allowed.
 pub fn discover(
-    names: &[ColumnPath],
+    columns: &[(ColumnPath, Reading)],
     rows: &[(UnitKey, Vec<Option<String>>)],
     rows_per_unit: u32,
     rho: MicroRho,
     delta: Delta,
 ) -> Result<Discovery, DiscoverError> {
     let bound = ContributionBound::new(rows_per_unit, rows_per_unit)?;
-    let columns = names.len().max(1) as u64;
-    let each = MicroRho::new(rho.get() / columns);
-    let each_delta = Delta::from_atto(delta.atto() / columns).ok_or(DiscoverError::TooLittle)?;
-    if each.get() < 100 {
+    let number = columns.len().max(1) as u64;
+    let each = MicroRho::new(rho.get() / number);
+    let each_delta = Delta::from_atto(delta.atto() / number).ok_or(DiscoverError::TooLittle)?;
+    if each.get() < 20 {
         return Err(DiscoverError::TooLittle);
     }
-    let attributes = names
-        .iter()
-        .enumerate()
-        .map(|(column, name)| attribute(name, &Look { rows, column, bound }, each, each_delta))
-        .collect::<Result<_, _>>()?;
-    Ok(Discovery { attributes, cost: Cost { rho, threshold_delta: Some(delta) } })
+    let cost = Cost { rho, threshold_delta: Some(delta) };
+    let mut found =
+        Discovery { attributes: Vec::new(), without_gaps: Vec::new(), left_out: Vec::new(), cost };
+    for (column, (name, reading)) in columns.iter().enumerate() {
+        let look = Look { rows, column, bound };
+        match attribute(name, *reading, &look, each, each_delta) {
+            Ok((attribute, gaps)) => {
+                found.attributes.push(attribute);
+                if !gaps {
+                    found.without_gaps.push(name.clone());
+                }
+            }
+            Err(DiscoverError::NothingFrequent { column }) => found.left_out.push(column),
+            Err(other) => return Err(other),
+        }
+    }
+    match found.left_out.first() {
+        Some(column) if found.attributes.is_empty() => {
+            Err(DiscoverError::NothingFrequent { column: column.clone() })
+        }
+        _ => Ok(found),
+    }
 }
 
+/// A column's attribute, and whether values are missing in it.
 fn attribute(
     name: &ColumnPath,
+    reading: Reading,
     look: &Look<'_>,
     rho: MicroRho,
     delta: Delta,
-) -> Result<Attribute, DiscoverError> {
+) -> Result<(Attribute, bool), DiscoverError> {
     let few = MicroRho::new(rho.get() / 10);
     let rest = MicroRho::new(rho.get() - few.get());
-    let kinds = ["whole", "fraction", "text"].map(str::to_owned).into_iter();
-    let kind = look.count(words(kinds)?, None, few, |text| {
-        let kind =
-            number(text).map_or("text", |x| if x.fract() == 0.0 { "whole" } else { "fraction" });
-        Some(kind.to_owned())
-    })?;
-    let count = |word: &str| {
-        let row = kind.rows.iter().find(|r| r.key.first().is_some_and(|k| k == word));
-        row.and_then(|r| r.estimate)
+    let gaps = look.gaps(few)?;
+    let kind = match reading {
+        Reading::Text => {
+            let shown =
+                look.count(Column::Open, Some(delta), rest, |text| Some(text.to_owned()))?;
+            let found: Vec<String> =
+                shown.rows.into_iter().filter_map(|r| r.key.into_iter().next()).collect();
+            if found.is_empty() {
+                return Err(DiscoverError::NothingFrequent { column: name.clone() });
+            }
+            Kind::Category(Domain::new(found)?)
+        }
+        Reading::Number { decimals } => {
+            let half = MicroRho::new(rest.get() / 2);
+            let wide = bounds(name, look, half, decimals)?;
+            let other_half = MicroRho::new(rest.get() - half.get());
+            Kind::Number { bounds: look.tightened(wide, other_half)?, bins: BINS }
+        }
     };
-    let value = |word| count(word).map_or(0.0, |e| e.value);
-    if value("text") > value("whole") + value("fraction") {
-        let nothing = || DiscoverError::NothingFrequent { column: name.clone() };
-        let shown = look.count(Column::Open, Some(delta), rest, |text| Some(text.to_owned()))?;
-        let found: Vec<String> =
-            shown.rows.into_iter().filter_map(|r| r.key.into_iter().next()).collect();
-        let domain = if found.is_empty() { return Err(nothing()) } else { Domain::new(found)? };
-        return Ok(Attribute::new(name.clone(), Kind::Category(domain), Missing::Possible)?);
+    Ok((Attribute::new(name.clone(), kind, Missing::Possible)?, gaps))
+}
+
+impl Look<'_> {
+    /// Whether more values are missing than noise makes seem so three and a half times in 10,000.
+    fn gaps(&self, rho: MicroRho) -> Result<bool, DiscoverError> {
+        let missing: Vec<(UnitKey, Vec<Option<String>>)> = self
+            .rows
+            .iter()
+            .map(|(unit, row)| {
+                let gone = row.get(self.column).is_none_or(Option::is_none);
+                (*unit, vec![gone.then(|| "missing".to_owned())])
+            })
+            .collect();
+        let look = Look { rows: &missing, column: 0, bound: self.bound };
+        let over = words(["missing".to_owned()].into_iter())?;
+        let counted = look.count(over, None, rho, |text| Some(text.to_owned()))?;
+        let estimate = counted.rows.first().and_then(|r| r.estimate);
+        Ok(estimate.is_some_and(|e| e.value > 3.5 * e.standard_error))
     }
-    // As for sizes: whole numbers pass for fractions one time in 300,000.
-    let fractions = count("fraction").is_some_and(|e| e.value > 4.5 * e.standard_error);
-    let bounds = bounds(name, look, rest, if fractions { DECIMALS } else { 0 })?;
-    Ok(Attribute::new(name.clone(), Kind::Number { bounds, bins: 20 }, Missing::Possible)?)
+
+    /// Bounds that leave the empty cells at both ends out.
+    fn tightened(&self, wide: Bounds, rho: MicroRho) -> Result<Bounds, DiscoverError> {
+        let span = i128::from(wide.high() - wide.low()) + 1;
+        let cells = i128::from(u32::try_from(span).unwrap_or(u32::MAX)).min(CELLS as i128);
+        let cell = |steps: i64| i128::from(steps - wide.low()) * cells / span;
+        let over = words((0..cells).map(|c| c.to_string()))?;
+        let counts =
+            self.count(over, None, rho, |text| Some(cell(wide.clamp(number(text)?)?).to_string()))?;
+        let mut noisy: Vec<(i128, f64, f64)> = counts
+            .rows
+            .iter()
+            .filter_map(|row| {
+                let (cell, e) = (row.key.first()?.parse().ok()?, row.estimate?);
+                Some((cell, e.value, e.standard_error))
+            })
+            .collect();
+        noisy.sort_by_key(|(cell, ..)| *cell);
+        let Some((first, last)) = reached(noisy.iter()).zip(reached(noisy.iter().rev())) else {
+            return Ok(wide);
+        };
+        // The tail beyond is too thin to be seen: leave it an eighth of the span.
+        let spare = (last - first + 1) / 8 + 1;
+        let (first, last) = ((first - spare).max(0), (last + spare).min(cells - 1));
+        let start =
+            |c: i128| wide.low() + i64::try_from((c * span + cells - 1) / cells).unwrap_or(0);
+        let (low, high) = (start(first), start(last + 1) - 1);
+        let tight = Bounds::new(
+            wide.value(low.into()),
+            wide.value(high.max(low + 1).min(wide.high()).into()),
+            decimals_of(wide),
+        );
+        Ok(tight.unwrap_or(wide))
+    }
+}
+
+/// The first cell by which counts from one end on stand out of their noise together.
+fn reached<'a>(counts: impl Iterator<Item = &'a (i128, f64, f64)>) -> Option<i128> {
+    let (mut sum, mut variance) = (0.0, 0.0);
+    for (cell, count, error) in counts {
+        sum += count;
+        variance += error * error;
+        if sum > 3.5 * variance.sqrt() {
+            return Some(*cell);
+        }
+    }
+    None
+}
+
+fn decimals_of(bounds: Bounds) -> u8 {
+    <(i64, i64, u8)>::from(bounds).2
 }
 
 /// The signed size of a number: 0, or one more than its power of two above the smallest.
@@ -220,6 +345,8 @@ fn bounds(
     let high = spans.iter().map(|s| s.1).reduce(f64::max);
     let nothing = || DiscoverError::NothingFrequent { column: name.clone() };
     let (low, high) = low.zip(high).ok_or_else(nothing)?;
-    // A column of nothing but zeros still needs a range.
-    Ok(Bounds::new(low, high.max(low + 1.0), decimals)?)
+    // A column of nothing but zeros still needs a range; a wide one has no room for every decimal.
+    let fits = |decimals| Bounds::new(low, high.max(low + 1.0), decimals);
+    let finest = (0..=decimals.min(9)).rev().map(fits).find(Result::is_ok);
+    Ok(finest.unwrap_or_else(|| fits(0))?)
 }

@@ -29,7 +29,7 @@ pub enum Method {
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
     /// Too little to look at anything.
-    #[error("fitting needs a larger ρ; at least 100 µρ for each attribute")]
+    #[error("fitting needs a larger ρ; at least 10 µρ for each attribute")]
     TooLittle,
     /// Noise could not be drawn.
     #[error("a marginal could not be measured")]
@@ -183,7 +183,7 @@ pub(crate) fn part(rho: MicroRho, share: f64) -> MicroRho {
 /// On 24,000 rows and 9 attributes, seconds for AIM and less for the others.
 pub fn fit(table: &Table, method: Method, rho: MicroRho) -> Result<Model, FitError> {
     let attributes = table.attributes.len() as u64;
-    if rho.get() / 100 < attributes {
+    if rho.get() / 10 < attributes {
         return Err(FitError::TooLittle);
     }
     let sizes: Vec<usize> = table.attributes.iter().map(|a| a.size()).collect();

@@ -25,6 +25,7 @@ mod discover;
 mod estimate;
 mod fit;
 mod junction;
+mod likelihood;
 mod logistic;
 mod marginal;
 mod model;
@@ -37,7 +38,7 @@ mod table;
 
 pub use attribute::{Attribute, AttributeError, Kind, Missing};
 pub use constraint::Constraint;
-pub use discover::{DiscoverError, Discovery, discover};
+pub use discover::{DiscoverError, Discovery, Reading, discover, noisy_rows};
 pub use fit::{FitError, Method, fit};
 pub use model::{Condition, Model, SampleError};
 pub use sample::Sample;

@@ -122,6 +122,47 @@ pub(crate) fn evidence(
     (0..size).map(weight).collect()
 }
 
+/// Log-potentials gathered into the cliques of a junction tree.
+pub(crate) struct Tilt<'a> {
+    junction: &'a Junction,
+    sizes: &'a [usize],
+    theta: Vec<Vec<f64>>,
+}
+
+impl<'a> Tilt<'a> {
+    pub(crate) fn of(graph: &'a Graph, junction: &'a Junction) -> Self {
+        let theta = junction.cliques.iter().map(|c| vec![0.0; c.cells()]).collect();
+        let mut tilt = Self { junction, sizes: &graph.sizes, theta };
+        for (attrs, values) in &graph.potentials {
+            tilt.add(attrs, values);
+        }
+        tilt
+    }
+
+    fn add(&mut self, attrs: &[usize], values: &[f64]) {
+        let Some(home) = self.junction.home(attrs) else { return };
+        let Some((clique, cells)) = self.junction.cliques.get(home).zip(self.theta.get_mut(home))
+        else {
+            return;
+        };
+        let map = clique.map_onto(&Scope::new(attrs.to_vec(), self.sizes));
+        for (cell, to) in cells.iter_mut().zip(&map) {
+            *cell += values.get(*to as usize).copied().unwrap_or(0.0);
+        }
+    }
+
+    /// What the model deems next to impossible stays possible, so that no condition starves.
+    pub(crate) fn into_cells(mut self) -> Vec<Vec<f64>> {
+        for cells in &mut self.theta {
+            let top = cells.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for cell in cells.iter_mut().filter(|c| c.is_finite()) {
+                *cell = cell.max(top - 80.0);
+            }
+        }
+        self.theta
+    }
+}
+
 fn from_graph(
     graph: &Graph,
     model: &Model,
@@ -131,33 +172,14 @@ fn from_graph(
 ) -> Vec<Vec<u16>> {
     let scopes: Vec<Vec<usize>> = graph.potentials.iter().map(|(attrs, _)| attrs.clone()).collect();
     let junction = Junction::new(&graph.sizes, &scopes);
-    let mut theta: Vec<Vec<f64>> = junction.cliques.iter().map(|c| vec![0.0; c.cells()]).collect();
-    let mut add = |attrs: &[usize], values: &[f64]| {
-        let Some(home) = junction.home(attrs) else { return };
-        let Some((clique, cells)) = junction.cliques.get(home).zip(theta.get_mut(home)) else {
-            return;
-        };
-        let map = clique.map_onto(&Scope::new(attrs.to_vec(), &graph.sizes));
-        for (cell, to) in cells.iter_mut().zip(&map) {
-            *cell += values.get(*to as usize).copied().unwrap_or(0.0);
-        }
-    };
-    for (attrs, values) in &graph.potentials {
-        add(attrs, values);
-    }
+    let mut tilt = Tilt::of(graph, &junction);
     for (a, allowed) in allowed.iter().enumerate() {
         if let Some(allowed) = allowed {
             let size = graph.sizes.get(a).copied().unwrap_or(0);
-            add(&[a], &evidence(model, a, size, allowed));
+            tilt.add(&[a], &evidence(model, a, size, allowed));
         }
     }
-    // What the model deems next to impossible stays possible, so that no condition starves.
-    for cells in &mut theta {
-        let top = cells.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        for cell in cells.iter_mut().filter(|c| c.is_finite()) {
-            *cell = cell.max(top - 80.0);
-        }
-    }
+    let theta = tilt.into_cells();
     let beliefs = junction.beliefs(&theta);
     let mut columns = vec![vec![0u16; rows]; graph.sizes.len()];
     for (clique, separator) in junction.sampling_order() {

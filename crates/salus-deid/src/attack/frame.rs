@@ -168,7 +168,7 @@ pub(super) fn covers(
 }
 
 fn numbers(values: &HashMap<&str, u32>, released: &Column) -> Option<Numbers> {
-    let parse = |text: &str| text.trim().parse::<f64>().ok().filter(|x| x.is_finite());
+    use crate::number::parse;
     let mut of_value = vec![0.0; values.len()];
     for (text, &code) in values {
         of_value[code as usize] = parse(text)?;

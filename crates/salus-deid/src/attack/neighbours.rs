@@ -179,11 +179,14 @@ pub(super) fn membership(
         .flat_map(|&row| [(distance(row, true), 1), (distance(row, false), -1)])
         .collect();
     marks.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut threshold, mut most, mut advantage) = (0.0, 0, 0);
+    // Below every distance: where nobody can be told apart, nobody is called a member.
+    let (mut threshold, mut most, mut advantage, mut wrong) = (-1.0, 0, 0, 0);
     for (i, &(at, mark)) in marks.iter().enumerate() {
         advantage += mark;
+        wrong += usize::from(mark < 0);
         let last_of_its_kind = marks.get(i + 1).is_none_or(|next| next.0 > at);
-        if last_of_its_kind && advantage > most {
+        // A call that is wrong on most others would say nothing, and its interval neither.
+        if last_of_its_kind && advantage > most && wrong * 2 <= tuning.len() {
             (threshold, most) = (at, advantage);
         }
     }

@@ -1,11 +1,13 @@
 //! Predicates that isolate one record of the release, tried on people.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use salus_model::EntropyFailed;
 
 use super::frame::{Cover, Field, Frame};
-use super::{Attack, Plan, Tally};
+use super::{Attack, Plan, Scene, Tally};
 use crate::dice::Dice;
+use crate::risk::joint_classes;
+use crate::table::{Column, TableError};
 
 /// Fewer predicates than this give an interval that says nothing.
 const FEWEST: usize = 20;
@@ -192,39 +194,35 @@ fn median(field: &Field) -> Option<f64> {
 
 /// Members with a value that nobody else has and whose whole record is in the release as it is.
 ///
-/// Not a rate: one such record is one person exposed. Chance does not explain it, for it would
-/// have to repeat a unique value and every other value along with it.
-pub(super) fn verbatim_tail(frame: &Frame) -> u64 {
-    let mut in_release: HashMap<Vec<u32>, u32> = HashMap::new();
-    for row in 0..frame.released {
-        let values: Option<Vec<u32>> = frame
-            .fields
-            .iter()
-            .map(|f| match f.covers[f.released[row] as usize] {
-                Cover::One(value) => value,
-                _ => None,
-            })
-            .collect();
-        if let Some(values) = values {
-            *in_release.entry(values).or_insert(0) += 1;
+/// Not a rate: one such record is one person exposed, and so all members are looked at, not a
+/// draw of them. Chance does not explain it, for it would have to repeat a unique value and every
+/// other value along with it.
+pub(super) fn verbatim_tail(scene: &Scene<'_>) -> Result<u64, TableError> {
+    let names: Vec<&str> = scene
+        .released
+        .columns()
+        .iter()
+        .map(Column::name)
+        .filter(|name| scene.real.column(name).is_ok() && scene.control.column(name).is_ok())
+        .collect();
+    let tables = [scene.real, scene.released];
+    let (split, classes) = joint_classes(&tables, &names)?;
+    let mut published = vec![false; classes];
+    for &class in &split[1] {
+        published[class as usize] = true;
+    }
+    let mut alone = vec![false; scene.real.rows()];
+    for name in &names {
+        let (split, values) = joint_classes(&[scene.real, scene.control], &[name])?;
+        let mut owners = vec![0u32; values];
+        for &value in split.iter().flatten() {
+            owners[value as usize] += 1;
+        }
+        for (alone, &value) in alone.iter_mut().zip(&split[0]) {
+            *alone |= owners[value as usize] == 1;
         }
     }
-    let owners: Vec<Vec<u32>> = frame
-        .fields
-        .iter()
-        .map(|field| {
-            let mut counts = vec![0; field.values];
-            for &value in field.real.iter().chain(&field.control) {
-                counts[value as usize] += 1;
-            }
-            counts
-        })
-        .collect();
-    (0..frame.people)
-        .filter(|&row| {
-            let values: Vec<u32> = frame.fields.iter().map(|f| f.real[row]).collect();
-            values.iter().zip(&owners).any(|(&v, counts)| counts[v as usize] == 1)
-                && in_release.contains_key(&values)
-        })
-        .count() as u64
+    let exposed =
+        alone.iter().zip(&split[0]).filter(|(alone, class)| **alone && published[**class as usize]);
+    Ok(exposed.count() as u64)
 }

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use super::{Attack, Entry, Plan, Report, Scene, normal_quantile, residual, run, wilson};
+use super::{
+    Aggregate, Attack, AttackError, COUNT, Entry, Generator, Genotypes, Likelihoods, Plan, Report,
+    Scene, Shadow, allele_frequencies, normal_quantile, residual, run, wilson,
+};
 use crate::test_entropy::Sequence;
 use crate::{Column, Hierarchy, QuasiIdentifier, QuasiIdentifiers, Table};
 
@@ -45,7 +48,7 @@ fn plan() -> Plan {
 }
 
 fn scene<'a>(real: &'a Table, control: &'a Table, released: &'a Table) -> Scene<'a> {
-    Scene { real, control, released, earlier: &[], population: None, hierarchies: None }
+    Scene::new(real, control, released)
 }
 
 fn attack(scene: &Scene<'_>) -> Report {
@@ -126,12 +129,9 @@ fn two_releases_together_give_away_what_each_hides() {
             .unwrap();
     let find = |released: &Table, earlier: &Table| {
         let scene = Scene {
-            real: &real,
-            control: &control,
-            released,
             earlier: &[earlier],
-            population: None,
             hierarchies: Some(&hierarchies),
+            ..Scene::new(&real, &control, released)
         };
         attack(&scene).findings().find(|f| f.attack == Attack::Differencing).unwrap().clone()
     };
@@ -158,4 +158,133 @@ fn a_population_file_in_which_nobody_is_unique_prevents_linkage() {
     };
     assert!(linked(&alone) > 200);
     assert_eq!(linked(&crowded), 0);
+}
+
+/// Scores of people of two kinds, normal around two middles.
+fn scores(n: usize, middle: f64, dice: &mut crate::dice::Dice<'_>) -> Vec<f64> {
+    (0..n)
+        .map(|_| {
+            let sum: f64 = (0..12).map(|_| dice.below(1 << 30).unwrap() as f64).sum();
+            middle + sum / f64::from(1 << 30) - 6.0
+        })
+        .collect()
+}
+
+#[test]
+fn an_overfitted_generator_is_flagged_by_both_likelihood_attacks_and_a_private_one_cleared() {
+    let (real, control) = (people(0, 400), people(400, 400));
+    let mut entropy = Sequence::new(5);
+    let mut dice = crate::dice::Dice::new(&mut entropy);
+    for (gain, leaks) in [(3.0, true), (0.0, false)] {
+        let n = 400;
+        let base = [scores(n, -10.0, &mut dice), scores(n, -10.0, &mut dice)];
+        let noisy = |side: &[f64], own: &[bool], dice: &mut crate::dice::Dice<'_>| -> Vec<f64> {
+            let noise = scores(side.len(), 0.0, dice);
+            let one = |((b, with), e): ((&f64, &bool), f64)| b + e / 3.0 + gain * f64::from(*with);
+            side.iter().zip(own).zip(noise).map(one).collect()
+        };
+        let (all, none) = (vec![true; n], vec![false; n]);
+        let mut likelihoods = |real: &[bool], control: &[bool]| Likelihoods {
+            real: noisy(&base[0], real, &mut dice),
+            control: noisy(&base[1], control, &mut dice),
+        };
+        let attacked = likelihoods(&all, &none);
+        let reference = Some((likelihoods(&none, &none), all.clone()));
+        let shadows = (0..6)
+            .map(|s| {
+                let half: Vec<bool> = (0..n).map(|i| (i * 7 + s) % 2 == 0).collect();
+                let likelihoods = likelihoods(&half, &half);
+                Shadow { likelihoods, real: half.clone(), control: half }
+            })
+            .collect();
+        let generator = Generator { attacked, reference, shadows };
+        let scene = Scene { generator: Some(&generator), ..Scene::new(&real, &control, &control) };
+        let report = attack(&scene);
+        for kind in [Attack::LikelihoodRatio, Attack::ShadowModels] {
+            let found = report.findings().find(|f| f.attack == kind).unwrap();
+            println!(
+                "{kind:?}, gain {gain}: n {} hits {} control {} risk [{:.3}, {:.3}]",
+                found.attempts,
+                found.successes,
+                found.control_successes,
+                found.risk.lower,
+                found.risk.upper
+            );
+            assert_eq!(found.risk.lower > 0.0, leaks, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn counts_by_a_unique_column_give_secrets_away_and_a_coarse_table_does_not() {
+    let (real, control) = (people(0, 300), people(300, 300));
+    let secret = "ward";
+    let counted = |by: &[&str]| {
+        let names: Vec<&str> = by.iter().copied().chain([secret]).collect();
+        let (class_of, number) = crate::risk::classes(&real, &names).unwrap();
+        let sizes = crate::risk::sizes(&class_of, number);
+        let first: Vec<usize> =
+            (0..number as u32).map(|c| class_of.iter().position(|&x| x == c).unwrap()).collect();
+        let mut columns: Vec<Column> = names
+            .iter()
+            .map(|n| {
+                let column = real.column(n).unwrap();
+                Column::from_values(*n, first.iter().map(|&r| column.value(r).unwrap())).unwrap()
+            })
+            .collect();
+        columns.push(Column::from_values(COUNT, sizes.iter().map(u64::to_string)).unwrap());
+        Table::from_columns(columns).unwrap()
+    };
+    let others: Vec<&str> =
+        real.columns().iter().map(Column::name).filter(|n| *n != secret).collect();
+    let (fine, coarse) = (counted(&others), counted(&[]));
+    let find = |table: &Table| {
+        let tables = [Aggregate(table)];
+        let scene = Scene { aggregates: &tables, ..Scene::new(&real, &control, &control) };
+        let plan = Plan { attempts: 300, predicate_columns: 2, secrets: vec![secret.to_owned()] };
+        let report = run(&scene, &plan, &mut Sequence::new(9)).unwrap();
+        let found = report.findings().find(|f| f.attack == Attack::Reconstruction).unwrap();
+        println!(
+            "n {} hits {} control {}",
+            found.attempts, found.successes, found.control_successes
+        );
+        found.clone()
+    };
+    assert!(find(&fine).risk.lower > 0.2);
+    assert!(find(&coarse).risk.lower <= 0.0);
+}
+
+#[test]
+fn frequencies_of_many_sites_tell_a_group_of_fifty_and_not_of_another() {
+    let mut entropy = Sequence::new(11);
+    let mut dice = crate::dice::Dice::new(&mut entropy);
+    let frequencies: Vec<usize> = (0..4_000).map(|_| 5 + dice.below(45).unwrap()).collect();
+    let mut people = |n: usize| Genotypes {
+        people: (0..n)
+            .map(|_| {
+                let allele = |f: &usize, dice: &mut crate::dice::Dice<'_>| {
+                    u8::from(dice.below(100).unwrap() < *f)
+                };
+                frequencies
+                    .iter()
+                    .map(|f| Some(allele(f, &mut dice) + allele(f, &mut dice)))
+                    .collect()
+            })
+            .collect(),
+    };
+    let (group, control, strangers) = (people(50), people(200), people(50));
+    for (published, leaks) in [(group.frequencies(), true), (strangers.frequencies(), false)] {
+        let report =
+            allele_frequencies(&published, &group, &control, 1_000, &mut Sequence::new(3)).unwrap();
+        let found = report.findings().next().unwrap();
+        println!(
+            "n {} hits {} control {}",
+            found.attempts, found.successes, found.control_successes
+        );
+        assert_eq!(found.risk.lower > 0.0, leaks, "{found:?}");
+    }
+    let short = Genotypes { people: vec![vec![Some(1)]] };
+    let refused =
+        allele_frequencies(&group.frequencies(), &short, &control, 9, &mut Sequence::new(3));
+    assert!(matches!(refused, Err(AttackError::Plan(_))));
 }

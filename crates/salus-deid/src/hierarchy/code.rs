@@ -25,25 +25,30 @@ impl Hierarchy {
     /// ICD-10 chapters: WHO, ICD-10 version 2019, tabular list. ATC levels: WHO Collaborating
     /// Centre for Drug Statistics Methodology, structure and principles.
     pub fn codes(values: &[String], system: CodeSystem) -> Result<Self, HierarchyError> {
-        let steps: Vec<Vec<String>> = match system {
-            CodeSystem::Icd10 => vec![
-                values.iter().map(|v| prefix(&normal(v), 3)).collect(),
-                values.iter().map(|v| prefix(&normal(v), 2)).collect(),
-                values.iter().map(|v| icd10_chapter(&normal(v))).collect(),
-            ],
-            CodeSystem::Atc => [5, 4, 3, 1]
-                .iter()
-                .map(|&n| values.iter().map(|v| prefix(&normal(v), n)).collect())
-                .collect(),
-            CodeSystem::Postcode => {
-                let longest = values.iter().map(|v| v.chars().count()).max().unwrap_or(0);
-                (1..longest)
-                    .map(|cut| values.iter().map(|v| masked(v, longest, cut)).collect())
-                    .collect()
-            }
-        };
-        Self::from_steps(values, nested(steps))
+        Self::from_steps(values, steps(values, system))
     }
+}
+
+/// What each code becomes at levels 1, 2 and so on.
+pub(super) fn steps(values: &[String], system: CodeSystem) -> Vec<Vec<String>> {
+    let steps: Vec<Vec<String>> = match system {
+        CodeSystem::Icd10 => vec![
+            values.iter().map(|v| prefix(&normal(v), 3)).collect(),
+            values.iter().map(|v| prefix(&normal(v), 2)).collect(),
+            values.iter().map(|v| icd10_chapter(&normal(v))).collect(),
+        ],
+        CodeSystem::Atc => [5, 4, 3, 1]
+            .iter()
+            .map(|&n| values.iter().map(|v| prefix(&normal(v), n)).collect())
+            .collect(),
+        CodeSystem::Postcode => {
+            let longest = values.iter().map(|v| v.chars().count()).max().unwrap_or(0);
+            (1..longest)
+                .map(|cut| values.iter().map(|v| masked(v, longest, cut)).collect())
+                .collect()
+        }
+    };
+    nested(steps)
 }
 
 fn normal(code: &str) -> String {

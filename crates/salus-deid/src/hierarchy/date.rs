@@ -39,7 +39,8 @@ impl DateLevel {
 }
 
 impl Hierarchy {
-    /// A hierarchy over ISO 8601 dates (`2024-05-17`, a time after `T` is dropped at level 1).
+    /// A hierarchy over dates (`2024-05-17`, `2024/05/17` or `17.05.2024`; a time behind it is
+    /// dropped at level 1).
     ///
     /// # Errors
     /// When a value is no date, no level is given, or the levels do not nest (a week lies in no
@@ -52,15 +53,22 @@ impl Hierarchy {
             .iter()
             .enumerate()
             .map(|(i, text)| {
-                let day = text.trim().get(..10).unwrap_or_default();
-                NaiveDate::parse_from_str(day, "%Y-%m-%d").map_err(|_| HierarchyError::Unreadable {
-                    entry: i + 1,
-                    expected: "ISO 8601 date",
-                })
+                read(text)
+                    .ok_or(HierarchyError::Unreadable { entry: i + 1, expected: "ISO 8601 date" })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let steps =
-            levels.iter().map(|level| dates.iter().map(|&d| level.label(d)).collect()).collect();
-        Self::from_steps(values, steps)
+        Self::from_steps(values, steps(&dates, levels))
     }
+}
+
+/// The date that a text begins with: `2024-05-17`, `2024/05/17` or `17.05.2024`.
+pub(super) fn read(text: &str) -> Option<NaiveDate> {
+    let day = text.trim().get(..10)?;
+    ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y"]
+        .iter()
+        .find_map(|form| NaiveDate::parse_from_str(day, form).ok())
+}
+
+pub(super) fn steps(dates: &[NaiveDate], levels: &[DateLevel]) -> Vec<Vec<String>> {
+    levels.iter().map(|level| dates.iter().map(|&d| level.label(d)).collect()).collect()
 }

@@ -73,23 +73,20 @@ pub(super) fn parse(values: &[String]) -> Result<Vec<f64>, HierarchyError> {
         .iter()
         .enumerate()
         .map(|(i, text)| {
-            text.trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|x| x.is_finite())
+            crate::number::parse(text)
                 .ok_or(HierarchyError::Unreadable { entry: i + 1, expected: "number" })
         })
         .collect()
 }
 
-/// Equal-frequency intervals: sorted distinct numbers, `per_group` at level 1, doubling upwards.
-pub(super) fn quantiles(values: &[String], numbers: &[f64], per_group: usize) -> Vec<Vec<String>> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
+/// Intervals of as many distinct numbers each: `per_group` at level 1, doubling upwards.
+pub(super) fn quantiles(numbers: &[f64], per_group: usize) -> Vec<Vec<String>> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
     let mut steps = Vec::new();
     let mut size = per_group;
-    while size < values.len() {
-        let mut step = vec![SUPPRESSED.to_owned(); values.len()];
+    while size < numbers.len() {
+        let mut step = vec![SUPPRESSED.to_owned(); numbers.len()];
         for group in order.chunks(size) {
             if let (Some(&first), Some(&last)) = (group.first(), group.last()) {
                 let label = format!("[{}, {}]", numbers[first], numbers[last]);

@@ -3,6 +3,7 @@
 use salus_model::{Clock, Timestamp};
 
 use super::seed::{Seeds, neighbours};
+use super::swift::{Stand, Swift};
 use super::{Optimality, Outcome, SearchError, exact, outcome, with_words};
 use crate::engine::Engine;
 use crate::problem::Problem;
@@ -15,13 +16,18 @@ impl Problem<'_> {
     /// enough candidates are left.
     ///
     /// Descends from the top along the cheapest steps, exchanges levels between columns, then
-    /// perturbs and descends again. Deterministic but for when the time ends.
+    /// perturbs and descends again (iterated local search). Deterministic but for when the time
+    /// ends.
     ///
     /// # Errors
     /// When nothing is found that satisfies the models.
     ///
     /// # Cost
-    /// Until the deadline, and one check beyond it.
+    /// Until the deadline, and one check beyond it. Where k-anonymity is all that is asked, a
+    /// neighbour costs one addition per distinct record; else a hash of its key.
+    ///
+    /// # Source
+    /// Lourenço, Martin and Stützle 2003, "Iterated local search"; the moves are ours.
     pub fn anytime(&self, clock: &dyn Clock, deadline: Timestamp) -> Result<Outcome, SearchError> {
         fn run<const W: usize>(
             problem: &Problem<'_>,
@@ -30,6 +36,16 @@ impl Problem<'_> {
         ) -> Result<Outcome, SearchError> {
             let mut engine = Engine::<W>::new(problem);
             let late = || clock.now() >= deadline;
+            if let Some(swift) = Swift::new(&engine)
+                && let Some(mut flight) = Flight::start(swift, &late)
+            {
+                let proven = exact::prove(&mut engine, &flight.best, flight.loss, PROVABLE, &late);
+                let known = proven.is_some();
+                let (best, loss) = proven.unwrap_or_else(|| flight.wander(&late));
+                engine.checked += flight.swift.weighed;
+                let how = if known { Optimality::Proven } else { Optimality::BestFound };
+                return Ok(outcome(&mut engine, &best, loss, how));
+            }
             let mut walk = Walk::start(&mut engine, &late)?;
             walk.improve(&mut engine, &late);
             let proven = exact::prove(&mut engine, &walk.best, walk.loss, PROVABLE, &late);
@@ -183,12 +199,159 @@ impl<const W: usize> Walk<W> {
         }
     }
 
-    /// SplitMix64: which columns are perturbed need not be unpredictable.
     fn draw(&mut self, below: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % below.max(1) as u64) as usize
+        (mixed(&mut self.state) % below.max(1) as u64) as usize
+    }
+}
+
+/// SplitMix64: which columns are perturbed need not be unpredictable.
+pub(super) fn mixed(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A walk with swift steps.
+struct Flight {
+    swift: Swift,
+    tops: Vec<u8>,
+    best: Vec<u8>,
+    loss: f64,
+    state: u64,
+}
+
+/// How much worse than the best a walk may stand and go on from there.
+const SLACK: f64 = 1.004;
+
+impl Flight {
+    /// The best of a descent from the top and the exchanges after it; none when the models do not
+    /// hold at the top.
+    fn start(mut swift: Swift, late: &dyn Fn() -> bool) -> Option<Self> {
+        let tops = swift.tops();
+        let top = swift.stand(&tops);
+        let loss = swift.weigh(&top)?;
+        let mut flight = Self { swift, best: tops.clone(), tops, loss, state: 0x5A15 };
+        let (stand, loss) = flight.descend(top, loss, &[], late);
+        flight.keep(&stand, loss);
+        let (stand, loss) = flight.exchange(stand, loss, late);
+        flight.keep(&stand, loss);
+        Some(flight)
+    }
+
+    fn keep(&mut self, stand: &Stand, loss: f64) {
+        if loss < self.loss {
+            (self.best, self.loss) = (stand.levels.clone(), loss);
+        }
+    }
+
+    fn draw(&mut self, below: usize) -> usize {
+        (mixed(&mut self.state) % below.max(1) as u64) as usize
+    }
+
+    /// The cheapest node one level down, cheaper than `goal`, but for some columns.
+    fn cheapest_down(&mut self, from: &Stand, held: &[usize], goal: f64) -> Option<(usize, f64)> {
+        let mut best: Option<(usize, f64)> = None;
+        let mut lower = from.levels.clone();
+        for column in (0..lower.len()).filter(|c| !held.contains(c)) {
+            if from.levels[column] == 0 {
+                continue;
+            }
+            let goal = best.map_or(goal, |(_, loss)| loss);
+            lower[column] -= 1;
+            let promising = self.swift.bound(&lower) < goal;
+            lower[column] += 1;
+            if promising
+                && let Some(loss) = self.swift.weigh_down(from, column)
+                && loss < goal
+            {
+                best = Some((column, loss));
+            }
+        }
+        best
+    }
+
+    /// Takes the cheapest step down until none is cheaper; the first in none of the held columns.
+    fn descend(
+        &mut self,
+        mut stand: Stand,
+        mut loss: f64,
+        held: &[usize],
+        late: &dyn Fn() -> bool,
+    ) -> (Stand, f64) {
+        let mut held = held;
+        while !late() {
+            let Some((column, better)) = self.cheapest_down(&stand, held, loss) else { break };
+            stand = self.swift.down(&stand, column);
+            loss = better;
+            held = &[];
+        }
+        (stand, loss)
+    }
+
+    /// Raises a column, and lowers another with it, where that is cheaper; descends after each.
+    fn exchange(
+        &mut self,
+        mut stand: Stand,
+        mut loss: f64,
+        late: &dyn Fn() -> bool,
+    ) -> (Stand, f64) {
+        let width = self.tops.len();
+        let (mut column, mut idle) = (self.draw(width), 0);
+        while idle < width && !late() {
+            column = (column + 1) % width;
+            idle += 1;
+            if stand.levels[column] >= self.tops[column] {
+                continue;
+            }
+            let raised = self.swift.up(&stand, column);
+            let alone = self.swift.weigh(&raised).filter(|own| *own < loss);
+            let goal = alone.unwrap_or(loss);
+            let next = match self.cheapest_down(&raised, &[column], goal) {
+                Some((other, better)) => Some((self.swift.down(&raised, other), better)),
+                None => alone.map(|better| (raised, better)),
+            };
+            if let Some((next, better)) = next {
+                (stand, loss) = self.descend(next, better, &[], late);
+                idle = 0;
+            }
+        }
+        (stand, loss)
+    }
+
+    /// Raises a few columns, descends again, and goes on from there when that is little worse.
+    fn wander(&mut self, late: &dyn Fn() -> bool) -> (Vec<u8>, f64) {
+        let mut here = (self.swift.stand(&self.best), self.loss);
+        while !late() {
+            let mut raised = here.0.clone();
+            // Now and then a kick out of the whole neighbourhood.
+            let far = self.draw(12) == 0;
+            let kicks = if far { self.tops.len().div_ceil(2) } else { 1 + self.draw(4) };
+            let mut held = Vec::with_capacity(kicks);
+            for _ in 0..kicks {
+                let column = self.draw(self.tops.len());
+                let room = usize::from(self.tops[column] - raised.levels[column]);
+                for _ in 0..self.draw(room + 1) {
+                    raised = self.swift.up(&raised, column);
+                }
+                held.push(column);
+            }
+            if raised.levels == here.0.levels {
+                continue;
+            }
+            let Some(loss) = self.swift.weigh(&raised) else { continue };
+            let mut found = self.descend(raised, loss, &held, late);
+            if found.1 < self.loss * 1.01 {
+                found = self.exchange(found.0, found.1, late);
+            }
+            self.keep(&found.0, found.1);
+            if found.1 < self.loss * SLACK {
+                here = found;
+            } else if self.draw(16) == 0 {
+                here = (self.swift.stand(&self.best), self.loss);
+            }
+        }
+        (self.best.clone(), self.loss)
     }
 }

@@ -112,10 +112,7 @@ impl Column {
     /// Each dictionary entry as a finite number; none when any is not.
     #[must_use]
     pub fn numbers(&self) -> Option<Vec<f64>> {
-        self.dictionary
-            .iter()
-            .map(|text| text.trim().parse::<f64>().ok().filter(|x| x.is_finite()))
-            .collect()
+        self.dictionary.iter().map(|text| crate::number::parse(text)).collect()
     }
 }
 

@@ -180,6 +180,14 @@ pub fn sample(
     Ok(table.select(rows)?)
 }
 
+/// The numbers below `n` in random order.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn shuffle(n: usize, entropy: &mut dyn Entropy) -> Result<Vec<usize>, EntropyFailed> {
+    draw(n, n, entropy)
+}
+
 fn draw(n: usize, k: usize, entropy: &mut dyn Entropy) -> Result<Vec<usize>, EntropyFailed> {
     Dice::new(entropy).choose(n, k)
 }

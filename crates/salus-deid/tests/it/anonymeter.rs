@@ -12,14 +12,7 @@ fn risks_agree_with_anonymeter_within_both_intervals() {
     let copies = with_copies(&real, &others);
     let mut compared = 0;
     for (name, released) in [("independent", &others), ("copies", &copies), ("verbatim", &real)] {
-        let scene = Scene {
-            real: &real,
-            control: &control,
-            released,
-            earlier: &[],
-            population: None,
-            hierarchies: None,
-        };
+        let scene = Scene::new(&real, &control, released);
         let plan =
             Plan { attempts: 2_000, predicate_columns: 6, secrets: vec!["salary-class".into()] };
         let report = run(&scene, &plan, &mut Sequence(2026)).unwrap();

@@ -5,6 +5,7 @@
 mod adult;
 mod anonymeter;
 mod attack;
+mod fhir;
 mod local;
 mod optimum;
 mod risk;

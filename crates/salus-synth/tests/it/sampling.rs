@@ -209,7 +209,7 @@ fn tables_and_budgets_that_cannot_do_are_refused() {
     assert!(refused.contains("row 1") && refused.contains("'sex'"), "{refused}");
     assert!(builder.push(UnitKey::new(1), &[None]).is_err());
     let table = table(attributes(), &rows());
-    assert!(matches!(fit(&table, Method::Aim, MicroRho::new(50)), Err(FitError::TooLittle)));
+    assert!(matches!(fit(&table, Method::Aim, MicroRho::new(9)), Err(FitError::TooLittle)));
 }
 
 proptest! {

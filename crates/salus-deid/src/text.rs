@@ -1,0 +1,323 @@
+//! Clinical free text without what names a person.
+//!
+//! Three readings, each of which marks spans; what any of them marks is replaced by its kind:
+//! identifiers known from the record (names, numbers, addresses), found whatever surrounds them;
+//! patterns (telephone and social security numbers, e-mail and Internet addresses, dates, record
+//! numbers, postcodes, ages over 89); and names by their surroundings (a title or a cue such as
+//! `Patient:` before, a role after).
+//!
+//! Many diseases and signs are called after people: `Parkinson's disease`, `Babinski sign`. A
+//! capitalised word that a disease word follows is no person, unless the record knows her by it.
+//!
+//! # Privacy
+//! Rules find what they know: a name without a title that the record does not know, a nickname, a
+//! rare story are not found. Text that leaves still needs a reader.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::fhir::Identifier;
+
+/// A span that names somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Bytes of the text.
+    pub bytes: Range<usize>,
+    /// What it is.
+    pub kind: Identifier,
+}
+
+/// Finds what names a person in texts of one record.
+#[derive(Debug, Clone, Default)]
+pub struct Recogniser {
+    known: Vec<(String, Identifier)>,
+}
+
+/// Words after which a capitalised word is a disease's, a sign's or an instrument's name.
+const EPONYM_OF: &str = "disease|syndrome|sign|lymphoma|tumou?r|palsy|dementia|contracture|\
+esophagus|oesophagus|fracture|ulcer|cyst|thyroiditis|ataxia|chorea|anemia|anaemia|arthritis|\
+nephropathy|encephalopathy|cell|cells|body|bodies|score|scale|criteria|class|classification|test|\
+reflex|phenomenon|node|nodes|murmur|catheter|maneuver|manoeuvre|procedure|operation|position|\
+stage|grade|law|triad|reaction|sarcoma|carcinoma|paralysis|deformity|hernia|gland|artery|canal|\
+duct|lesion|spot|spots|nodule|nodules|type|variant|phase|line|lines|coma|stain|agar|solution|unit";
+
+struct Patterns {
+    shaped: Vec<(Regex, Identifier)>,
+    titled: Regex,
+    cued: Regex,
+    roled: Regex,
+    eponym_after: Regex,
+}
+
+static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
+    let name = r"[\p{Lu}][\p{L}\p{M}'’\-]+(?:[ \t]+(?:[\p{Lu}]\.|(?:van|von|de|del|di|da|la|le|el|al|bin|der|den|ter|dos|du)(?:[ \t]+(?:der|den|la))?|[\p{Lu}][\p{L}\p{M}'’\-]+)){0,3}";
+    let shaped = [
+        (r"(?i)\b[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+\b", Identifier::Contact),
+        (r#"(?i)\b(?:https?|ftp)://[^\s<>"]+|\bwww\.[^\s<>"]+"#, Identifier::Url),
+        (r"\b(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}\b", Identifier::Url),
+        (r"\b\d{3}-\d{2}-\d{4}\b", Identifier::Number),
+        (
+            r"(?:\+\d{1,3}[ .\-]?)?(?:\(\d{2,4}\)[ .\-]?|\b\d{2,4}[ .\-])\d{3,4}[ .\-]\d{3,5}\b",
+            Identifier::Contact,
+        ),
+        (r"\+\d{2}[ .\-]?\d{1,4}(?:[ .\-]?\d{2,4}){2,4}\b", Identifier::Contact),
+        (
+            r"(?i)\b(?:MRN|medical record(?: number)?|record no\.?|account(?: number)?|acct|chart|policy|member id|license|licence|SSN|NHS(?: number)?|patient id|case)\b[ \t]*(?:no\.?|number|#)?[ \t]*[:#]?[ \t]*([A-Z]{0,4}[\- ]?\d[\d\-]{3,})",
+            Identifier::Number,
+        ),
+        (r"\b\d{4}-\d{2}-\d{2}(?:T[\d:.+\-Z]*)?", Identifier::Date),
+        (r"\b\d{1,2}[/.\-]\d{1,2}[/.\-](?:\d{4}|\d{2})\b", Identifier::Date),
+        (
+            r"(?i)\b\d{1,2}(?:st|nd|rd|th)?\.?[ \t]+(?:of[ \t]+)?(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?(?:,?[ \t]+\d{4}\b)?",
+            Identifier::Date,
+        ),
+        (
+            r"(?i)\b(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?[ \t]+\d{1,2}(?:st|nd|rd|th)?\b(?:,?[ \t]+\d{4}\b)?",
+            Identifier::Date,
+        ),
+        (r"\bMay[ \t]+\d{1,2}(?:st|nd|rd|th)?\b(?:,?[ \t]+\d{4}\b)?", Identifier::Date),
+        (r"(?i)\b(?:9\d|1[0-2]\d)[ \-]?(?:years?|yrs?|y/?o)\b(?:[ \-]old)?", Identifier::Date),
+        (
+            r"\b\d{1,5}[ \t]+(?:[\p{Lu}][\p{L}]+[ \t]+){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Sq|Terrace|Highway|Hwy)\b\.?",
+            Identifier::Place,
+        ),
+        (r"\b[A-Z]{2}[ \t]+\d{5}(?:-\d{4})?\b", Identifier::Place),
+    ];
+    let shaped = shaped
+        .into_iter()
+        .map(|(pattern, kind)| Some((Regex::new(pattern).ok()?, kind)))
+        .collect::<Option<Vec<_>>>()?;
+    Some(Patterns {
+        shaped,
+        titled: Regex::new(&format!(
+            r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Doctor|Nurse|Sister|Sr|Herr|Frau|Mme|Sig)\b\.?[ \t]+({name})"
+        ))
+        .ok()?,
+        cued: Regex::new(&format!(
+            r"(?:\b(?i:patient(?: name)?|pt|name|signed(?: by)?|dictated by|seen by|attending|referring(?: physician)?|physician|provider|contact|next of kin|daughter|son|wife|husband|mother|father|brother|sister|spouse|partner|caregiver|cc)\b[ \t]*[:,\-]?|\b(?i:is|was|named|called)[ \t]+a?[ \t]*named)[ \t]+({name})"
+        ))
+        .ok()?,
+        roled: Regex::new(&format!(
+            r"({name}),?[ \t]+(?:MD|M\.D\.|DO|RN|NP|PA-C|PhD|FACP|MBBS|LPN)\b"
+        ))
+        .ok()?,
+        eponym_after: Regex::new(&format!(
+            r"^(?:['’]s?)?(?:[ \t]+|-)(?:\p{{Lu}}[\p{{L}}'’\-]*[ \t]+){{0,2}}?(?i:{EPONYM_OF})\b"
+        ))
+        .ok()?,
+    })
+});
+
+/// Words that begin a sentence or a heading and are no names.
+const NO_NAMES: [&str; 40] = [
+    "The",
+    "This",
+    "He",
+    "She",
+    "They",
+    "It",
+    "Patient",
+    "History",
+    "Has",
+    "Had",
+    "Is",
+    "Was",
+    "Denies",
+    "Reports",
+    "States",
+    "With",
+    "No",
+    "Not",
+    "Yes",
+    "Assessment",
+    "Plan",
+    "Allergies",
+    "Medications",
+    "Presents",
+    "Admitted",
+    "Discharged",
+    "Seen",
+    "On",
+    "In",
+    "At",
+    "For",
+    "And",
+    "Name",
+    "Date",
+    "Physician",
+    "Provider",
+    "Exam",
+    "Diagnosis",
+    "Stable",
+    "Unknown",
+];
+
+impl Recogniser {
+    /// One that knows nothing of the record.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that also knows identifiers of the record: a whole one is found, and each word of a
+    /// name of at least three letters.
+    #[must_use]
+    pub fn knowing<S: AsRef<str>>(identifiers: impl IntoIterator<Item = (S, Identifier)>) -> Self {
+        let mut known: Vec<(String, Identifier)> = Vec::new();
+        for (text, kind) in identifiers {
+            let text = text.as_ref().trim();
+            let mut add = |word: &str| {
+                if word.chars().count() >= 3 {
+                    known.push((word.to_lowercase(), kind));
+                }
+            };
+            add(text);
+            if kind == Identifier::Name {
+                text.split([' ', ',', '\t']).for_each(add);
+            }
+        }
+        known.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+        known.dedup();
+        Self { known }
+    }
+
+    /// What names a person in a text, in order and apart.
+    #[must_use]
+    pub fn spans(&self, text: &str) -> Vec<Span> {
+        let mut found = self.known_spans(text);
+        if let Some(patterns) = PATTERNS.as_ref() {
+            for (pattern, kind) in &patterns.shaped {
+                found.extend(pattern.captures_iter(text).filter_map(|c| {
+                    let whole = c.get(1).or_else(|| c.get(0))?;
+                    Some(Span { bytes: whole.range(), kind: *kind })
+                }));
+            }
+            for pattern in [&patterns.titled, &patterns.cued, &patterns.roled] {
+                let names = pattern.captures_iter(text).filter_map(|c| c.get(1));
+                found.extend(names.filter_map(|m| patterns.person(text, m.range())));
+            }
+        }
+        apart(found)
+    }
+
+    /// The text with every span replaced by its kind in brackets.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        let mut clean = String::with_capacity(text.len());
+        let mut at = 0;
+        for span in self.spans(text) {
+            clean.push_str(text.get(at..span.bytes.start).unwrap_or_default());
+            clean.push_str(word(span.kind));
+            at = span.bytes.end;
+        }
+        clean.push_str(text.get(at..).unwrap_or_default());
+        clean
+    }
+
+    /// Known identifiers where no letter or digit goes on before or after them.
+    fn known_spans(&self, text: &str) -> Vec<Span> {
+        // Lower case may change lengths: positions are kept for each character.
+        let mut lower = String::with_capacity(text.len());
+        let mut origin = Vec::with_capacity(text.len());
+        for (at, c) in text.char_indices() {
+            for l in c.to_lowercase() {
+                for _ in 0..l.len_utf8() {
+                    origin.push((at, at + c.len_utf8()));
+                }
+                lower.push(l);
+            }
+        }
+        let bounded = |start: usize, end: usize| {
+            let before = lower.get(..start).and_then(|t| t.chars().next_back());
+            let after = lower.get(end..).and_then(|t| t.chars().next());
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+        };
+        let mut found = Vec::new();
+        for (known, kind) in &self.known {
+            for (start, matched) in lower.match_indices(known.as_str()) {
+                let end = start + matched.len();
+                if bounded(start, end)
+                    && let (Some(first), Some(last)) = (origin.get(start), origin.get(end - 1))
+                {
+                    found.push(Span { bytes: first.0..last.1, kind: *kind });
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Patterns {
+    /// A name span without what is no part of a person's name; none where nothing is left.
+    fn person(&self, text: &str, mut bytes: Range<usize>) -> Option<Span> {
+        // Drop leading words that are no names, and what belongs to a disease.
+        loop {
+            let name = text.get(bytes.clone())?;
+            let first = name.split_whitespace().next()?;
+            let bare = first.trim_end_matches(|c: char| !c.is_alphabetic());
+            if !NO_NAMES.contains(&bare) {
+                break;
+            }
+            let next = bytes.start + first.len();
+            let rest = text.get(next..bytes.end)?;
+            bytes.start = next + (rest.len() - rest.trim_start().len());
+            if bytes.is_empty() {
+                return None;
+            }
+        }
+        let name = text.get(bytes.clone())?;
+        let mut end = bytes.start;
+        for word in name.split_inclusive(char::is_whitespace) {
+            let upto = end + word.trim_end().len();
+            let rest = text.get(upto.min(text.len())..).unwrap_or_default();
+            let possessive = word.trim_end().trim_end_matches(['\'', '’', 's']);
+            let after = text.get(end + possessive.len()..).unwrap_or(rest);
+            if self.eponym_after.is_match(rest) || self.eponym_after.is_match(after) {
+                break;
+            }
+            if NO_NAMES.contains(&word.trim()) && end > bytes.start {
+                break;
+            }
+            end += word.len();
+        }
+        let kept = text.get(bytes.start..end)?.trim_end();
+        let bytes = bytes.start..bytes.start + kept.len();
+        (!bytes.is_empty()).then_some(Span { bytes, kind: Identifier::Name })
+    }
+}
+
+/// Spans in order; of two that overlap, one that covers both.
+fn apart(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by(|a, b| {
+        a.bytes.start.cmp(&b.bytes.start).then_with(|| b.bytes.end.cmp(&a.bytes.end))
+    });
+    let mut kept: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match kept.last_mut() {
+            Some(last) if span.bytes.start < last.bytes.end => {
+                last.bytes.end = last.bytes.end.max(span.bytes.end);
+            }
+            _ => kept.push(span),
+        }
+    }
+    kept
+}
+
+/// What is written in place of a span.
+const fn word(kind: Identifier) -> &'static str {
+    match kind {
+        Identifier::Name => "[name]",
+        Identifier::Place => "[place]",
+        Identifier::Date => "[date]",
+        Identifier::Contact => "[contact]",
+        Identifier::Number | Identifier::ResourceId => "[number]",
+        Identifier::Device => "[device]",
+        Identifier::Url => "[address]",
+        Identifier::Attachment | Identifier::Text | Identifier::Unlisted => "[removed]",
+    }
+}
+
+#[cfg(test)]
+mod tests;

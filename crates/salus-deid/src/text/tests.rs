@@ -1,0 +1,88 @@
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use super::Recogniser;
+use crate::fhir::Identifier;
+
+fn redact(text: &str) -> String {
+    let clean = Recogniser::new().redact(text);
+    println!("{clean}");
+    clean
+}
+
+#[test]
+fn diseases_called_after_people_stay_and_people_called_like_diseases_go() {
+    for (text, clean) in [
+        (
+            "Mr. Parkinson was seen for Parkinson's disease.",
+            "Mr. [name] was seen for Parkinson's disease.",
+        ),
+        (
+            "Dr. Hodgkin excluded Hodgkin lymphoma and Crohn's disease.",
+            "Dr. [name] excluded Hodgkin lymphoma and Crohn's disease.",
+        ),
+        (
+            "Father: Down syndrome; Babinski sign negative; Glasgow Coma Scale 15.",
+            "Father: Down syndrome; Babinski sign negative; Glasgow Coma Scale 15.",
+        ),
+        (
+            "Mother had Alzheimer's disease, daughter Anna Wilson has Wilson's disease.",
+            "Mother had Alzheimer's disease, daughter [name] has Wilson's disease.",
+        ),
+        (
+            "Barrett's esophagus, Graves disease, Addison's disease and Bell's palsy in history.",
+            "Barrett's esophagus, Graves disease, Addison's disease and Bell's palsy in history.",
+        ),
+        ("Signed by Peter van der Berg, MD", "Signed by [name], MD"),
+    ] {
+        assert_eq!(redact(text), clean);
+    }
+}
+
+#[test]
+fn numbers_dates_and_addresses_are_found_by_their_shape() {
+    for (text, clean) in [
+        ("Call 555-123-4567 or (617) 555-0199.", "Call [contact] or [contact]."),
+        ("SSN 999-12-3456, MRN: 00123456.", "SSN [number], MRN: [number]."),
+        (
+            "Write to a.b@hospital.org, see https://x.org/p?id=7",
+            "Write to [contact], see [address]",
+        ),
+        ("Admitted 2024-03-05, discharged 3/9/24.", "Admitted [date], discharged [date]."),
+        ("Seen on March 5th, 2024 and 12 May 2023.", "Seen on [date] and [date]."),
+        ("A 93-year-old woman and an 89-year-old man.", "A [date] woman and an 89-year-old man."),
+        ("Lives at 12 Elm Street, Boston MA 02139.", "Lives at [place], Boston [place]."),
+        ("From 10.0.0.12.", "From [address]."),
+    ] {
+        assert_eq!(redact(text), clean);
+    }
+}
+
+#[test]
+fn measurements_doses_and_codes_stay() {
+    for text in [
+        "BP 120/80, HR 72, SpO2 98 %, glucose 5.4 mmol/L, HbA1c 6.1 %.",
+        "Metformin 500 mg 2x daily for 10 days; ICD-10 E11.9; LOINC 2345-7.",
+        "Ejection fraction 55-60 %, NYHA class II, CHA2DS2-VASc score 3.",
+        "May need dialysis. March fracture of the foot.",
+    ] {
+        assert_eq!(redact(text), text);
+    }
+}
+
+#[test]
+fn what_the_record_knows_is_found_anywhere_in_any_case() {
+    let known = [
+        ("Özlem Crohn", Identifier::Name),
+        ("Boston", Identifier::Place),
+        ("A-77-B", Identifier::Number),
+    ];
+    let by = Recogniser::knowing(known);
+    let clean =
+        by.redact("ÖZLEM lives in Boston; crohn's flare, no. A-77-B, Bostonian, Crohnology.");
+    assert_eq!(
+        clean,
+        "[name] lives in [place]; [name]'s flare, no. [number], Bostonian, Crohnology."
+    );
+    let spans = by.spans("nothing here");
+    assert!(spans.is_empty());
+}

@@ -1,0 +1,285 @@
+//! Attacks as the commands run and show them.
+
+use salus_deid::attack::{Attack, Entry, Plan, Report, Scene, run};
+use salus_deid::{Column, QuasiIdentifiers, Table};
+use salus_model::Entropy;
+use serde::Serialize;
+
+use crate::error::FilesError;
+use crate::text::{columns, count, percent};
+
+/// Columns that are guessed when none is named, at most.
+const MOST_SECRETS: usize = 12;
+
+/// How much work the attacks may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effort {
+    /// As much as a person waits for beside something else.
+    Beside,
+    /// For attacks alone.
+    Alone,
+    /// That many attempts of each attack.
+    Attempts(usize),
+}
+
+impl Effort {
+    /// Attempts of each attack that compares people with that many released values.
+    fn attempts(self, released_values: usize) -> usize {
+        let within = |comparisons: usize| comparisons / released_values.max(1);
+        match self {
+            Self::Beside => within(150_000_000).clamp(300, 2_000),
+            Self::Alone => within(600_000_000).clamp(500, 5_000),
+            Self::Attempts(attempts) => attempts,
+        }
+    }
+}
+
+/// One attack: what it achieved, or why it could not run.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttackLine {
+    /// The attack.
+    pub attack: Attack,
+    /// The column that was guessed, where the attack guesses one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// What was achieved.
+    #[serde(flatten)]
+    pub result: AttackResult,
+}
+
+/// What an attack achieved.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum AttackResult {
+    /// It ran.
+    Ran {
+        /// The share of members exposed by being in the data: (rate − control)/(1 − control).
+        risk: f64,
+        /// Where that lies, jointly over all attacks at 95 %.
+        interval: [f64; 2],
+        /// Attempts on members; as many were made on control people.
+        attempts: u64,
+        /// Successful attempts on members.
+        successes: u64,
+        /// Successful attempts on control people.
+        control_successes: u64,
+        /// Whether members are exposed beyond what chance explains.
+        leak: bool,
+    },
+    /// It could not.
+    NotRun {
+        /// Why not.
+        not_run: String,
+    },
+}
+
+/// All attacks on a release.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evidence {
+    /// 100 · (1 − the largest upper bound of risk); 0 when a person is published verbatim.
+    /// None when no attack could run.
+    pub score: Option<f64>,
+    /// A line per attack.
+    pub attacks: Vec<AttackLine>,
+    /// Members with a value that nobody else has whose whole record is in the release.
+    pub published_verbatim: u64,
+    /// The result in words.
+    pub words: String,
+}
+
+impl Evidence {
+    /// Nothing could be tried.
+    pub(crate) fn none(reason: &str) -> Self {
+        const ALL: [Attack; 10] = [
+            Attack::SinglingOutUnivariate,
+            Attack::SinglingOutMultivariate,
+            Attack::Linkability,
+            Attack::Membership,
+            Attack::PopulationLinkage,
+            Attack::Inference,
+            Attack::Differencing,
+            Attack::LikelihoodRatio,
+            Attack::ShadowModels,
+            Attack::Reconstruction,
+        ];
+        let line = |attack| AttackLine {
+            attack,
+            secret: None,
+            result: AttackResult::NotRun { not_run: reason.to_owned() },
+        };
+        Self {
+            score: None,
+            attacks: ALL.into_iter().map(line).collect(),
+            published_verbatim: 0,
+            words: format!("No attack could be run: {reason}."),
+        }
+    }
+
+    fn of(report: Report) -> Self {
+        let ran = report.findings().next().is_some();
+        let attacks = report.entries.into_iter().map(AttackLine::from).collect();
+        Self {
+            score: ran.then_some(report.score),
+            attacks,
+            published_verbatim: report.published_verbatim,
+            words: report.words,
+        }
+    }
+
+    /// The table that a person sees.
+    pub(crate) fn text(&self) -> String {
+        let rows: Vec<Vec<String>> = self
+            .attacks
+            .iter()
+            .map(|line| {
+                let name = match &line.secret {
+                    Some(secret) => format!("{} of {secret}", name(line.attack)),
+                    None => name(line.attack).to_owned(),
+                };
+                match &line.result {
+                    AttackResult::Ran {
+                        risk,
+                        interval: [low, high],
+                        attempts,
+                        successes,
+                        control_successes,
+                        leak,
+                    } => vec![
+                        name,
+                        percent(*risk),
+                        format!("{} to {}", percent(*low), percent(*high)),
+                        count(*successes),
+                        count(*control_successes),
+                        count(*attempts),
+                        if *leak { "leak" } else { "no leak found" }.to_owned(),
+                    ],
+                    AttackResult::NotRun { not_run } => {
+                        let mut row = vec![name];
+                        row.extend(std::iter::repeat_n(String::new(), 5));
+                        row.push(format!("not run: {not_run}"));
+                        row
+                    }
+                }
+            })
+            .collect();
+        let header = ["attack", "risk", "95 % interval", "hits", "hits on control", "of", "result"];
+        columns(&header, &rows)
+    }
+}
+
+/// An attack's name for people.
+pub(crate) const fn name(attack: Attack) -> &'static str {
+    match attack {
+        Attack::SinglingOutUnivariate => "singling out by one value",
+        Attack::SinglingOutMultivariate => "singling out by several values",
+        Attack::Linkability => "linking two files",
+        Attack::Inference => "inference",
+        Attack::PopulationLinkage => "linking to a population file",
+        Attack::Differencing => "differencing earlier releases",
+        Attack::Membership => "membership by nearness",
+        Attack::LikelihoodRatio => "membership by likelihood",
+        Attack::ShadowModels => "membership by shadow models",
+        Attack::Reconstruction => "reconstruction from counts",
+        Attack::AlleleFrequency => "membership by allele frequencies",
+    }
+}
+
+impl From<Entry> for AttackLine {
+    fn from(entry: Entry) -> Self {
+        match entry {
+            Entry::Run(finding) => Self {
+                attack: finding.attack,
+                secret: finding.secret,
+                result: AttackResult::Ran {
+                    risk: finding.risk.value,
+                    interval: [finding.risk.lower, finding.risk.upper],
+                    attempts: finding.attempts,
+                    successes: finding.successes,
+                    control_successes: finding.control_successes,
+                    leak: finding.risk.lower > 0.0,
+                },
+            },
+            Entry::NotRun { attack, reason } => {
+                Self { attack, secret: None, result: AttackResult::NotRun { not_run: reason } }
+            }
+        }
+    }
+}
+
+/// Runs the attacks on a scene.
+///
+/// `secrets` are the columns to guess; where there are none, all columns of the release that
+/// people have, as long as those are few.
+pub(crate) fn attack(
+    scene: &Scene<'_>,
+    secrets: &[String],
+    effort: Effort,
+    entropy: &mut dyn Entropy,
+) -> Result<Evidence, FilesError> {
+    let shared: Vec<&Column> = scene
+        .released
+        .columns()
+        .iter()
+        .filter(|c| scene.real.column(c.name()).is_ok() && scene.control.column(c.name()).is_ok())
+        .collect();
+    if shared.len() < 2 {
+        return Ok(Evidence::none("the tables share fewer than two columns"));
+    }
+    let chosen: Vec<String> = match secrets {
+        [] => likeliest_secrets(&shared),
+        named => named.to_vec(),
+    };
+    let plan = Plan {
+        attempts: effort.attempts(scene.released.rows().saturating_mul(shared.len())),
+        predicate_columns: 4.min(shared.len()),
+        secrets: chosen,
+    };
+    Ok(Evidence::of(run(scene, &plan, entropy)?))
+}
+
+/// All columns with at least two values, or where they are many, those with the most.
+fn likeliest_secrets(shared: &[&Column]) -> Vec<String> {
+    let mut told: Vec<(usize, &&Column)> = shared
+        .iter()
+        .map(|c| (c.counts().iter().filter(|n| **n > 0).count(), c))
+        .filter(|(values, _)| *values > 1)
+        .collect();
+    if told.len() > MOST_SECRETS {
+        told.sort_by_key(|(values, _)| std::cmp::Reverse(*values));
+        told.truncate(MOST_SECRETS);
+    }
+    told.into_iter().map(|(_, c)| c.name().to_owned()).collect()
+}
+
+/// A random half of the records, and the other half.
+fn halves(table: &Table, entropy: &mut dyn Entropy) -> Result<Option<(Table, Table)>, FilesError> {
+    let half = table.rows() / 2;
+    if half == 0 {
+        return Ok(None);
+    }
+    let order = salus_deid::transform::shuffle(table.rows(), entropy)
+        .map_err(|e| FilesError::Transform(e.into()))?;
+    let (one, other) = order.split_at(half);
+    Ok(Some((table.select(one.iter().copied())?, table.select(other.iter().copied())?)))
+}
+
+/// Attacks a way of releasing: the release of a random half of the records, judged by the other
+/// half, who are not in it.
+pub(crate) fn of_recipe(
+    table: &Table,
+    quasi: Option<&QuasiIdentifiers>,
+    secrets: &[String],
+    entropy: &mut dyn Entropy,
+    release: impl FnOnce(&Table) -> Result<Table, FilesError>,
+) -> Result<Evidence, FilesError> {
+    const FEWEST: usize = 20;
+    if table.rows() < FEWEST {
+        return Ok(Evidence::none("fewer than 20 records: no control group can be set apart"));
+    }
+    let Some((members, others)) = halves(table, entropy)? else {
+        return Ok(Evidence::none("one record leaves no control group"));
+    };
+    let released = release(&members)?;
+    let scene = Scene { hierarchies: quasi, ..Scene::new(&members, &others, &released) };
+    attack(&scene, secrets, Effort::Beside, entropy)
+}

@@ -1,0 +1,116 @@
+//! Work on a person's own plain files, alone: no node, no account, no set-up.
+//!
+//! **Invariant:** this crate knows no dataset, key, permit or network. It reads the files that its
+//! caller names and writes the files that its caller names, whole or not at all; sealed data never
+//! comes here.
+//!
+//! **Invariant:** it is synchronous, and what protects lives below it: risks, models, attacks and
+//! mending and de-identification in `salus_deid`, private models in `salus_synth`.
+//!
+//! | Command | Where |
+//! | --- | --- |
+//! | `salus risk` | [`risk`] |
+//! | `salus anonymise` | [`anonymise`] |
+//! | `salus synthesise` | [`synthesise`] |
+//! | `salus attack` | [`attack`] |
+//! | `salus unbias` | [`unbias`] |
+//! | `salus deidentify` | [`mod@deidentify`] |
+//!
+//! The commands' words are defined here, so that `salus` shows them and tests without the data
+//! engine run them.
+//!
+//! # Privacy
+//! Reports are for the person who holds the file: risks, losses, qualities and scores are computed
+//! from the records without noise. What may leave is the file named with `--out`, and of that only
+//! a synthetic one comes with a bound (ε, δ) of what it tells; nothing is charged to any account.
+
+pub mod anonymise;
+pub mod attack;
+mod certificate;
+mod clock;
+pub mod deidentify;
+mod error;
+mod evidence;
+mod file;
+mod generator;
+mod hierarchies;
+pub mod risk;
+pub mod synthesise;
+mod text;
+pub mod unbias;
+
+use clap::Subcommand;
+use salus_crypto::OsEntropy;
+use serde::Serialize;
+
+use anonymise::AnonymiseArgs;
+use attack::AttackArgs;
+use deidentify::Deidentify;
+use risk::RiskArgs;
+use synthesise::SynthesiseArgs;
+use unbias::UnbiasArgs;
+
+pub use clock::SystemClock;
+pub use error::FilesError;
+pub use evidence::{AttackLine, AttackResult, Evidence};
+pub use file::{Encoding, Format, Source};
+
+/// What a command on plain files is asked.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Measure how recognisable the people of a CSV file are.
+    Risk(RiskArgs),
+    /// Make a CSV file anonymous with the least loss, attack the result and score it.
+    Anonymise(Box<AnonymiseArgs>),
+    /// Make a synthetic CSV file with differential privacy.
+    Synthesise(SynthesiseArgs),
+    /// Attack a release with every attack that the files allow, and score it.
+    Attack(AttackArgs),
+    /// Measure bias between groups and mend it.
+    Unbias(UnbiasArgs),
+    /// Take what names a person out of FHIR resources or a clinical text.
+    #[command(subcommand)]
+    Deidentify(Deidentify),
+}
+
+/// What a command answers: one JSON object, and the same for people.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Answer {
+    /// The object.
+    pub json: serde_json::Value,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Answer {
+    fn new(report: &impl Serialize, text: String) -> Result<Self, FilesError> {
+        let json = serde_json::to_value(report)
+            .map_err(|_| FilesError::option("the report cannot be written as JSON"))?;
+        Ok(Self { json, text })
+    }
+
+    /// The answer for people.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Command {
+    /// Does what it says, with the system's clock and randomness.
+    ///
+    /// # Errors
+    /// As [`FilesError`] says, naming the place and the remedy.
+    pub fn run(&self) -> Result<Answer, FilesError> {
+        let entropy = &mut OsEntropy;
+        match self {
+            Self::Risk(args) => risk::run(args, entropy),
+            Self::Anonymise(args) => anonymise::run(args, &SystemClock, entropy),
+            Self::Synthesise(args) => synthesise::run(args, &SystemClock, entropy),
+            Self::Attack(args) => attack::run(args, entropy),
+            Self::Unbias(args) => unbias::run(args),
+            Self::Deidentify(what) => deidentify::run(what, &SystemClock, entropy),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Files as people have them: every delimiter, encoding, gap and mistake.
+
+use std::fmt::Write as _;
+
+use crate::{Folder, json, refusal, text};
+
+/// A small table of patients with that delimiter and line end.
+fn patients(delimiter: char, end: &str) -> String {
+    let mut lines = vec![["age", "sex", "city", "weight"].join(&delimiter.to_string())];
+    for i in 0..60 {
+        let sex = if i % 2 == 0 { "f" } else { "m" };
+        let city = ["Basel", "Bern", "Genève"][i % 3];
+        let weight = format!("{}", 50 + i % 20);
+        lines.push(
+            [(20 + i % 30).to_string().as_str(), sex, city, &weight].join(&delimiter.to_string()),
+        );
+    }
+    lines.join(end) + end
+}
+
+fn risk(path: &std::path::Path) -> serde_json::Value {
+    json(&["risk", text(path), "--no-attacks"])
+}
+
+#[test]
+fn delimiters_marks_and_line_ends_are_found_out() {
+    let folder = Folder::new();
+    for (name, bytes) in [
+        ("comma", patients(',', "\n").into_bytes()),
+        ("semicolon", patients(';', "\r\n").into_bytes()),
+        ("tab", patients('\t', "\n").into_bytes()),
+        ("pipe", patients('|', "\r\n").into_bytes()),
+        ("mark", format!("\u{feff}{}", patients(';', "\n")).into_bytes()),
+        ("excel", format!("sep=;\r\n{}", patients(';', "\r\n")).into_bytes()),
+        ("no last line end", patients(',', "\n").trim_end().as_bytes().to_vec()),
+        (
+            "utf-16",
+            [0xFF, 0xFE]
+                .into_iter()
+                .chain(patients(';', "\n").encode_utf16().flat_map(u16::to_le_bytes))
+                .collect(),
+        ),
+    ] {
+        let answer = risk(&folder.write(name, bytes));
+        assert_eq!(answer["records"], 60, "{name}");
+        assert_eq!(
+            answer["quasi_identifiers"],
+            serde_json::json!(["age", "sex", "city", "weight"]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn quotes_hold_delimiters_and_line_breaks_and_come_out_again() {
+    let folder = Folder::new();
+    let mut csv = "name,note\n".to_owned();
+    for i in 0..12 {
+        writeln!(csv, "\"Doe, J. {}\",\"said \"\"no\"\"\nand left\"", i % 3).unwrap();
+    }
+    let table = folder.write("t.csv", csv);
+    let out = folder.path("out.csv");
+    let words = ["anonymise", text(&table), "--k", "2", "--out", text(&out)];
+    let answer = json(&words);
+    assert_eq!((&answer["records"], &answer["loss"]), (&12.into(), &0.0.into()));
+    assert_eq!(risk(&out)["records"], 12);
+    assert!(std::fs::read_to_string(out).unwrap().contains("\"said \"\"no\"\"\nand left\""));
+}
+
+#[test]
+fn another_encoding_is_named_and_then_read() {
+    let folder = Folder::new();
+    let bytes: Vec<u8> =
+        patients(';', "\n").chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let table = folder.write("t.csv", bytes);
+    let said = refusal(&["risk", text(&table)]);
+    println!("{said}");
+    assert!(said.contains("line 4: byte 9 ") && said.contains("--encoding windows-1252"));
+    let words = ["risk", text(&table), "--encoding", "windows-1252", "--no-attacks"];
+    assert_eq!(json(&words)["records"], 60);
+}
+
+#[test]
+fn mistakes_are_named_with_place_and_remedy() {
+    let folder = Folder::new();
+    let good = folder.write("good.csv", patients(',', "\n"));
+    let empty = folder.write("empty.csv", "");
+    let header = folder.write("header.csv", "a,b,c\n");
+    let ragged = folder.write("ragged.csv", "a,b\n1,2\n3\n4,5\n");
+    let twice = folder.write("twice.csv", "a,a\n1,2\n");
+    let out = folder.path("out.csv");
+    for (words, parts) in [
+        (vec!["risk", "absent.csv"], vec!["absent.csv", "cannot be read"]),
+        (vec!["risk", text(&empty)], vec!["empty.csv", "is empty"]),
+        (vec!["risk", text(&header)], vec!["header.csv", "no record"]),
+        (vec!["risk", text(&ragged)], vec!["ragged.csv", "line 3 has 1 fields"]),
+        (vec!["risk", text(&twice)], vec!["twice.csv", "'a'"]),
+        (
+            vec!["risk", text(&good), "--quasi-identifiers", "age,Sex"],
+            vec!["--quasi-identifiers", "'Sex'", "did you mean 'sex'?", "age, sex, city"],
+        ),
+        (
+            vec!["risk", text(&good), "--delimiter", ";", "--quasi-identifiers", "age"],
+            vec!["check --delimiter"],
+        ),
+        (
+            vec!["anonymise", text(&good), "--out", text(&out)],
+            vec!["--k", "--l", "say what must hold"],
+        ),
+        (
+            vec!["anonymise", text(&good), "--k", "5", "--l", "2", "--out", text(&out)],
+            vec!["--sensitive"],
+        ),
+        (vec!["anonymise", text(&good), "--k", "61", "--out", text(&out)], vec!["raise the limit"]),
+        (
+            vec!["anonymise", text(&good), "--k", "2", "--out", text(&good)],
+            vec!["--out", "is a file that is read"],
+        ),
+        (
+            vec!["anonymise", text(&good), "--k", "2", "--suppression", "5", "--out", text(&out)],
+            vec!["between 0 and 1"],
+        ),
+        (
+            vec![
+                "anonymise",
+                text(&good),
+                "--k",
+                "2",
+                "--quasi-identifiers",
+                "age,sex",
+                "--sensitive",
+                "sex",
+                "--out",
+                text(&out),
+            ],
+            vec!["'sex'", "leave it out of one"],
+        ),
+        (
+            vec!["unbias", text(&good), "--sensitive", "sex", "--favourable", "city=Rom"],
+            vec!["--favourable", "it has Basel, Bern"],
+        ),
+        (
+            vec!["synthesise", text(&good), "--epsilon", "1e-9", "--out", text(&out)],
+            vec!["--epsilon", "allow a larger one"],
+        ),
+    ] {
+        let said = refusal(&words);
+        println!("{said}");
+        for part in parts {
+            assert!(said.contains(part), "{words:?} said: {said}");
+        }
+    }
+    assert!(!out.exists(), "nothing is written when something is refused");
+}
+
+#[test]
+fn one_record_is_all_risk_and_no_attack() {
+    let folder = Folder::new();
+    let table = folder.write("t.csv", "age,sex\n31,f\n");
+    let answer = json(&["risk", text(&table)]);
+    assert_eq!((&answer["records"], &answer["highest_risk"]), (&1.into(), &1.0.into()));
+    assert!(answer["score"].is_null());
+    assert!(answer["attacks"][0]["not_run"].as_str().unwrap().contains("20 records"));
+}
+
+#[test]
+fn gaps_decimal_commas_and_columns_without_hierarchies_are_anonymised() {
+    let folder = Folder::new();
+    let mut csv = "age;pressure;visit;city\n".to_owned();
+    for i in 0..200u32 {
+        let age = if i % 17 == 0 { String::new() } else { (20 + i * 7 % 60).to_string() };
+        let pressure =
+            if i % 23 == 0 { "NA".to_owned() } else { format!("{},{}", 70 + i % 40, i % 10) };
+        let city = if i % 31 == 0 { "?" } else { ["Ulm", "Trier", "Jena"][i as usize % 3] };
+        writeln!(csv, "{age};{pressure};2024-{:02}-{:02};{city}", i % 12 + 1, i % 28 + 1).unwrap();
+    }
+    let table = folder.write("t.csv", csv);
+    folder.write("h_hierarchy_city.csv", "Ulm,south,*\nTrier,west,*\n");
+    let out = folder.path("out.csv");
+    let hierarchies = folder.path("");
+    let answer = json(&[
+        "anonymise",
+        text(&table),
+        "--hierarchies",
+        text(&hierarchies),
+        "--k",
+        "5",
+        "--suppression",
+        "0.1",
+        "--out",
+        text(&out),
+    ]);
+    println!("{answer}");
+    let notes = answer["notes"].to_string();
+    assert!(notes.contains("no hierarchy file for age, pressure, visit"));
+    assert!(notes.contains("column 'city': 2 values, the first in record 1,"), "{notes}");
+    assert!(answer["smallest_group"].as_u64().unwrap() >= 5);
+    assert!(answer["loss"].as_f64().unwrap() < 0.999);
+}
+
+#[test]
+fn a_file_without_names_gets_some() {
+    let folder = Folder::new();
+    let mut csv = String::new();
+    for i in 0..60 {
+        writeln!(csv, "{}, {}, {}, ?", 30 + i % 20, ["m", "f"][i % 2], f64::from(i as u32) / 2.0)
+            .unwrap();
+    }
+    let answer = risk(&folder.write("heart.data", csv));
+    assert_eq!(answer["records"], 60);
+    assert_eq!(answer["quasi_identifiers"][3], "column-4");
+    assert!(answer["notes"][0].as_str().unwrap().contains("--header"));
+    // A year as a column's name is no record.
+    let years = folder.write("years.csv", "id,2019,2020\na,1,2\nb,3,4\n");
+    assert_eq!(risk(&years)["records"], 2);
+}
+
+#[test]
+fn synthetic_tables_keep_dates_gaps_and_decimal_marks() {
+    let folder = Folder::new();
+    let mut csv = "born;weight;sex;note\n".to_owned();
+    for i in 0..4_000u32 {
+        let weight = if i % 3 == 0 { String::new() } else { format!("{},5", 50 + i % 40) };
+        let sex = ["f", "m"][i as usize % 2];
+        writeln!(csv, "19{:02}-0{}-1{};{weight};{sex};note {i}", 30 + i % 60, 1 + i % 9, i % 9)
+            .unwrap();
+    }
+    let table = folder.write("t.csv", csv);
+    let out = folder.path("out.csv");
+    let answer =
+        json(&["synthesise", text(&table), "--epsilon", "3", "--rows", "500", "--out", text(&out)]);
+    assert_eq!(answer["left_out"], serde_json::json!(["note"]));
+    let written = std::fs::read_to_string(&out).unwrap();
+    let mut lines = written.lines();
+    assert_eq!(lines.next(), Some("born;weight;sex"));
+    let (mut gaps, mut rows) = (0, 0);
+    for line in lines {
+        let fields: Vec<&str> = line.split(';').collect();
+        assert!(fields[0].starts_with("19") && fields[0].len() == 10, "{line}");
+        gaps += u32::from(fields[1].is_empty());
+        assert!(fields[1].is_empty() || !fields[1].contains('.'), "{line}");
+        assert!(matches!(fields[2], "f" | "m"), "{line}");
+        rows += 1;
+    }
+    assert_eq!(rows, 500);
+    assert!((100..240).contains(&gaps), "{gaps} of 500 where a third is missing");
+}
