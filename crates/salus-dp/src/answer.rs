@@ -139,7 +139,7 @@ pub(crate) fn derive(noised: &Noised) -> Answer {
         Layout::Count => {
             (vec![single("count", Some(around(first, terms, 0.05, 1.0)))], plain, Bias::None)
         }
-        Layout::Distinct => {
+        Layout::Distinct | Layout::Units => {
             let bias = if several { Bias::CountedPerHolder } else { Bias::None };
             (vec![single("distinct_count", Some(around(first, terms, 0.05, 1.0)))], plain, bias)
         }

@@ -131,7 +131,7 @@ impl Partial {
     /// When the table may hold several rows of a unit, or the question reads columns.
     pub fn observe_rows(&mut self, rows: u64) -> Result<(), ObserveError> {
         match (&mut self.exact, &self.shape.layout, self.shape.rows_per_unit) {
-            (Exact::Vector(sums), Layout::Count, RowsPerUnit::One) => {
+            (Exact::Vector(sums), Layout::Count | Layout::Units, RowsPerUnit::One) => {
                 sums.iter_mut().for_each(|sum| *sum += i128::from(rows));
                 Ok(())
             }
@@ -219,7 +219,7 @@ fn group_of(layout: &Layout, addition: &Addition) -> Option<u64> {
 fn addition(shape: &Shape, fields: &[Field<'_>]) -> Result<Addition, ObserveError> {
     let steps = |index: usize, bounds: Bounds| steps_of(shape, fields, index, bounds);
     Ok(match &shape.layout {
-        Layout::Count => Addition::At(0),
+        Layout::Count | Layout::Units => Addition::At(0),
         Layout::Distinct => canonical(fields).map_or(Addition::Nothing, Addition::Distinct),
         Layout::Cells { keys, .. } => {
             cell(shape, keys, fields)?.map_or(Addition::Nothing, Addition::At)

@@ -106,6 +106,7 @@ impl Classified for PlanError {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Layout {
     Count,
+    Units,
     Distinct,
     Cells { keys: Vec<(ColumnPath, Domain)>, top: Option<u32> },
     Open { keys: Vec<ColumnPath>, top: Option<u32>, threshold: i128 },
@@ -221,7 +222,11 @@ pub fn plan(
     spend: Spend,
     mechanism: Mechanism,
 ) -> Result<Plan, PlanError> {
-    let bound = schema.effective_bound();
+    let bound = match query {
+        // One row of each unit says that the unit is there.
+        Query::DistinctUnits => ContributionBound::ONE_ROW,
+        _ => schema.effective_bound(),
+    };
     let (mut layout, columns, threshold_delta) = resolve(query, schema)?;
     let sensitivities = sensitivities(&layout, bound);
     let (rho, epsilon) = loss(spend, mechanism)?;
@@ -333,6 +338,7 @@ fn resolve(query: &Query, schema: &Schema) -> Result<Resolved, PlanError> {
     let one = |layout, column: &ColumnPath| Ok((layout, vec![column.clone()], None));
     match query {
         Query::Count => Ok((Layout::Count, Vec::new(), None)),
+        Query::DistinctUnits => Ok((Layout::Units, Vec::new(), None)),
         Query::DistinctCount { column } => {
             column_of(schema, column)?;
             one(Layout::Distinct, column)
@@ -424,7 +430,7 @@ fn sensitivities(layout: &Layout, bound: ContributionBound) -> Vec<Sensitivity> 
     let bins = |len| counts(len, rows);
     let width = |b: &Bounds| u128::from(b.width().unsigned_abs());
     match layout {
-        Layout::Count | Layout::Distinct => vec![sum(1)],
+        Layout::Count | Layout::Units | Layout::Distinct => vec![sum(1)],
         Layout::Cells { keys, .. } => {
             vec![groups(keys.iter().map(|(_, d)| d.values().len()).product())]
         }

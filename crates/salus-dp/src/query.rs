@@ -60,6 +60,8 @@ impl From<Rank> for f64 {
 pub enum Query {
     /// How many rows.
     Count,
+    /// How many different units have a row, whatever a unit's contribution bound.
+    DistinctUnits,
     /// How many different values of a column.
     DistinctCount {
         /// Which column.

@@ -8,6 +8,8 @@
 //! The rest of the way is the spine's: [`salus_spine::seal_result`], receipt, release. [`Desk`] walks
 //! all of it for a holder's node.
 //!
+//! A question comes as JSON ([`Question::parse`]) or as a subset of SQL ([`sql::parse`]).
+//!
 //! **Invariant:** no SQL engine takes part. What a question can do is what [`Predicate`] and
 //! [`salus_dp::Query`] can say, and neither can fail, loop or grow because of a value in a row.
 //!
@@ -24,12 +26,13 @@ mod desk;
 mod predicate;
 mod profile;
 mod question;
+pub mod sql;
 
 pub use compute::ComputeError;
 pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_in_code};
 pub use predicate::{Comparison, Literal, Predicate, PredicateError};
 pub use profile::{Profile, ProfileError, Profiles};
-pub use question::{Prepared, Question, QuestionError};
+pub use question::{Prepared, Question, QuestionError, QuestionVersion, UnknownVersion};
 
 #[cfg(test)]
 mod tests;

@@ -19,13 +19,29 @@ const MAX_CONDITIONS: usize = 256;
 const MAX_VALUES: usize = 4096;
 
 /// A value that a column is compared with.
+// Read through a JSON value: what serde buffers for untagged enums keeps no fractions of numbers that
+// are read with arbitrary precision.
 #[derive(Debug, Clone, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "serde_json::Value")]
 pub enum Literal {
     /// A number.
     Number(f64),
     /// Text; for columns of moments an RFC 3339 moment.
     Text(String),
+}
+
+impl TryFrom<serde_json::Value> for Literal {
+    type Error = &'static str;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, Self::Error> {
+        match value {
+            serde_json::Value::String(text) => Ok(Self::Text(text)),
+            serde_json::Value::Number(number) => {
+                number.as_f64().map(Self::Number).ok_or("the number is too large")
+            }
+            _ => Err("a column is compared with a number or a text"),
+        }
+    }
 }
 
 /// How a column is compared with a value.
@@ -285,7 +301,7 @@ impl Predicate {
         }
     }
 
-    const fn single(&self) -> Option<&ColumnPath> {
+    pub(crate) const fn single(&self) -> Option<&ColumnPath> {
         match self {
             Self::And(_) | Self::Or(_) | Self::Not(_) => None,
             Self::Compare { column, .. }

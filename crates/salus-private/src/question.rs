@@ -11,24 +11,92 @@ use crate::profile::Profile;
 /// The longest question, in bytes of its text.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// What is asked of one dataset, as JSON.
+/// The version of a question's JSON form. A program that does not know it refuses the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub enum QuestionVersion {
+    /// The form of this program.
+    V1,
+}
+
+/// A version that this program does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the question is of version {found}, and this program knows version 1")]
+pub struct UnknownVersion {
+    found: u32,
+}
+
+impl TryFrom<u32> for QuestionVersion {
+    type Error = UnknownVersion;
+
+    fn try_from(version: u32) -> Result<Self, UnknownVersion> {
+        match version {
+            1 => Ok(Self::V1),
+            found => Err(UnknownVersion { found }),
+        }
+    }
+}
+
+impl From<QuestionVersion> for u32 {
+    fn from(version: QuestionVersion) -> Self {
+        match version {
+            QuestionVersion::V1 => 1,
+        }
+    }
+}
+
+/// A question as it is written, with the version of its form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    // Texts from before versions were told are of the first.
+    #[serde(default = "first_version")]
+    version: QuestionVersion,
+    dataset: DatasetId,
+    query: Query,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<Predicate>,
+    spend: Spend,
+    mechanism: Mechanism,
+}
+
+const fn first_version() -> QuestionVersion {
+    QuestionVersion::V1
+}
+
+impl From<Written> for Question {
+    fn from(written: Written) -> Self {
+        let Written { version: QuestionVersion::V1, dataset, query, filter, spend, mechanism } =
+            written;
+        Self { dataset, query, filter, spend, mechanism }
+    }
+}
+
+impl From<Question> for Written {
+    fn from(question: Question) -> Self {
+        let Question { dataset, query, filter, spend, mechanism } = question;
+        Self { version: QuestionVersion::V1, dataset, query, filter, spend, mechanism }
+    }
+}
+
+/// What is asked of one dataset, as JSON; [`crate::sql`] says the same in SQL.
 ///
 /// ```json
-/// { "dataset": "devices",
+/// { "version": 1,
+///   "dataset": "devices",
 ///   "query": { "grouped-count": { "keys": ["os_version"], "threshold_delta": null } },
 ///   "filter": { "compare": { "column": "battery", "is": "<", "value": 20 } },
 ///   "spend": { "rho": 1000 },
 ///   "mechanism": "gaussian" }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written", into = "Written")]
 pub struct Question {
     /// Of which dataset.
     pub dataset: DatasetId,
     /// What is asked.
     pub query: Query,
     /// Which rows it is about; all when there is none.
-    #[serde(default)]
     pub filter: Option<Predicate>,
     /// How much it may cost.
     pub spend: Spend,

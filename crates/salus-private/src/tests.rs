@@ -111,6 +111,20 @@ fn a_question_is_read_strictly_and_priced_before_it_is_asked() {
     assert!(matches!(open.prepare(&profile()), Err(crate::QuestionError::Threshold)));
 }
 
+#[test]
+fn texts_of_version_1_are_read_and_written_for_ever() {
+    for line in include_str!("../testdata/questions/v1.jsonl").lines() {
+        let question = Question::parse(line).unwrap();
+        assert_eq!(serde_json::to_string(&question).unwrap(), line);
+        // Texts from before versions were told are of the first.
+        let untold = line.replacen("\"version\":1,", "", 1);
+        assert_eq!(Question::parse(&untold).unwrap(), question);
+        let next = line.replacen("\"version\":1,", "\"version\":2,", 1);
+        let refused = Question::parse(&next).unwrap_err().to_string();
+        assert!(refused.contains("version 2"), "{refused}");
+    }
+}
+
 proptest! {
     /// The columns named are those that a filter looks at: reading no other never fails.
     #[test]

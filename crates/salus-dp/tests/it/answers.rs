@@ -33,6 +33,8 @@ fn close(a: f64, b: f64) {
 fn counts_sums_and_groups_are_those_of_brute_force() {
     let rows = fleet(100);
     close(value(&exact(&Query::Count, &rows), "count"), 100.0);
+    // Two rows of each unit; whatever the bound on rows, a unit is counted once.
+    close(value(&exact(&Query::DistinctUnits, &rows), "distinct_count"), 50.0);
     let distinct = Query::DistinctCount { column: column("hours") };
     let brute: HashSet<u64> = rows.iter().map(|r| r.hours.to_bits()).collect();
     close(value(&exact(&distinct, &rows), "distinct_count"), brute.len() as f64);
@@ -257,6 +259,20 @@ fn a_plan_costs_what_was_allowed_and_tells_it_without_data() {
         plan(&Query::Count, &schema, Spend::Rho(MicroRho::ZERO), Mechanism::Gaussian),
         Err(PlanError::NothingToSpend)
     ));
+}
+
+#[test]
+fn units_are_counted_with_the_noise_of_one_row_each() {
+    let wide = schema(PrivacyUnit::Patient, 8, 8);
+    let scale = |query: &Query| {
+        let noised = ask(query, &wide, Spend::Rho(HALF), Mechanism::Gaussian, &fleet(100));
+        noised.noises().next().unwrap()[0].scale.get()
+    };
+    let (units, rows) = (scale(&Query::DistinctUnits), scale(&Query::Count));
+    // At ρ = 1/2 the deviation is the sensitivity, rounded up to the scale's own steps.
+    assert!((1.0..1.001).contains(&units) && (8.0..8.01).contains(&rows), "{units} {rows}");
+    let noised = ask(&Query::DistinctUnits, &wide, EXACT, Mechanism::Gaussian, &fleet(100));
+    assert_eq!(noised.numbers(), [50]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn kinds() -> Vec<Query> {
     let edges = Edges::equal(small, 3).unwrap();
     vec![
         Query::Count,
+        Query::DistinctUnits,
         Query::DistinctCount { column: column("note") },
         Query::GroupedCount { keys: vec![column("model")], threshold_delta: None },
         Query::GroupedCount {
