@@ -25,6 +25,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("fhir bulk ", "fhir_pull::an_export_answers_to_its_owner_alone"),
     ("oauth ", "clients::tests::no_other_key_and_no_other_algorithm_signs"),
     ("validator ", "alone::only_members_connect_and_a_revoked_one_is_turned_away_at_once"),
+    ("witness ", "witness::add_checkpoint_answers_as_tlog_witness_says"),
     ("flight ", "flight::each_call_refuses_a_token_that_was_never_issued"),
     ("pgwire startup", "postgres::without_tls_no_password_is_asked_for"),
     ("pgwire simple query", "postgres::refusals_have_an_sqlstate_and_say_why"),
@@ -194,8 +195,8 @@ fn made_in(sources: &[(String, String)], file: &str) -> Vec<String> {
     made
 }
 
-/// FHIR, bulk data, OAuth and the validator's interface.
-fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 4] {
+/// FHIR, bulk data, OAuth, a validator and a witness.
+fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 5] {
     let api = "crates/salus-api/src";
     let rows = |file: String, asks: &dyn Fn(&str) -> &'static str| {
         let made = made_in(sources, &file).into_iter();
@@ -218,6 +219,10 @@ fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 4] {
             "crates/salus-validator/src/api/routes.rs".to_owned(),
             &|_| "mutual TLS with a certificate of a member that the ledger knows",
         ),
+        rows("crates/salus-validator/src/witness/http.rs".to_owned(), &|route| match route {
+            "POST /add-checkpoint" => "a checkpoint with the votes that its ledger demands",
+            _ => "nothing asked for; checkpoints are public",
+        }),
     ]
 }
 
@@ -309,11 +314,12 @@ fn document() -> String {
     );
     let node: Vec<HttpRoute> = sql::ROUTES.iter().chain(&monitor::ROUTES).copied().collect();
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
-    let [fhir, bulk, oauth, validator] = other_http(&sources);
+    let [fhir, bulk, oauth, validator, witness] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);
     table(&mut out, "Sign-in of programs over HTTP of `node run`", "oauth", &oauth);
     table(&mut out, "HTTP of a ledger validator", "validator", &validator);
+    table(&mut out, "HTTP of a witness", "witness", &witness);
     let transit: Vec<_> = transit::ROUTES
         .iter()
         .map(|r| {
@@ -376,6 +382,7 @@ const ROUTERS: &[&str] = &[
     "crates/salus-api/src/fhir/bulk/mod.rs",
     "crates/salus-api/src/oauth.rs",
     "crates/salus-validator/src/api/routes.rs",
+    "crates/salus-validator/src/witness/http.rs",
 ];
 
 #[test]

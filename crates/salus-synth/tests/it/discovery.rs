@@ -26,7 +26,8 @@ fn the_domains_of_adult_are_found_for_half_an_epsilon() {
     let of = |wanted: &str| found.attributes.iter().find(|a| a.name() == &name(wanted)).unwrap();
     let Kind::Number { bounds, .. } = of("age").kind() else { panic!("age is a number") };
     println!("age from {} to {} where 17 to 90 occur", bounds.low(), bounds.high());
-    assert!((16..=19).contains(&bounds.low()) && (75..=105).contains(&bounds.high()));
+    // One in a hundred is older than 72: so thin a tail drowns in the noise of a ninth of ε = 0.5.
+    assert!((16..=19).contains(&bounds.low()) && (65..=105).contains(&bounds.high()));
     assert_eq!(found.without_gaps.len(), 9);
     assert!(found.left_out.is_empty());
     let Kind::Category(sex) = of("sex").kind() else { panic!("sex is a category") };
