@@ -43,6 +43,7 @@
 //! | [`driver`] | what binds replica, orderer, store and network; the running validator |
 //! | [`folder`] | a validator's files: configuration, sealed keys, certificate |
 //! | [`api`], [`client`], [`proof`] | HTTPS with mutual TLS, the client that trusts nobody, and the proofs between them |
+//! | [`explorer`] | the ledger for people: index, API, the browser's listener, the terminal |
 //! | [`dev`] | networks for development |
 //! | [`bench`] | the figures of `cargo xtask bench ledger` |
 //!
@@ -62,6 +63,7 @@ pub mod client;
 mod clock;
 pub mod dev;
 pub mod driver;
+pub mod explorer;
 pub mod folder;
 pub mod order;
 mod packet;
@@ -71,5 +73,5 @@ mod simulation;
 pub mod store;
 mod validator;
 
-pub use folder::{Folder, Identity, Peer, ValidatorConfig};
+pub use folder::{ExplorerConfig, Folder, Identity, Peer, ValidatorConfig};
 pub use validator::{StartError, Validator, warning_text};

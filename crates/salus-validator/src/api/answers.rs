@@ -129,6 +129,10 @@ impl Failure {
         Self(StatusCode::BAD_REQUEST, text.into())
     }
 
+    pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self(status, text.into())
+    }
+
     pub(crate) fn forbidden() -> Self {
         Self(
             StatusCode::FORBIDDEN,

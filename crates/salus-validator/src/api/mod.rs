@@ -14,6 +14,7 @@
 //! | `GET /v1/follow?after=H` | each block as it is committed (server-sent events, JSON) |
 //! | `GET /v1/misbehaviour` | proofs that validators voted twice (CBOR) |
 //! | `GET /v1/snapshot` | everything that a new validator needs |
+//! | `GET /v1/explorer/…` | the ledger for people: [`crate::explorer`] |
 
 mod answers;
 mod routes;
@@ -29,10 +30,13 @@ use salus_ledger::Signer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use answers::Failure;
 pub use answers::{Accepted, BlockLine, Outcome, Problem, StatusAnswer};
-pub(crate) use tls::{client_config, server_config};
+pub(crate) use routes::receipt_file;
+pub(crate) use tls::{client_config, fingerprint, member_behind, server_config};
 
 use crate::driver::Handle;
+use crate::explorer::Explorer;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -53,9 +57,10 @@ pub(crate) async fn serve(
     tls: Arc<rustls::ServerConfig>,
     handle: Handle,
     signer: Signer,
+    explorer: Option<Explorer>,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let router = routes::router(Api { handle, signer: Arc::new(signer) });
+    let router = routes::router(Api { handle, signer: Arc::new(signer) }, explorer);
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (acceptor, router) = (acceptor.clone(), router.clone());

@@ -1,4 +1,4 @@
-//! Runs the validator of a folder, or measures a network of them.
+//! Runs the validator of a folder, shows its ledger, or measures a network of them.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -6,9 +6,13 @@ use std::process::ExitCode;
 
 use salus_crypto::passphrase::Passphrase;
 use salus_model::Secret;
+use salus_validator::client::LedgerClient;
+use salus_validator::explorer::client::ExplorerClient;
+use salus_validator::explorer::terminal;
 use salus_validator::{Folder, Validator, bench};
 
 const USAGE: &str = "usage: salus-validator serve FOLDER
+       salus-validator explore FOLDER
        salus-validator bench [short]
 
 The passphrase of the folder's keys is read from the variable SALUS_PASSPHRASE.
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["serve", folder] => serve(folder),
+        ["explore", folder] => explore(folder),
         ["bench"] => measure(&bench::Plan::full()),
         ["bench", "short"] => measure(&bench::Plan::short()),
         _ => {
@@ -53,10 +58,24 @@ fn serve(folder: &str) -> Result<(), Failure> {
     let validator = Validator::start(&Folder::at(folder), &passphrase()?)?;
     let mut out = std::io::stdout();
     writeln!(out, "ready https://{}", validator.api())?;
+    if let Some(console) = validator.console() {
+        writeln!(out, "console http://{console} with the token in console.token")?;
+    }
     out.flush()?;
     loop {
         std::thread::park();
     }
+}
+
+/// Shows the ledger in this terminal, by the validator's own certificate.
+fn explore(folder: &str) -> Result<(), Failure> {
+    let folder = Folder::at(folder);
+    let identity = folder.open(&passphrase()?)?;
+    let (genesis, url) = (folder.genesis()?, format!("https://{}", folder.config()?.api));
+    let explorer = ExplorerClient::new(&url, &genesis, &identity)?;
+    let ledger = LedgerClient::new(std::slice::from_ref(&url), &genesis, &identity)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(terminal::run(explorer, ledger))?)
 }
 
 fn measure(plan: &bench::Plan) -> Result<(), Failure> {

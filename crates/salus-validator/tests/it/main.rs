@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod alone;
+mod console;
+mod explorer;
 mod network;
 mod processes;
