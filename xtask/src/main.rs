@@ -12,6 +12,8 @@ cargo xtask test [FILTER…]   install what the tests need, check layers and for
 cargo xtask check-layers     check that crates use only what lies below them
 cargo xtask bench WHAT       measure in the release profile: lake, or ledger [short]
 cargo xtask inventory        write docs/inventory.md anew from the code
+cargo xtask openapi          write web/openapi and the console's types anew from the code
+cargo xtask screenshots      make docs/screenshots anew, in Chromium against real validators
 cargo xtask lint             clippy over everything, warnings are errors";
 
 fn main() -> ExitCode {
@@ -23,6 +25,8 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "check-layers" => layers::check(),
         "inventory" => tests_run::inventory(),
+        "openapi" => tests_run::openapi(),
+        "screenshots" => tests_run::screenshots(),
         "lint" => tests_run::lint(),
         _ => {
             eprintln!("{USAGE}");

@@ -9,6 +9,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pkg-config", "finds libssl"),
     ("libssl-dev", "the randomness of the privacy noise"),
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
+    ("chromium", "the browser in which the console is tested"),
     ("curl", "a client that verifies the site's certificate"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),
@@ -16,7 +17,12 @@ const DEBIAN: &[(&str, &str)] = &[
 
 /// Commands that may come from elsewhere; Debian's package is installed when there is none.
 const COMMANDS: &[(&str, &str, &str)] = &[
-    ("npm", "npm", "the independent FHIRPath implementation that search is compared with"),
+    ("node", "nodejs", "builds and tests the console"),
+    (
+        "npm",
+        "npm",
+        "the console's packages, and the independent FHIRPath implementation that search is compared with",
+    ),
     ("javac", "default-jdk-headless", "Spark, which reads the lake and is read by it"),
 ];
 
@@ -38,6 +44,26 @@ pub(crate) fn inventory() -> Result<()> {
     let mut write = cargo();
     write.args(["nextest", "run", "--workspace", "-E", "package(salus-cli) & test(inventory::)"]);
     step("inventory", write.env("SALUS_INVENTORY", "write"))
+}
+
+/// Writes the OpenAPI document of the explorer from its types, and the console's types from it.
+pub(crate) fn openapi() -> Result<()> {
+    let mut write = cargo();
+    let test = "test(the_committed_openapi_document_is_the_programs)";
+    write.args(["nextest", "run", "-p", "salus-validator", "-E", test]);
+    step("openapi", write.env("SALUS_OPENAPI", "write"))?;
+    let mut install = Command::new("npm");
+    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir("web");
+    step("npm ci", &mut install)?;
+    step("types", Command::new("npm").args(["run", "generate"]).current_dir("web"))
+}
+
+/// Makes the pictures of the console anew, by the test that walks through it.
+pub(crate) fn screenshots() -> Result<()> {
+    let mut walk = cargo();
+    let test = "test(an_auditor_reads_the_ledger_in_a_browser)";
+    walk.args(["nextest", "run", "-p", "salus-validator", "-E", test]);
+    step("screenshots", walk.env("SALUS_SCREENSHOTS", "write"))
 }
 
 /// Clippy over all targets.

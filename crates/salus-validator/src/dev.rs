@@ -251,7 +251,7 @@ impl DevNetwork {
         for (((name, identity), listen), api) in self.validators.iter().zip(listen).zip(api) {
             let own = identity.signer().public_key();
             let peers = peers.iter().filter(|peer| peer.key != own).cloned().collect();
-            let config = ValidatorConfig { listen: *listen, api: *api, peers };
+            let config = ValidatorConfig { listen: *listen, api: *api, peers, explorer: None };
             let folder = Folder::at(path.join(name));
             folder.create(&config, identity, &self.genesis, passphrase, cost, &mut OsEntropy)?;
             folders.push(folder);

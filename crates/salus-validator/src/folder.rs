@@ -13,6 +13,7 @@ const CONFIG: &str = "validator.toml";
 const KEYS: &str = "keys.sealed";
 const CHAIN: &str = "certificate.cbor";
 const GENESIS: &str = "genesis.cbor";
+const TOKEN: &str = "console.token";
 const PURPOSE: &str = "salus-validator/keys/v1";
 
 /// Why a folder cannot be used.
@@ -39,6 +40,9 @@ pub enum FolderError {
     /// The keys cannot be sealed.
     #[error("the keys cannot be sealed")]
     Seal(#[from] passphrase::SealFailed),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes could be drawn")]
+    Entropy,
     /// A file is damaged.
     #[error("{file} is damaged; restore it from your backup")]
     Damaged {
@@ -50,7 +54,7 @@ pub enum FolderError {
 impl Classified for FolderError {
     fn class(&self) -> Class {
         match self {
-            Self::File { .. } => Class::Unavailable,
+            Self::File { .. } | Self::Entropy => Class::Unavailable,
             Self::Config { .. } => Class::BadRequest,
             Self::Sealed(error) => error.class(),
             Self::Seal(error) => error.class(),
@@ -80,6 +84,18 @@ pub struct ValidatorConfig {
     /// The other validators, and followers.
     #[serde(default)]
     pub peers: Vec<Peer>,
+    /// Whether it keeps an index for people who look at the ledger, and where a browser reaches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explorer: Option<ExplorerConfig>,
+}
+
+/// The explorer of a validator: `[explorer]` in its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplorerConfig {
+    /// Where a browser on this machine reaches the console, over HTTP: a loopback address. Without
+    /// it, members alone reach the explorer, over the API.
+    pub console: Option<SocketAddr>,
 }
 
 /// The secrets of a validator and its organisation's certificate.
@@ -123,6 +139,29 @@ impl Folder {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.0.join("ledger.redb")
+    }
+
+    /// The explorer's index, which can be deleted at any time.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.0.join("explorer.redb")
+    }
+
+    /// The console's token; made on first use, and made anew when the file is deleted.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, is damaged, or no random bytes can be drawn.
+    pub fn console_token(&self, entropy: &mut dyn Entropy) -> Result<Secret<String>, FolderError> {
+        if !self.0.join(TOKEN).exists() {
+            let mut bytes = [0; 32];
+            entropy.fill(&mut bytes).map_err(|_| FolderError::Entropy)?;
+            self.write(TOKEN, hex::encode(bytes).as_bytes())?;
+        }
+        let damaged = FolderError::Damaged { file: TOKEN };
+        let Ok(text) = String::from_utf8(self.read(TOKEN)?) else { return Err(damaged) };
+        let token = text.trim().to_owned();
+        let fits = token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if fits { Ok(Secret::new(token)) } else { Err(damaged) }
     }
 
     /// The engine's journals.

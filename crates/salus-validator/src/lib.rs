@@ -44,6 +44,7 @@
 //! | [`channels`] | ledgers of some members among themselves, in the same process |
 //! | [`folder`] | a validator's files: configuration, sealed keys, certificate |
 //! | [`api`], [`client`], [`proof`] | HTTPS with mutual TLS, the client that trusts nobody, and the proofs between them |
+//! | [`explorer`] | the ledger for people: index, API, the browser's listener, the terminal |
 //! | [`dev`] | networks for development |
 //! | [`witness`] | an external witness that follows the ledger and cosigns its history |
 //! | [`bench`] | the figures of `cargo xtask bench ledger` |
@@ -65,6 +66,7 @@ pub mod client;
 mod clock;
 pub mod dev;
 pub mod driver;
+pub mod explorer;
 pub mod folder;
 pub mod order;
 mod packet;
@@ -75,5 +77,5 @@ pub mod store;
 mod validator;
 pub mod witness;
 
-pub use folder::{Folder, Identity, Peer, ValidatorConfig};
+pub use folder::{ExplorerConfig, Folder, Identity, Peer, ValidatorConfig};
 pub use validator::{StartError, Validator, warning_text};

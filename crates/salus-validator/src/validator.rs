@@ -24,7 +24,8 @@ use crate::clock;
 use crate::driver::{
     Core, CoreError, Engines, Handle, Links, Network, Pace, Request, Shell, engine_key, ledger_key,
 };
-use crate::folder::{Folder, FolderError, Identity, ValidatorConfig};
+use crate::explorer::{Explorer, console};
+use crate::folder::{ExplorerConfig, Folder, FolderError, Identity, ValidatorConfig};
 use crate::order::{CommonwareOrderer, EngineQueue};
 use crate::packet::MAX_PACKET_BYTES;
 use crate::store::{Store, StoreError};
@@ -61,6 +62,14 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The console would be open to other machines.
+    #[error(
+        "the console speaks HTTP and listens on a loopback address such as 127.0.0.1:8790, not on {address}; change 'console' in validator.toml"
+    )]
+    NotLoopback {
+        /// What is configured.
+        address: SocketAddr,
+    },
     /// The folder's database holds another ledger than its genesis begins.
     #[error("the database holds ledger {found}, the folder's genesis begins {wanted}")]
     OtherLedger {
@@ -81,7 +90,9 @@ impl Classified for StartError {
             Self::Store(error) => error.class(),
             Self::Core(error) => error.class(),
             Self::Listen { .. } | Self::Thread => Class::Unavailable,
-            Self::Keys { .. } | Self::OtherLedger { .. } => Class::BadRequest,
+            Self::Keys { .. } | Self::OtherLedger { .. } | Self::NotLoopback { .. } => {
+                Class::BadRequest
+            }
         }
     }
 }
@@ -91,6 +102,7 @@ impl Classified for StartError {
 pub struct Validator {
     handle: Handle,
     api: SocketAddr,
+    console: Option<SocketAddr>,
     key: PublicKey,
     thread: Option<JoinHandle<()>>,
 }
@@ -112,21 +124,20 @@ impl Validator {
     /// # Errors
     /// As there.
     pub fn start_with(folder: &Folder, identity: Identity, pace: Pace) -> Result<Self, StartError> {
-        let config = folder.config()?;
         let store = open_store(folder)?;
         warn_of(&store);
         let key = identity.signer().public_key();
         let (ready, started) = std::sync::mpsc::sync_channel(1);
-        let engine_folder = folder.engine();
+        let (engine_folder, own_folder) = (folder.engine(), folder.clone());
         let thread = std::thread::Builder::new().name("salus-validator".into()).spawn(move || {
             let runtime = engine_runtime::Config::new()
                 .with_worker_threads(2)
                 .with_tcp_nodelay(Some(true))
                 .with_storage_directory(engine_folder);
             engine_runtime::Runner::new(runtime).start(|context| async move {
-                match launch(context, &config, identity, store, pace).await {
-                    Ok((handle, api, driver)) => {
-                        let _ = ready.send(Ok((handle, api)));
+                match launch(context, &own_folder, identity, store, pace).await {
+                    Ok(Launched { handle, api, console, driver }) => {
+                        let _ = ready.send(Ok((handle, api, console)));
                         let _ = driver.await;
                     }
                     Err(error) => drop(ready.send(Err(error))),
@@ -134,8 +145,8 @@ impl Validator {
             });
         });
         let thread = thread.map_err(|_| StartError::Thread)?;
-        let (handle, api) = started.recv().map_err(|_| StartError::Thread)??;
-        Ok(Self { handle, api, key, thread: Some(thread) })
+        let (handle, api, console) = started.recv().map_err(|_| StartError::Thread)??;
+        Ok(Self { handle, api, console, key, thread: Some(thread) })
     }
 
     /// The running validator, for use in the same process.
@@ -148,6 +159,12 @@ impl Validator {
     #[must_use]
     pub const fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Where a browser on this machine reaches its console, if it has one.
+    #[must_use]
+    pub const fn console(&self) -> Option<SocketAddr> {
+        self.console
     }
 
     /// Its key.
@@ -218,15 +235,22 @@ pub fn warning_text(warning: &Warning) -> String {
     }
 }
 
-type Launched = (Handle, SocketAddr, commonware_runtime::Handle<()>);
+/// A validator that runs.
+struct Launched {
+    handle: Handle,
+    api: SocketAddr,
+    console: Option<SocketAddr>,
+    driver: commonware_runtime::Handle<()>,
+}
 
 async fn launch(
     context: engine_runtime::Context,
-    config: &ValidatorConfig,
+    folder: &Folder,
     identity: Identity,
     store: Store,
     pace: Pace,
 ) -> Result<Launched, StartError> {
+    let config = &folder.config()?;
     let listener = tokio::net::TcpListener::bind(config.api)
         .await
         .map_err(|source| StartError::Listen { address: config.api, source })?;
@@ -243,9 +267,25 @@ async fn launch(
     };
     let tls = api::server_config(&identity, handle.reader().clone())
         .map_err(|_| StartError::Keys { what: "certificate" })?;
-    let server = api::serve(listener, tls, handle.clone(), signer);
-    tokio::spawn(server);
-    Ok((handle, api, driver))
+    let (explorer, console) = match &config.explorer {
+        Some(explorer) => start_explorer(folder, explorer, &handle, identity.signer()).await?,
+        None => (None, None),
+    };
+    tokio::spawn(api::serve(listener, tls, handle.clone(), signer, explorer));
+    Ok(Launched { handle, api, console, driver })
+}
+
+async fn start_explorer(
+    folder: &Folder,
+    config: &ExplorerConfig,
+    handle: &Handle,
+    signer: salus_ledger::Signer,
+) -> Result<(Option<Explorer>, Option<SocketAddr>), StartError> {
+    let explorer = Explorer::start(folder, handle, signer)?;
+    let Some(address) = config.console else { return Ok((Some(explorer), None)) };
+    let token = folder.console_token(&mut salus_crypto::OsEntropy)?;
+    let console = console::start(address, &token, explorer.clone()).await?;
+    Ok((Some(explorer), Some(console)))
 }
 
 type Alone = Shell<

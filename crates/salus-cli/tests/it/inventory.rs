@@ -26,6 +26,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("oauth ", "clients::tests::no_other_key_and_no_other_algorithm_signs"),
     ("validator ", "alone::only_members_connect_and_a_revoked_one_is_turned_away_at_once"),
     ("witness ", "witness::add_checkpoint_answers_as_tlog_witness_says"),
+    ("explorer ", "explorer::the_console_answers_its_own_page_with_its_token_and_nobody_else"),
     ("flight ", "flight::each_call_refuses_a_token_that_was_never_issued"),
     ("pgwire startup", "postgres::without_tls_no_password_is_asked_for"),
     ("pgwire simple query", "postgres::refusals_have_an_sqlstate_and_say_why"),
@@ -195,8 +196,8 @@ fn made_in(sources: &[(String, String)], file: &str) -> Vec<String> {
     made
 }
 
-/// FHIR, bulk data, OAuth, a validator and a witness.
-fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 5] {
+/// FHIR, bulk data, OAuth, a validator, its explorer and a witness.
+fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 6] {
     let api = "crates/salus-api/src";
     let rows = |file: String, asks: &dyn Fn(&str) -> &'static str| {
         let made = made_in(sources, &file).into_iter();
@@ -223,6 +224,10 @@ fn other_http(sources: &[(String, String)]) -> [Vec<(String, String)>; 5] {
             "POST /add-checkpoint" => "a checkpoint with the votes that its ledger demands",
             _ => "nothing asked for; checkpoints are public",
         }),
+        rows(
+            "crates/salus-validator/src/explorer/routes.rs".to_owned(),
+            &|_| "a member's certificate, or on a loopback address the console's token",
+        ),
     ]
 }
 
@@ -314,12 +319,14 @@ fn document() -> String {
     );
     let node: Vec<HttpRoute> = sql::ROUTES.iter().chain(&monitor::ROUTES).copied().collect();
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
-    let [fhir, bulk, oauth, validator, witness] = other_http(&sources);
+    let [fhir, bulk, oauth, validator, witness, explorer] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);
     table(&mut out, "Sign-in of programs over HTTP of `node run`", "oauth", &oauth);
     table(&mut out, "HTTP of a ledger validator", "validator", &validator);
     table(&mut out, "HTTP of a witness", "witness", &witness);
+    let title = "HTTP of the ledger explorer, below `/v1/explorer`";
+    table(&mut out, title, "explorer", &explorer);
     let transit: Vec<_> = transit::ROUTES
         .iter()
         .map(|r| {
@@ -382,6 +389,8 @@ const ROUTERS: &[&str] = &[
     "crates/salus-api/src/fhir/bulk/mod.rs",
     "crates/salus-api/src/oauth.rs",
     "crates/salus-validator/src/api/routes.rs",
+    "crates/salus-validator/src/explorer/console.rs",
+    "crates/salus-validator/src/explorer/routes.rs",
     "crates/salus-validator/src/witness/http.rs",
 ];
 

@@ -145,6 +145,10 @@ impl Failure {
         Self(StatusCode::CONFLICT, text.into())
     }
 
+    pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self(status, text.into())
+    }
+
     pub(crate) fn forbidden() -> Self {
         Self(
             StatusCode::FORBIDDEN,

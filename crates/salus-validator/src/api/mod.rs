@@ -18,6 +18,7 @@
 //! | `GET /v1/checkpoint/H` | the checkpoint of a block with this validator's signature (C2SP signed note) |
 //! | `GET /v1/consistency?from=A&to=B` | that the history of B transactions begins with that of A (CBOR) |
 //! | `GET /v1/snapshot` | everything that a new validator needs |
+//! | `GET /v1/explorer/…` | the ledger for people: [`crate::explorer`] |
 
 mod answers;
 mod checkpoints;
@@ -34,11 +35,14 @@ use salus_ledger::Signer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use answers::Failure;
 pub use answers::{Accepted, BlockLine, Misbehaviour, Outcome, Problem, StatusAnswer};
 pub use checkpoints::Consistency;
-pub(crate) use tls::{client_config, server_config};
+pub(crate) use routes::receipt_file;
+pub(crate) use tls::{client_config, fingerprint, member_behind, server_config};
 
 use crate::driver::Handle;
+use crate::explorer::Explorer;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -59,9 +63,10 @@ pub(crate) async fn serve(
     tls: Arc<rustls::ServerConfig>,
     handle: Handle,
     signer: Signer,
+    explorer: Option<Explorer>,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let router = routes::router(Api { handle, signer: Arc::new(signer) });
+    let router = routes::router(Api { handle, signer: Arc::new(signer) }, explorer);
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (acceptor, router) = (acceptor.clone(), router.clone());

@@ -12,15 +12,16 @@ use axum::{Extension, Json, Router};
 use futures::Stream;
 use salus_ledger::proof::{Fact, MAX_FACTS, ReceiptParts, StateEvidence, issue_receipt};
 use salus_ledger::transaction::MAX_TRANSACTION_BYTES;
-use salus_ledger::{Height, TxId, cbor, query, state};
+use salus_ledger::{Height, Signer, TxId, cbor, query, state};
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Accepted, BlockLine, Failure, Misbehaviour, StatusAnswer, TransactionLine};
 use super::{Api, Peer, checkpoints, tls};
 use crate::clock;
 use crate::driver::Frozen;
+use crate::explorer::Explorer;
 use crate::proof::{ProvedBlock, StateAnswer, TransactionProof};
-use crate::store::{View, write_snapshot};
+use crate::store::{Recorded, View, write_snapshot};
 use crate::validator::warning_text;
 
 /// How long a request for the tip waits for a new block.
@@ -28,7 +29,13 @@ const WAIT: Duration = Duration::from_secs(30);
 const MAX_LISTED: u64 = 200;
 const MAX_FACTS_BYTES: usize = 64 * 1024;
 
-pub(super) fn router(api: Api) -> Router {
+pub(super) fn router(api: Api, explorer: Option<Explorer>) -> Router {
+    let explored = match explorer {
+        Some(explorer) => crate::explorer::router(explorer),
+        None => Router::new().fallback(async || {
+            Failure::not_found("the explorer, which needs [explorer] in validator.toml,")
+        }),
+    };
     Router::new()
         .route("/v1/transactions", post(submit))
         .route("/v1/transactions/{id}", get(transaction))
@@ -46,9 +53,10 @@ pub(super) fn router(api: Api) -> Router {
         .route("/v1/checkpoint", get(checkpoints::latest).post(checkpoints::cosign))
         .route("/v1/checkpoint/{height}", get(checkpoints::of_block))
         .route("/v1/consistency", get(checkpoints::consistency))
-        .layer(middleware::from_fn_with_state(api.clone(), still_a_member))
+        .with_state(api.clone())
+        .nest("/v1/explorer", explored)
+        .layer(middleware::from_fn_with_state(api, still_a_member))
         .layer(DefaultBodyLimit::max(MAX_TRANSACTION_BYTES))
-        .with_state(api)
 }
 
 /// A connection outlives the handshake: who was revoked since then is turned away.
@@ -102,10 +110,20 @@ async fn receipt(State(api): State<Api>, Path(text): Path<String>) -> Result<Res
     let view = api.handle.reader().view()?;
     let recorded = view.recorded(&id(&text)?)?;
     let recorded = recorded.ok_or_else(|| Failure::not_found("the transaction"))?;
+    let bytes = receipt_file(&view, &recorded, &api.signer)?;
+    Ok(([(CONTENT_TYPE, "application/cbor")], bytes).into_response())
+}
+
+/// The receipt of a release, as a file that verifies by itself.
+pub(crate) fn receipt_file(
+    view: &View,
+    recorded: &Recorded,
+    signer: &Signer,
+) -> Result<Vec<u8>, Failure> {
     let pruned = || Failure::not_found("the transaction itself, which was pruned here,");
-    let transaction = view.transaction(&recorded)?.ok_or_else(pruned)?;
-    let inclusion = view.inclusion(&recorded)?;
-    let ProvedBlock { finality, handovers } = proved(&view, recorded.entry.height)?;
+    let transaction = view.transaction(recorded)?.ok_or_else(pruned)?;
+    let inclusion = view.inclusion(recorded)?;
+    let ProvedBlock { finality, handovers } = proved(view, recorded.entry.height)?;
     let parts = ReceiptParts {
         transaction: &transaction,
         entry: &recorded.entry,
@@ -113,8 +131,7 @@ async fn receipt(State(api): State<Api>, Path(text): Path<String>) -> Result<Res
         finality: &finality,
         handovers: &handovers,
     };
-    let bytes = issue_receipt(&parts, &api.signer)?;
-    Ok(([(CONTENT_TYPE, "application/cbor")], bytes).into_response())
+    Ok(issue_receipt(&parts, signer)?)
 }
 
 /// Proofs of several facts in the state after the last block.

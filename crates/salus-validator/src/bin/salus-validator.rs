@@ -1,4 +1,4 @@
-//! Runs the validator of a folder, or an external witness, or measures a network of them.
+//! Runs the validator of a folder, or an external witness, shows a ledger, or measures a network.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -10,11 +10,15 @@ use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
 use salus_ledger::proof::Fork;
 use salus_model::Secret;
 use salus_validator::channels::Host;
+use salus_validator::client::LedgerClient;
+use salus_validator::explorer::client::ExplorerClient;
+use salus_validator::explorer::terminal;
 use salus_validator::witness::{self, WitnessFolder, WitnessService};
 use salus_validator::{Folder, bench};
 
 const USAGE: &str = "usage: salus-validator serve FOLDER
        salus-validator witness FOLDER
+       salus-validator explore FOLDER
        salus-validator check-fork GENESIS FILE
        salus-validator bench [short]
        salus-validator bench [long] into FILE
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["serve", folder] => serve(folder),
         ["witness", folder] => watch(folder),
+        ["explore", folder] => explore(folder),
         ["check-fork", genesis, file] => check_fork(genesis, file),
         ["bench"] => measure(&bench::Plan::full(), None),
         ["bench", "short"] => measure(&bench::Plan::short(), None),
@@ -64,6 +69,9 @@ fn passphrase() -> Result<Passphrase, Failure> {
 fn serve(folder: &str) -> Result<(), Failure> {
     let mut host = Host::start(&Folder::at(folder), passphrase()?)?;
     say(&format!("ready https://{}", host.main().api()));
+    if let Some(console) = host.main().console() {
+        say(&format!("console http://{console} with the token in console.token"));
+    }
     for (ledger, channel) in host.channels() {
         say(&format!("channel {ledger} https://{}", channel.api()));
     }
@@ -101,6 +109,17 @@ fn check_fork(genesis: &str, file: &str) -> Result<(), Failure> {
         say(&key.to_string());
     }
     Ok(())
+}
+
+/// Shows the ledger in this terminal, by the validator's own certificate.
+fn explore(folder: &str) -> Result<(), Failure> {
+    let folder = Folder::at(folder);
+    let identity = folder.open(&passphrase()?)?;
+    let (genesis, url) = (folder.genesis()?, format!("https://{}", folder.config()?.api));
+    let explorer = ExplorerClient::new(&url, &genesis, &identity)?;
+    let ledger = LedgerClient::new(std::slice::from_ref(&url), &genesis, &identity)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(terminal::run(explorer, ledger))?)
 }
 
 /// Prints the figures, and writes them into their section of a Markdown file.

@@ -222,6 +222,34 @@ impl View {
         self.entries(before, last - before)
     }
 
+    /// At most `limit` values of the state whose keys begin with `prefix`, from the key after
+    /// `after` on, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[allow(clippy::type_complexity, reason = "keys and values, each a string of bytes")]
+    pub fn page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let first = match after {
+            // The smallest key behind it.
+            Some(after) => [after, &[0]].concat(),
+            None => prefix.to_vec(),
+        };
+        let mut page = Vec::new();
+        for found in self.values.range(first.as_slice()..).map_err(failed("read the state"))? {
+            let (key, value) = found.map_err(failed("read the state"))?;
+            if page.len() >= limit || !key.value().starts_with(prefix) {
+                break;
+            }
+            page.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(page)
+    }
+
     /// Every change of configuration before a block, in order: what leads an auditor from the
     /// genesis to the validators of that block.
     ///

@@ -3,7 +3,9 @@
 
 mod alone;
 mod channels;
+mod console;
 mod cut;
+mod explorer;
 mod network;
 mod processes;
 mod witness;

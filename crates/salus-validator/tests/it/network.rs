@@ -19,9 +19,10 @@ use salus_model::{
     DatasetId, DatasetVersion, MemberId, MicroRho, PermitId, PrivacyCharge, Purpose, Secret,
     Timestamp,
 };
-use salus_validator::Folder;
 use salus_validator::client::LedgerClient;
 use salus_validator::dev::DevNetwork;
+use salus_validator::explorer::client::ExplorerClient;
+use salus_validator::{ExplorerConfig, Folder};
 
 pub(crate) const PASSPHRASE: &str = "only the tests know this one";
 
@@ -65,6 +66,23 @@ impl Stage {
         let folders = network.lay_out(folder.path(), &passphrase(), cost).unwrap();
         let ledger = network.genesis.ledger_id().unwrap();
         Self { network, folders, ledger, next: AtomicU64::new(0), _folder: folder }
+    }
+
+    /// Has every validator keep an explorer, with a console on a port of its own choice.
+    pub(crate) fn explored(self) -> Self {
+        let console = Some("127.0.0.1:0".parse().unwrap());
+        for folder in &self.folders {
+            let mut config = folder.config().unwrap();
+            config.explorer = Some(ExplorerConfig { console });
+            folder.set_config(&config).unwrap();
+        }
+        self
+    }
+
+    /// Reads the explorer of the first validator.
+    pub(crate) fn explorer(&self, name: &str) -> ExplorerClient {
+        let identity = &self.network.members[name];
+        ExplorerClient::new(&self.urls()[0], &self.network.genesis, identity).unwrap()
     }
 
     pub(crate) fn signer(&self, name: &str) -> Signer {

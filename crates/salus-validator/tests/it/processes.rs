@@ -1,7 +1,6 @@
 //! Four validators in processes of their own, killed in every way.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +15,10 @@ use salus_validator::client::LedgerClient;
 
 use crate::network::{PASSPHRASE, Stage, program};
 
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    fn spawn(folder: &Folder) -> Self {
+    pub(crate) fn spawn(folder: &Folder) -> Self {
         let child = Command::new(program())
             .arg("serve")
             .arg(folder.path())
@@ -30,11 +29,18 @@ impl Process {
         Self(child)
     }
 
-    fn ready(&mut self) {
-        let out = self.0.stdout.take().unwrap();
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).unwrap();
-        assert!(line.starts_with("ready"), "a validator did not start: {line}");
+    pub(crate) fn ready(&mut self) {
+        assert!(self.line().starts_with("ready"), "a validator did not start");
+    }
+
+    /// The next line that it writes.
+    pub(crate) fn line(&mut self) -> String {
+        let out = self.0.stdout.as_mut().unwrap();
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while std::io::Read::read(out, &mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     fn start(folder: &Folder) -> Self {
