@@ -12,13 +12,22 @@ light p50 216 ms, longest gap 25 s, 143 to 275 MB each, first receipt after abou
 /// hands on the words after `bench`.
 pub(crate) fn run(words: &[String]) -> Result<()> {
     let Some((what, rest)) = words.split_first() else {
-        bail!("say what: cargo xtask bench lake, or cargo xtask bench ledger [short]")
+        bail!(
+            "say what: cargo xtask bench lake, cargo xtask bench ledger [short], or cargo xtask \
+             bench release [short]"
+        )
     };
+    if what == "release" {
+        // Without the data engine, which it does not need.
+        let mut run = cargo();
+        run.args(["run", "--release", "--quiet", "-p", "salus-release-bench", "--"]).args(rest);
+        return step("bench", &mut run);
+    }
     step("release build", cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     let program = match what.as_str() {
         "lake" => "salus-bench",
         "ledger" => "salus-validator",
-        other => bail!("'{other}' cannot be measured: say lake or ledger"),
+        other => bail!("'{other}' cannot be measured: say lake, ledger or release"),
     };
     let mut run = cargo();
     run.args(["run", "--release", "--quiet", "--workspace", "--bin", program, "--"]);

@@ -37,6 +37,7 @@ const LAYERS: &[(&str, u8)] = &[
     // Beside the layers: may use anything, and only tests and people use them.
     ("salus-testkit", 9),
     ("salus-bench", 9),
+    ("salus-release-bench", 9),
     ("xtask", 9),
 ];
 
@@ -57,6 +58,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("salus-node", "salus-validator"),
     ("salus-api", "salus-validator"),
     ("salus-bench", "salus-testkit"),
+    ("salus-release-bench", "salus-testkit"),
     ("salus-api", "salus-ingest"),
     ("salus-api", "salus-node"),
 ];

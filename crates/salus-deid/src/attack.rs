@@ -79,6 +79,26 @@ pub enum Attack {
     AlleleFrequency,
 }
 
+impl Attack {
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SinglingOutUnivariate => "singling out by one value",
+            Self::SinglingOutMultivariate => "singling out by several values",
+            Self::Linkability => "linking two files",
+            Self::Inference => "inference",
+            Self::PopulationLinkage => "linking to a population file",
+            Self::Differencing => "differencing earlier releases",
+            Self::Membership => "membership by nearness",
+            Self::LikelihoodRatio => "membership by likelihood",
+            Self::ShadowModels => "membership by shadow models",
+            Self::Reconstruction => "reconstruction from counts",
+            Self::AlleleFrequency => "membership by allele frequencies",
+        }
+    }
+}
+
 /// What an attack achieved.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {

@@ -193,6 +193,11 @@ impl Hierarchy {
         (self.levels.len() - 1) as u8
     }
 
+    /// The values, in the order in which they were listed.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.levels.first().into_iter().flat_map(|level| level.labels.iter().map(String::as_str))
+    }
+
     /// Position of a value in the hierarchy.
     #[must_use]
     pub fn value(&self, text: &str) -> Option<u32> {

@@ -7,7 +7,7 @@ use salus_crypto::Digest;
 use salus_model::Timestamp;
 
 use crate::error::FilesError;
-use crate::evidence::{AttackResult, Evidence, name};
+use crate::evidence::{AttackResult, Evidence};
 use crate::file::write_bytes;
 use crate::text::{count, percent};
 
@@ -166,7 +166,7 @@ fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 fn attacks(evidence: &Evidence) -> String {
     let mut rows = String::new();
     for line in &evidence.attacks {
-        let mut called = escape(name(line.attack));
+        let mut called = escape(line.attack.name());
         if let Some(secret) = &line.secret {
             let _ = write!(called, " of {}", escape(secret));
         }

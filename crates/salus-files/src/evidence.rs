@@ -1,6 +1,7 @@
 //! Attacks as the commands run and show them.
 
 use salus_deid::attack::{Attack, Entry, Plan, Report, Scene, run};
+use salus_deid::risk::ClassSizes;
 use salus_deid::{Column, QuasiIdentifiers, Table};
 use salus_model::Entropy;
 use serde::Serialize;
@@ -27,8 +28,8 @@ impl Effort {
     fn attempts(self, released_values: usize) -> usize {
         let within = |comparisons: usize| comparisons / released_values.max(1);
         match self {
-            Self::Beside => within(150_000_000).clamp(300, 2_000),
-            Self::Alone => within(600_000_000).clamp(500, 5_000),
+            Self::Beside => within(250_000_000).clamp(300, 2_000),
+            Self::Alone => within(600_000_000).clamp(1_000, 5_000),
             Self::Attempts(attempts) => attempts,
         }
     }
@@ -133,8 +134,8 @@ impl Evidence {
             .iter()
             .map(|line| {
                 let name = match &line.secret {
-                    Some(secret) => format!("{} of {secret}", name(line.attack)),
-                    None => name(line.attack).to_owned(),
+                    Some(secret) => format!("{} of {secret}", line.attack.name()),
+                    None => line.attack.name().to_owned(),
                 };
                 match &line.result {
                     AttackResult::Ran {
@@ -164,23 +165,6 @@ impl Evidence {
             .collect();
         let header = ["attack", "risk", "95 % interval", "hits", "hits on control", "of", "result"];
         columns(&header, &rows)
-    }
-}
-
-/// An attack's name for people.
-pub(crate) const fn name(attack: Attack) -> &'static str {
-    match attack {
-        Attack::SinglingOutUnivariate => "singling out by one value",
-        Attack::SinglingOutMultivariate => "singling out by several values",
-        Attack::Linkability => "linking two files",
-        Attack::Inference => "inference",
-        Attack::PopulationLinkage => "linking to a population file",
-        Attack::Differencing => "differencing earlier releases",
-        Attack::Membership => "membership by nearness",
-        Attack::LikelihoodRatio => "membership by likelihood",
-        Attack::ShadowModels => "membership by shadow models",
-        Attack::Reconstruction => "reconstruction from counts",
-        Attack::AlleleFrequency => "membership by allele frequencies",
     }
 }
 
@@ -229,8 +213,12 @@ pub(crate) fn attack(
         [] => likeliest_secrets(&shared),
         named => named.to_vec(),
     };
+    // Alike records are compared with once; a part of the work looks at each record.
+    let names: Vec<&str> = shared.iter().map(|c| c.name()).collect();
+    let distinct = ClassSizes::of_table(scene.released, &names)?.classes() as usize;
+    let values = (distinct + scene.released.rows() / 8).saturating_mul(shared.len());
     let plan = Plan {
-        attempts: effort.attempts(scene.released.rows().saturating_mul(shared.len())),
+        attempts: effort.attempts(values),
         predicate_columns: 4.min(shared.len()),
         secrets: chosen,
     };

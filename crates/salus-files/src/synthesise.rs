@@ -235,7 +235,11 @@ fn look_of(column: &Column) -> Look {
         present.iter().filter(|t| fits(t)).count() * 20 >= present.len() * 19
     };
     if most(&|t| t.replace(',', ".").parse::<f64>().is_ok_and(f64::is_finite)) {
-        let fraction = |t: &&str| t.find(['.', ',']).map_or(0, |at| t.len() - at - 1);
+        // `63.0` is a whole number that a spreadsheet or a program wrote.
+        let fraction = |t: &&str| {
+            let digits = t.split_once(['.', ',']).map_or("", |(_, digits)| digits);
+            digits.trim_end_matches('0').len()
+        };
         let decimals = present.iter().map(fraction).max().unwrap_or(0).min(6) as u8;
         return Look::Number { decimals, comma: present.iter().any(|t| t.contains(',')) };
     }

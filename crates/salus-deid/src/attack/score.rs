@@ -72,11 +72,11 @@ impl Report {
         };
         let percent = |x: f64| format!("{:.1} %", 100.0 * x);
         let mut words = format!(
-            "Of {} attacks the most successful was {:?}: of {} attempts {} succeeded, against {} \
+            "Of {} attacks the most successful was {}: of {} attempts {} succeeded, against {} \
              on people who are not in the data. With 95 % confidence over all attacks, at most {} \
              of the members are exposed by being in the data.",
             self.findings().count(),
-            worst.attack,
+            worst.attack.name(),
             worst.attempts,
             worst.successes,
             worst.control_successes,
