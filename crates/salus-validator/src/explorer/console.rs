@@ -33,9 +33,7 @@ use super::Explorer;
 use crate::api::Failure;
 use crate::validator::StartError;
 
-/// No script, style or request but the page's own; nobody frames it.
-///
-/// The one hash is that of a rule which the component library inserts (`touch-action` of buttons).
+/// No script, style or request but the page's own, and none inline; nobody frames it.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";

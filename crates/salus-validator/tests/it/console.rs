@@ -12,17 +12,12 @@ use crate::explorer::{web, writes};
 use crate::network::{Stage, member, now};
 use crate::processes::Process;
 
-/// `web/` beside its packages, outside of the source tree; installed once per lock file.
-fn workplace() -> PathBuf {
-    static PLACE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    PLACE.get_or_init(install).clone()
-}
-
-fn install() -> PathBuf {
-    let packages = packages();
-    let place = tempfile::tempdir().unwrap().keep();
-    copy(&web(), &place);
-    std::os::unix::fs::symlink(packages.join("node_modules"), place.join("node_modules")).unwrap();
+/// A copy of `web/` beside its packages, outside of the source tree; it goes with the value.
+fn workplace() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    copy(&web(), place.path());
+    let packages = packages().join("node_modules");
+    std::os::unix::fs::symlink(packages, place.path().join("node_modules")).unwrap();
     place
 }
 
@@ -80,12 +75,14 @@ fn succeeds(command: &mut Command) {
 
 #[test]
 fn the_console_has_the_types_of_the_committed_openapi_document() {
-    succeeds(npm(&workplace()).args(["run", "check"]));
+    let place = workplace();
+    succeeds(npm(place.path()).args(["run", "check"]));
 }
 
 #[test]
 fn the_browsers_verifier_accepts_the_vectors_and_refuses_every_change() {
-    succeeds(npm(&workplace()).args(["test"]));
+    let place = workplace();
+    succeeds(npm(place.path()).args(["test"]));
 }
 
 /// An auditor signs in, follows the ledger live, and checks a receipt; with the keyboard, without
@@ -105,9 +102,10 @@ async fn an_auditor_reads_the_ledger_in_a_browser() {
     let (release, permit) = stage.release(&client).await;
     let waiting = second_application(&stage, &client).await;
     let token = stage.folders[0].console_token(&mut salus_crypto::OsEntropy).unwrap();
+    let place = workplace();
     let mut journey = Command::new(salus_testkit::program("node", "nodejs"));
     journey
-        .current_dir(workplace())
+        .current_dir(place.path())
         .arg("test/journey.mjs")
         .env("SALUS_ORIGIN", &origin)
         .env("SALUS_TOKEN", token.expose())
