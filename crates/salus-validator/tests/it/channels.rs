@@ -92,7 +92,8 @@ fn join_all(stage: &Stage, charter: &Charter) -> Vec<Folder> {
                 .unwrap();
             peer.address = listen[at];
         }
-        let config = ValidatorConfig { listen: listen[number], api: api[number], peers };
+        let config =
+            ValidatorConfig { listen: listen[number], api: api[number], explorer: None, peers };
         let cost = GuessCost::OWASP_MINIMUM;
         let folder = channels::join(parent, charter, &config, &passphrase(), cost, &mut OsEntropy);
         joined.push(folder.unwrap());

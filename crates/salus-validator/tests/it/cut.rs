@@ -96,7 +96,9 @@ fn move_in(stage: &Stage) {
         }
         let n = at + 1;
         let api = format!("10.78.{n}.2:7443").parse().unwrap();
-        folder.set_config(&ValidatorConfig { listen: peer_address(n), api, peers }).unwrap();
+        folder
+            .set_config(&ValidatorConfig { listen: peer_address(n), api, explorer: None, peers })
+            .unwrap();
     }
 }
 
