@@ -56,17 +56,19 @@ fn a_name_that_one_patient_has_is_never_found() {
         .collect();
     let names = [(name("note"), Reading::Text), (name("balance"), Reading::Number { decimals: 3 })];
     let delta = Delta::new(1e-9).unwrap();
+    let mut wide = 0;
     for _ in 0..200 {
         let found = discover(&names, &rows, 1, MicroRho::new(1_000_000), delta).unwrap();
         let Kind::Category(notes) = found.attributes[0].kind() else { panic!("a category") };
         assert_eq!(notes.values(), ["a", "b"]);
         let Kind::Number { bounds, .. } = found.attributes[1].kind() else { panic!("a number") };
-        assert!(
-            bounds.value(bounds.high().into()) <= 1.0,
-            "one patient's number is shown: {bounds:?}"
-        );
+        wide += u32::from(bounds.value(bounds.high().into()) > 1.0);
         assert!((-64.0..=-40.0).contains(&bounds.value(bounds.low().into())), "{bounds:?}");
     }
+    // Noise alone makes one of the 75 sizes stand out once in 4,000 runs, hers once in 10,000:
+    // n = 200, 0.07 expected, and four or more have alpha = 1e-6.
+    println!("{wide} of 200 runs reach beyond 1; at most 3 may at alpha = 1e-6");
+    assert!(wide <= 3, "one patient's number is shown in {wide} of 200 runs");
 }
 
 #[test]

@@ -172,7 +172,9 @@ async fn cut_and_heal(stage: &Arc<Stage>) {
     let heights = [height(stage, 0).await, height(stage, 1).await, height(stage, 2).await];
     pause(5_000).await;
     let later = [height(stage, 0).await, height(stage, 1).await, height(stage, 2).await];
-    assert_eq!(heights, later, "half of the validators committed a block");
+    // One of them may still take in what the others have; nothing new is made.
+    let most = |heights: &[Height]| heights.iter().max().copied();
+    assert_eq!(most(&heights), most(&later), "half of the validators committed a block");
     // The fourth may have caught up with the third, and no further.
     assert!(height(stage, 3).await <= *heights.iter().max().unwrap());
     let frozen = load.count();
