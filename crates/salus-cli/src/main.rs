@@ -67,6 +67,8 @@ enum Command {
     /// Read, check, export and expire the access log.
     #[command(subcommand)]
     Audit(commands::audit::Command),
+    #[command(flatten)]
+    Files(salus_files::Command),
     /// Check configuration, key store, disk, ports and clock, and say how to mend each.
     Doctor,
     /// Print a completion script for a shell.
@@ -125,6 +127,7 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Staff(command) => commands::staff::run(command, site, output),
         Command::Client(command) => commands::client::run(command, site, output),
         Command::Audit(command) => commands::audit::run(command, site, output).await,
+        Command::Files(command) => commands::files::run(&command, output),
         Command::Doctor => commands::doctor::run(site, output).await,
         Command::Completions { .. } => Ok(()),
     }

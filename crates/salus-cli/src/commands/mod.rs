@@ -5,6 +5,7 @@ mod bulk;
 pub(crate) mod client;
 pub(crate) mod dataset;
 pub(crate) mod doctor;
+pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keys;

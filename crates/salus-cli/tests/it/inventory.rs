@@ -58,6 +58,12 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command keys", "tabular::wrong_requests_have_their_exit_codes_and_remedies"),
     ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
     ("command audit", "audit::operators_work_through_the_node_that_runs"),
+    ("command risk", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command anonymise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command synthesise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command attack", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command unbias", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command deidentify", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command doctor", "doctor::a_key_store_that_does_not_open_or_is_open_to_others"),
     ("command completions", "inventory::the_inventory_is_whole_and_unchanged"),
 ];
@@ -96,6 +102,20 @@ const COMMANDS: &[(&str, &str)] = &[
     ("audit verify", "numbers and a digest"),
     ("audit export", "access records into a file of mode 600; on record"),
     ("audit expire", "counts"),
+    (
+        "risk",
+        "risks and scores of a plain file that its holder names; of the values, column names only",
+    ),
+    (
+        "anonymise",
+        "levels, losses and scores of a plain file, and its anonymous version into a file of mode 600",
+    ),
+    ("synthesise", "ε spent and quality, and synthetic records into a file of mode 600"),
+    ("attack", "risks and a score of plain files; no values"),
+    (
+        "unbias",
+        "rates of groups by their values, and the mended plain file into a file of mode 600",
+    ),
     ("doctor", "states, no values"),
     ("completions", "the commands' own words"),
 ];

@@ -11,6 +11,7 @@ mod inventory;
 mod keyserver;
 mod keystores;
 mod node;
+mod plain_files;
 mod psql;
 mod pyarrow;
 mod refusals;

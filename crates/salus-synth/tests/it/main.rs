@@ -3,6 +3,7 @@
 
 mod adult;
 mod discovery;
+mod likelihood;
 mod losses;
 mod sampling;
 mod support;

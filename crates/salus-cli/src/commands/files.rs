@@ -1,0 +1,10 @@
+//! Work on a person's own plain files: no site, no account.
+
+use crate::output::{Failure, Output};
+
+/// Runs a command and prints its answer.
+pub(crate) fn run(command: &salus_files::Command, output: &Output) -> Result<(), Failure> {
+    let answer = command.run()?;
+    output.print(&answer.json, |_| answer.text().to_owned());
+    Ok(())
+}

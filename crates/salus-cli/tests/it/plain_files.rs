@@ -1,0 +1,107 @@
+//! The commands on a person's own files, through the binary: no site, no account, no set-up.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value as Json;
+
+/// Runs `salus` in an empty folder with nothing of a site in the environment.
+fn salus(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_salus"));
+    command.current_dir(folder).args(words).env_clear();
+    command.output().unwrap()
+}
+
+fn json(folder: &Path, words: &[&str]) -> Json {
+    let output = salus(folder, words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn adult() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/adult")
+}
+
+#[test]
+fn a_table_is_measured_and_anonymised_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::copy(adult().join("adult_arx_30162x9.csv"), at.join("patients.csv")).unwrap();
+    let hierarchies = adult();
+    let risk =
+        json(at, &["risk", "patients.csv", "--quasi-identifiers", "all", "--no-attacks", "--json"]);
+    assert!((risk["average_risk"].as_f64().unwrap() - 0.646_575).abs() < 1e-6);
+    let words = [
+        "anonymise",
+        "patients.csv",
+        "--delimiter",
+        ";",
+        "--hierarchies",
+        hierarchies.to_str().unwrap(),
+        "--quasi-identifiers",
+        "all",
+        "--k",
+        "5",
+        "--suppression",
+        "0.05",
+        "--out",
+        "anonymous.csv",
+        "--json",
+    ];
+    let answer = json(at, &words);
+    assert!((answer["loss"].as_f64().unwrap() - 0.241_932_37).abs() < 1e-8);
+    assert!(answer["score"].is_f64());
+    let again = salus(at, &["risk", "anonymous.csv"]);
+    let text = String::from_utf8(again.stdout).unwrap();
+    assert!(text.contains("Re-identification risk") && text.contains("membership"), "{text}");
+    let mut left: Vec<String> = std::fs::read_dir(at)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["anonymous.csv", "patients.csv"], "no site is made");
+}
+
+#[test]
+fn wrong_requests_have_their_exit_codes_and_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mut csv = "age,sex,note\n".to_owned();
+    for i in 0..40 {
+        csv.push_str(&format!("{},{},SECRETMARKER{i}\n", 20 + i, ["f", "m"][i % 2]));
+    }
+    std::fs::write(at.join("t.csv"), csv).unwrap();
+    for (code, words) in [
+        (2, vec!["risk", "absent.csv"]),
+        (2, vec!["risk", "t.csv", "--quasi-identifiers", "weight"]),
+        (2, vec!["anonymise", "t.csv", "--k", "41", "--out", "o.csv"]),
+        (3, vec!["anonymise", "t.csv", "--k", "2", "--least-score", "100", "--out", "o.csv"]),
+        (2, vec!["synthesise", "t.csv", "--epsilon", "0", "--out", "o.csv"]),
+        (2, vec!["deidentify", "fhir", "t.csv", "--out", "o.csv"]),
+        (2, vec!["deidentify", "text", "absent.txt", "--out", "o.csv"]),
+        (2, vec!["attack", "--real", "t.csv", "--control", "t.csv", "--released", "absent.csv"]),
+        (
+            2,
+            vec![
+                "unbias",
+                "t.csv",
+                "--sensitive",
+                "sex",
+                "--favourable",
+                "age=99",
+                "--out",
+                "o.csv",
+            ],
+        ),
+    ] {
+        let output = salus(at, &words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.starts_with("salus: ") && !said.contains("SECRETMARKER"), "{said}");
+        let with_json: Vec<&str> = words.iter().copied().chain(["--json"]).collect();
+        let output = salus(at, &with_json);
+        let error: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(error["error"].is_string() && error["class"].is_string(), "{error}");
+        assert!(!at.join("o.csv").exists());
+    }
+}
