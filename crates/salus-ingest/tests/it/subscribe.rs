@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use salus_fhir::ResourceId;
+use salus_fhir::search::SearchQuery;
 use salus_ingest::fhir::pull::Origin;
 use salus_ingest::fhir::repository::*;
 use salus_ingest::fhir::subscribe::*;
@@ -274,6 +275,45 @@ async fn nothing_is_lost_while_an_endpoint_is_away_and_the_node_restarts() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let world = world.again().await;
     world.quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_changes_than_wait_for_a_slow_endpoint_are_all_told() {
+    let world = World::new().await;
+    world.subscribed("Patient", None).await;
+    world.hook.answers("503 Busy");
+    // Each transaction is one message, of which 1024 wait.
+    for round in 0..1100 {
+        world.put(vec![patient(&format!("p{round}"), "Many")]).await;
+    }
+    let id = {
+        let all = SearchQuery::parse("Subscription", "", world.site.clock.now());
+        let found = world.subscriptions.search(&ann().staff, &all.unwrap());
+        found[0].key.id().clone()
+    };
+    world.hook.take();
+    world.hook.answers("");
+    world.reaches(&id, "active").await;
+    assert!(!world.hook.take().is_empty());
+    // With payload one can count them.
+    let world = world.again().await;
+    world.hook.answers("503 Busy");
+    let wish = world.wish("Patient?family=many", JSON);
+    world.subscriptions.create(ann(), wish).await.unwrap();
+    for round in 0..1100 {
+        world.put(vec![patient(&format!("q{round}"), "Many")]).await;
+    }
+    world.hook.take();
+    world.hook.answers("");
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut heard = BTreeSet::new();
+    while heard.len() < 1100 {
+        assert!(Instant::now() < until, "only {}", heard.len());
+        let puts = world.hook.take().into_iter().filter(|t| t.method == "PUT");
+        heard.extend(puts.map(|t| t.path));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(heard.iter().all(|path| path.starts_with("/hook/Patient/q")), "none from before it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
