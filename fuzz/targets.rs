@@ -3,9 +3,10 @@
 
 use salus_fhir::bundle::{BundleRequest, LookupAnswer};
 use salus_fhir::fhirpath::Expression;
-use salus_fhir::search::{SearchQuery, index};
+use salus_fhir::search::{Alone, SearchQuery, index};
+use salus_fhir::subscription::SubscriptionRequest;
 use salus_fhir::view::View;
-use salus_fhir::{JsonLimits, operation_outcome, parse_json, shipped, validate};
+use salus_fhir::{JsonLimits, apply_json_patch, operation_outcome, parse_json, shipped, validate};
 use salus_model::{Entropy, EntropyFailed, Timestamp};
 use serde_json::{Value as Json, json};
 
@@ -41,6 +42,7 @@ pub(crate) fn resource(data: &[u8]) {
     for shipped in shipped::views() {
         let _ = shipped.view.rows(&json);
     }
+    let _ = SubscriptionRequest::parse(&json, Timestamp::EPOCH);
     if let Ok(request) = BundleRequest::parse(json) {
         let answers = vec![LookupAnswer::None; request.lookups().len()];
         if let Ok(plan) = request.plan(&answers, &mut Zeros) {
@@ -64,9 +66,17 @@ pub(crate) fn search(data: &[u8]) {
     for resource_type in ["Patient", "Observation", "NutritionOrder"] {
         let Ok(query) = SearchQuery::parse(resource_type, text, Timestamp::EPOCH) else { continue };
         if let Some(patient) = &patient {
-            let _ = query.matches(patient, &|_, _| None);
+            let _ = query.matches(patient, &Alone);
             let _ = query.compare(patient, patient);
         }
+    }
+}
+
+/// Bytes as a JSON Patch, applied to a patient.
+pub(crate) fn patch(data: &[u8]) {
+    let Ok(patch) = parse_json(data, LIMITS) else { return };
+    if let Ok(patched) = apply_json_patch(&example(), &patch) {
+        let _ = validate(&patched);
     }
 }
 

@@ -17,7 +17,7 @@ use salus_store::audit::AuditLog;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::route::{Access, HttpRoute};
+use crate::route::{Access, HttpRoute, RouteTable};
 use crate::sql::{problem, refused, token};
 
 /// How long a readiness that was found is told again: who asks often must not ask the key store.
@@ -32,22 +32,14 @@ enum Endpoint {
     Metrics,
 }
 
-const TABLE: &[(HttpRoute, Endpoint)] = &[
+const TABLE: RouteTable<Endpoint, 3> = RouteTable([
     (HttpRoute::new("GET", "/v1/health/live", Access::Public), Endpoint::Live),
     (HttpRoute::new("GET", "/v1/health/ready", Access::Public), Endpoint::Ready),
     (HttpRoute::new("GET", "/v1/metrics", Access::Role), Endpoint::Metrics),
-];
+]);
 
 /// Every route here.
-pub const ROUTES: [HttpRoute; TABLE.len()] = {
-    let mut routes = [TABLE[0].0; TABLE.len()];
-    let mut at = 0;
-    while at < TABLE.len() {
-        routes[at] = TABLE[at].0;
-        at += 1;
-    }
-    routes
-};
+pub const ROUTES: [HttpRoute; 3] = TABLE.routes();
 
 /// What is watched.
 pub struct Monitor {
@@ -110,10 +102,7 @@ pub fn router(monitor: Monitor) -> Router {
             Endpoint::Metrics => get(metrics),
         }
     };
-    let add = |router: Router<Arc<Monitor>>, (route, endpoint): &(HttpRoute, Endpoint)| {
-        router.route(route.path, handler(*endpoint))
-    };
-    TABLE.iter().fold(Router::new(), add).with_state(Arc::new(monitor))
+    TABLE.router(handler).with_state(Arc::new(monitor))
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,8 @@
 //! HTTP routes as data, from which both the routers and the inventory are made.
 
+use axum::Router;
+use axum::routing::MethodRouter;
+
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -25,5 +28,32 @@ pub struct HttpRoute {
 impl HttpRoute {
     pub(crate) const fn new(method: &'static str, path: &'static str, access: Access) -> Self {
         Self { method, path, access }
+    }
+}
+
+/// Routes, each with the endpoint that answers it.
+pub(crate) struct RouteTable<E: 'static, const N: usize>(pub(crate) [(HttpRoute, E); N]);
+
+impl<E: Copy, const N: usize> RouteTable<E, N> {
+    /// The routes alone, for the inventory.
+    pub(crate) const fn routes(&self) -> [HttpRoute; N] {
+        let mut routes = [self.0[0].0; N];
+        let mut at = 0;
+        while at < N {
+            routes[at] = self.0[at].0;
+            at += 1;
+        }
+        routes
+    }
+
+    /// A router in which `handler` answers for the endpoints.
+    pub(crate) fn router<S: Clone + Send + Sync + 'static>(
+        &self,
+        handler: impl Fn(E) -> MethodRouter<S>,
+    ) -> Router<S> {
+        let add = |router: Router<S>, (route, endpoint): &(HttpRoute, E)| {
+            router.route(route.path, handler(*endpoint))
+        };
+        self.0.iter().fold(Router::new(), add)
     }
 }

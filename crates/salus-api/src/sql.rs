@@ -11,7 +11,7 @@ use salus_model::{Class, Classified as _, RoleName};
 use salus_query::{AccessToken, Answer, Gateway, Parameter, QueryError, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::route::{Access, HttpRoute};
+use crate::route::{Access, HttpRoute, RouteTable};
 
 /// No request is longer.
 const REQUEST_BYTES: usize = 1024 * 1024;
@@ -23,22 +23,14 @@ enum Endpoint {
     Health,
 }
 
-const TABLE: &[(HttpRoute, Endpoint)] = &[
+const TABLE: RouteTable<Endpoint, 3> = RouteTable([
     (HttpRoute::new("POST", "/v1/sql", Access::Token), Endpoint::Sql),
     (HttpRoute::new("GET", "/v1/datasets", Access::Token), Endpoint::Datasets),
     (HttpRoute::new("GET", "/v1/health", Access::Public), Endpoint::Health),
-];
+]);
 
 /// Every route here.
-pub const ROUTES: [HttpRoute; TABLE.len()] = {
-    let mut routes = [TABLE[0].0; TABLE.len()];
-    let mut at = 0;
-    while at < TABLE.len() {
-        routes[at] = TABLE[at].0;
-        at += 1;
-    }
-    routes
-};
+pub const ROUTES: [HttpRoute; 3] = TABLE.routes();
 
 /// The routes over a query gateway.
 pub fn router(gateway: Gateway) -> Router {
@@ -49,12 +41,8 @@ pub fn router(gateway: Gateway) -> Router {
             Endpoint::Health => get(async || Json(Health { status: "ok" })),
         }
     };
-    let add = |router: Router<Gateway>, (route, endpoint): &(HttpRoute, Endpoint)| {
-        router.route(route.path, handler(*endpoint))
-    };
     TABLE
-        .iter()
-        .fold(Router::new(), add)
+        .router(handler)
         .layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES))
         .with_state(gateway)
 }

@@ -26,6 +26,7 @@ pub enum Interaction {
     Read,
     VersionRead,
     Update,
+    Patch,
     Delete,
     InstanceHistory,
     TypeHistory,
@@ -41,6 +42,7 @@ impl Interaction {
             Self::Read => "read",
             Self::VersionRead => "vread",
             Self::Update => "update",
+            Self::Patch => "patch",
             Self::Delete => "delete",
             Self::InstanceHistory => "history-instance",
             Self::TypeHistory => "history-type",
@@ -65,6 +67,7 @@ pub fn capability_statement(server: ServerIdentity<'_>) -> Json {
         "implementation": {"description": "Salus FHIR endpoint", "url": server.base_url},
         "fhirVersion": "4.0.1",
         "format": ["json"],
+        "patchFormat": ["application/json-patch+json"],
         "rest": [{
             "mode": "server",
             "resource": resources,

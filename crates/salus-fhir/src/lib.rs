@@ -10,6 +10,8 @@
 //!   the element; [`operation_outcome`] tells them to a client.
 //! - [`search`]: what resources are found by, queries, and whether they match.
 //! - [`capability_statement`]: what a server says about itself, from the same tables.
+//! - [`apply_json_patch`]: RFC 6902 on a resource.
+//! - [`subscription`]: what an R4 Subscription asks for.
 //! - [`bundle`]: transactions and batches as a plan for a store.
 //!
 //! **Invariant:** no file, socket, thread, clock or randomness; bytes, values and the present
@@ -24,10 +26,12 @@ mod definitions;
 pub mod fhirpath;
 mod json;
 mod outcome;
+mod patch;
 mod primitive;
 mod resource;
 pub mod search;
 pub mod shipped;
+pub mod subscription;
 mod temporal;
 mod validate;
 pub mod view;
@@ -39,6 +43,7 @@ pub use definitions::{
 };
 pub use json::{JsonError, JsonLimits, parse_json};
 pub use outcome::{Issue, IssueCode, Severity, operation_outcome};
+pub use patch::{PatchRefused, apply_json_patch};
 pub use resource::{ResourceId, ResourceIdError, ResourceKey, stamp};
 pub use temporal::{Precision, Temporal, TimeOfDay};
 pub use validate::validate;

@@ -10,6 +10,7 @@ mod config;
 pub mod exports;
 mod fhir;
 mod gateway;
+mod hooks;
 mod keystore;
 mod ledger;
 mod metrics;
@@ -19,6 +20,7 @@ mod private;
 mod pull;
 mod site;
 mod staff;
+mod subscriptions;
 mod tls;
 
 pub use clock::SystemClock;
@@ -28,14 +30,16 @@ pub use config::{
 };
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
+pub use hooks::Hooks;
 pub use keystore::{SecretFileError, Unlock, read_secret};
 pub use ledger::HolderLedger;
 pub use metrics::{Ended, METRICS, MetricInfo, SiteMetrics};
 pub use operator::Operator;
 pub use private::PROFILES_FILE;
-pub use pull::{FhirConfig, FollowError};
+pub use pull::{FhirConfig, FollowError, open_hook};
 pub use site::{Site, SiteError};
 pub use staff::{Staff, StaffError, StaffMember, write_private};
+pub use subscriptions::SubscriptionsConfig;
 
 pub use tls::{AUTHORITY_CERTIFICATE, Certificates, TlsError, TrustFile, trust_of};
 

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use salus_ingest::fhir::pull::{
-    BaseUrl, PullError, PullFolder, PullInto, Puller, SourceConfig, SourceError,
+    BaseUrl, PullError, PullFolder, PullInto, Puller, SourceConfig, SourceError, Told,
 };
 use salus_model::{Class, Classified};
 use salus_store::EncryptionSettings;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::hooks::Hooks;
 use crate::site::{Site, SiteError};
+use crate::subscriptions::SubscriptionsConfig;
 
 const FOLDER: &str = "pull";
 
@@ -20,6 +22,9 @@ pub struct FhirConfig {
     /// by default the one where HTTP listens. Signed assertions name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_url: Option<BaseUrl>,
+    /// Who may be told of changes, `[fhir.subscriptions]`; nobody without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscriptions: Option<SubscriptionsConfig>,
     /// The servers that the site keeps up with, `[[fhir.source]]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<SourceConfig>,
@@ -29,7 +34,7 @@ impl FhirConfig {
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.source.is_empty() && self.public_url.is_none()
+        self.source.is_empty() && self.public_url.is_none() && self.subscriptions.is_none()
     }
 }
 
@@ -63,6 +68,24 @@ impl Classified for FollowError {
     }
 }
 
+/// Opens a door for the puller's server, when that is to tell of changes.
+///
+/// # Errors
+/// When the public address is none, or what is kept of the door does not open.
+pub async fn open_hook(puller: Puller, hooks: &Hooks, public: &str) -> Result<Puller, FollowError> {
+    if puller.source().told() == Told::ByPolling {
+        return Ok(puller);
+    }
+    let name = puller.source().name().as_str().to_owned();
+    let endpoint = format!("{}{}/{name}", public.trim_end_matches('/'), Hooks::PATH);
+    let endpoint: BaseUrl = endpoint.parse().map_err(|source| FollowError::Source {
+        url: public.to_owned(),
+        source: SourceError::Address(source),
+    })?;
+    hooks.open(&name, puller.hook_secret().await?, puller.nudge());
+    Ok(puller.told_at(endpoint))
+}
+
 impl Site {
     /// Where pulled records go.
     ///
@@ -81,11 +104,17 @@ impl Site {
     }
 
     /// Keeps up with the configured sources, each in a task of its own, for as long as what is
-    /// returned is held. A source that refuses us for good is given up; the others go on.
+    /// returned is held. A source that refuses us for good is given up; the others go on. Those
+    /// that are to tell us of changes do so below `public`, the address under which others reach
+    /// this site.
     ///
     /// # Errors
     /// When a source is refused, or another process pulls.
-    pub async fn follow_sources(&self) -> Result<JoinSet<()>, FollowError> {
+    pub async fn follow_sources(
+        &self,
+        hooks: &Hooks,
+        public: &str,
+    ) -> Result<JoinSet<()>, FollowError> {
         let mut tasks = JoinSet::new();
         let open = |config: &SourceConfig| {
             config.open(&self.folder).map_err(|source| FollowError::Source {
@@ -98,6 +127,7 @@ impl Site {
             return Ok(tasks);
         }
         for puller in Puller::open_all(sources, &self.pull_into()?).await? {
+            let puller = open_hook(puller, hooks, public).await?;
             tasks.spawn(async move {
                 let name = puller.source().name().clone();
                 let ended = puller.follow(

@@ -104,6 +104,9 @@ pub enum SiteError {
     /// The FHIR repository does not open.
     #[error("the FHIR repository does not open")]
     Fhir(#[source] Box<salus_ingest::fhir::repository::RepositoryError>),
+    /// The subscriptions do not open.
+    #[error("the FHIR subscriptions do not open")]
+    Subscriptions(#[source] Box<salus_ingest::fhir::subscribe::SubscribeError>),
     /// The opt-out list does not open.
     #[error(
         "the opt-out list {path} does not open: restore it from a backup; nothing is answered under permits without it"
@@ -147,6 +150,7 @@ impl Classified for SiteError {
             Self::Roles(_) => Class::BadRequest,
             Self::Audit(e) => e.class(),
             Self::Fhir(e) => e.class(),
+            Self::Subscriptions(e) => e.class(),
             Self::Order(_) | Self::Name(_) => Class::Bug,
         }
     }

@@ -208,26 +208,56 @@ impl Staff {
     }
 }
 
+impl Staff {
+    fn entries_or_unavailable(&self) -> Result<Arc<Entries>, AuthenticationFailed> {
+        self.entries().map_err(|e| {
+            tracing::error!(error = %e, "the staff file cannot be read");
+            AuthenticationFailed::Unavailable
+        })
+    }
+}
+
 #[async_trait::async_trait]
 impl Authenticator for Staff {
     async fn authenticate(
         &self,
         token: &AccessToken,
     ) -> Result<StaffIdentity, AuthenticationFailed> {
-        let entries = self.entries().map_err(|e| {
-            tracing::error!(error = %e, "the staff file cannot be read");
-            AuthenticationFailed::Unavailable
-        })?;
+        let entries = self.entries_or_unavailable()?;
         // Looked up by digest: how long it takes tells nothing about a token that is not known.
         let entry = entries
             .get(&Digest::of(token.expose().as_bytes()))
             .filter(|entry| self.clock.now() < entry.expires)
             .ok_or(AuthenticationFailed::Token)?;
-        Ok(StaffIdentity {
-            staff: entry.staff.clone(),
-            roles: entry.roles.clone(),
-            purpose: entry.purpose,
-        })
+        Ok(entry.identity())
+    }
+
+    async fn standing(
+        &self,
+        staff: &StaffId,
+        role: &RoleName,
+        purpose: Purpose,
+    ) -> Result<StaffIdentity, AuthenticationFailed> {
+        let now = self.clock.now();
+        let holds = |entry: &&Entry| {
+            entry.staff == *staff
+                && entry.roles.contains(role)
+                && entry.purpose == purpose
+                && now < entry.expires
+        };
+        let entries = self.entries_or_unavailable()?;
+        let entry = entries.values().find(holds);
+        entry.map(Entry::identity).ok_or(AuthenticationFailed::Token)
+    }
+}
+
+impl Entry {
+    fn identity(&self) -> StaffIdentity {
+        StaffIdentity {
+            staff: self.staff.clone(),
+            roles: self.roles.clone(),
+            purpose: self.purpose,
+        }
     }
 }
 

@@ -47,6 +47,21 @@ pub trait Authenticator: Send + Sync {
         &self,
         token: &AccessToken,
     ) -> Result<StaffIdentity, AuthenticationFailed>;
+
+    /// A person who is not here now, and has a token that holds in this role and for this
+    /// purpose; for work that they asked for earlier and that goes on.
+    ///
+    /// # Errors
+    /// When there is no such token any more; by default there never is.
+    async fn standing(
+        &self,
+        staff: &StaffId,
+        role: &RoleName,
+        purpose: Purpose,
+    ) -> Result<StaffIdentity, AuthenticationFailed> {
+        let _ = (staff, role, purpose);
+        Err(AuthenticationFailed::Token)
+    }
 }
 
 /// A token was not accepted.

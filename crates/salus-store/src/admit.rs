@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray};
 use arrow::compute::{and, cast};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::error::ArrowError;
 use salus_model::ColumnPath;
 use salus_spine::RowRule;
+
+use crate::scan::leaf;
 
 /// How rows of an upserted dataset replace each other.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -18,6 +20,32 @@ pub struct Identity {
     pub key: ColumnPath,
     /// The integer column that orders the rows of one thing.
     pub sequence: ColumnPath,
+}
+
+impl Identity {
+    /// Hands key and sequence of each row that has both to `take`.
+    ///
+    /// # Errors
+    /// When a column is not there, or is of another type.
+    pub fn rows(
+        &self,
+        batch: &RecordBatch,
+        mut take: impl FnMut(&str, i64),
+    ) -> Result<(), ArrowError> {
+        let find = |path: &ColumnPath| {
+            leaf(batch, path).ok_or_else(|| {
+                ArrowError::SchemaError(format!("the identity's column '{path}' is not there"))
+            })
+        };
+        let keys = text(&find(&self.key)?)?;
+        let sequences = cast(&find(&self.sequence)?, &DataType::Int64)?;
+        for (key, sequence) in keys.iter().zip(sequences.as_primitive::<Int64Type>().iter()) {
+            if let (Some(key), Some(sequence)) = (key, sequence) {
+                take(key, sequence);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// For each thing that has been replaced or removed, the sequence from which its rows count.
@@ -35,6 +63,12 @@ impl Superseded {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many keys are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Both together, where a later sequence wins.
@@ -55,6 +89,26 @@ impl Superseded {
     /// The keys with their least valid sequence.
     pub fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
         self.0.iter().map(|(key, from)| (key.as_str(), *from))
+    }
+
+    /// From which sequence on the rows of a key count, when the list says.
+    pub(crate) fn from(&self, key: &str) -> Option<i64> {
+        self.0.get(key).copied()
+    }
+
+    /// Without entries that are as they were when it was found that they hide nothing; an entry
+    /// that was raised since stays.
+    pub(crate) fn without(&self, settled: &[(String, i64)]) -> Self {
+        if settled.is_empty() {
+            return self.clone();
+        }
+        let mut left = HashMap::clone(&self.0);
+        for (key, from) in settled {
+            if left.get(key) == Some(from) {
+                left.remove(key);
+            }
+        }
+        Self::new(left)
     }
 
     fn admits(&self, key: Option<&str>, sequence: Option<i64>) -> bool {

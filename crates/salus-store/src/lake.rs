@@ -524,7 +524,7 @@ impl Lake {
         }
         self.make_keys(&dataset, &keys).await?;
         let manifest = Manifest {
-            format: Manifest::FORMAT,
+            format: Manifest::format_for(None),
             holder: self.holder().clone(),
             dataset: dataset.clone(),
             version: DatasetVersion::FIRST,
@@ -539,6 +539,7 @@ impl Lake {
             superseded: None,
             journal_through: 0,
             retired_before: DatasetVersion::FIRST,
+            settled_below: None,
             root: root_of(&[], None),
         };
         match self.publish(&manifest).await {

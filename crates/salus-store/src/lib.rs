@@ -27,6 +27,7 @@ mod scan;
 mod sealed;
 mod storage;
 mod upkeep;
+mod upsert;
 mod visible;
 mod write;
 
@@ -51,5 +52,6 @@ pub use storage::{Storage, StorageError};
 pub use upkeep::{
     CompactSettings, Compacted, Destroyed, Expired, Finding, Problem, Rewrapped, VerifyReport,
 };
+pub use upsert::Newest;
 pub use visible::leaves;
 pub use write::{Writer, file_layout};

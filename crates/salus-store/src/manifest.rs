@@ -12,7 +12,8 @@ use crate::admit::Identity;
 use crate::keytools::EncryptionSettings;
 use crate::policy::KeyChoice;
 
-const FORMAT: u32 = 1;
+/// The newest format. Format 2 has `settled_below`; a manifest without it is written in format 1.
+const FORMAT: u32 = 2;
 
 /// One encrypted Parquet file of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,10 @@ pub struct Manifest {
     /// Files first written before this version that no kept version names may be gone. Whoever
     /// wrote such files and has not published them publishes them no more.
     pub retired_before: DatasetVersion,
+    /// Entries below this sequence may have been dropped from the list of superseded rows: whoever
+    /// publishes rows with lower sequences has to look for newer rows in the files first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_below: Option<i64>,
     /// RFC 9162 root over the files' entries; the ledger commits to it.
     pub root: Digest,
 }
@@ -231,6 +236,11 @@ impl Manifest {
             return Err(ManifestError::Root { dataset, version });
         }
         Ok((manifest, Digest::of(signed)))
+    }
+
+    /// The oldest format that can say it, so that an older Salus reads what it understands.
+    pub(crate) const fn format_for(settled_below: Option<i64>) -> u32 {
+        if settled_below.is_some() { FORMAT } else { 1 }
     }
 
     /// Rows over all files, before any superseded row is left out.

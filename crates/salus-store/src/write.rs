@@ -10,11 +10,12 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, Write
 use salus_crypto::{Digest, OsEntropy};
 use salus_model::{DatasetId, DatasetVersion, Entropy};
 
-use crate::admit::Superseded;
+use crate::admit::{Identity, Superseded};
 use crate::keytools::{KeyToolsError, NewFileKeys, WriteKeys};
 use crate::lake::{Lake, LakeError, Snapshot};
 use crate::manifest::{DataFile, Manifest, aad_prefix, root_of};
 use crate::storage::StorageError;
+use crate::upsert::Newest;
 use crate::visible::leaves;
 
 /// Rows in one row group.
@@ -35,6 +36,11 @@ pub struct Writer {
     open: Option<Open>,
     files: Vec<DataFile>,
     superseded: Superseded,
+    newest: Option<Newest>,
+    /// Entries of the list that hide nothing, as far as the version goes from which it began.
+    settled: Vec<(String, i64)>,
+    /// The lowest sequence that was written.
+    least: Option<i64>,
     journal_through: Option<u64>,
 }
 
@@ -108,6 +114,9 @@ impl Lake {
             open: None,
             files: Vec::new(),
             superseded: Superseded::default(),
+            newest: None,
+            settled: Vec::new(),
+            least: None,
             journal_through: None,
         })
     }
@@ -123,10 +132,10 @@ impl Writer {
         move |source| LakeError::Encode { dataset: dataset.clone(), source }
     }
 
-    /// Whether the dataset had no rows in files when the writer began.
+    /// How rows of the dataset replace each other.
     #[must_use]
-    pub fn begins_empty(&self) -> bool {
-        self.base.manifest.files.is_empty()
+    pub fn identity(&self) -> Option<&Identity> {
+        self.base.manifest.identity.as_ref()
     }
 
     /// Writes a batch of the dataset's schema.
@@ -141,6 +150,13 @@ impl Writer {
         let failed = self.encode_error();
         let batch =
             RecordBatch::try_new(schema, batch.columns().to_vec()).map_err(|e| failed(e.into()))?;
+        if let Some(identity) = &self.base.manifest.identity {
+            let mut least = self.least;
+            let seen =
+                |_: &str, sequence| least = Some(least.map_or(sequence, |l| sequence.min(l)));
+            identity.rows(&batch, seen).map_err(|e| failed(e.into()))?;
+            self.least = least;
+        }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin().await?,
@@ -177,6 +193,20 @@ impl Writer {
     /// From which sequence on the rows of a key count.
     pub fn supersede(&mut self, superseded: &Superseded) {
         self.superseded = self.superseded.merged(superseded);
+    }
+
+    /// Whatever `newest` tells a sequence of replaces the dataset's older rows of that key, those
+    /// too that others publish before this; where others have a newer row, theirs counts.
+    ///
+    /// # Cost
+    /// Publication reads keys and sequences of the dataset's files.
+    pub fn replace(&mut self, newest: Newest) {
+        self.newest = Some(newest);
+    }
+
+    /// Leaves entries out of the list that hide nothing in the version from which this began.
+    pub(crate) fn settle(&mut self, entries: Vec<(String, i64)>) {
+        self.settled = entries;
     }
 
     /// Up to which position the journal's rows are in these files.
@@ -252,10 +282,11 @@ impl Writer {
     ) -> Result<Option<DatasetVersion>, LakeError> {
         self.flush().await?;
         let moved_on = self.journal_through.is_some_and(|p| p > self.base.manifest.journal_through);
-        let changes = !self.files.is_empty() || !replaced.is_empty() || !self.superseded.is_empty();
-        if !changes && !moved_on {
-            return Ok(Some(self.base.manifest.version));
-        }
+        let changes = moved_on
+            || !self.files.is_empty()
+            || !replaced.is_empty()
+            || !self.superseded.is_empty()
+            || !self.settled.is_empty();
         let dataset = self.dataset().clone();
         let mut base = Arc::clone(&self.base);
         for _ in 0..ATTEMPTS {
@@ -266,7 +297,11 @@ impl Writer {
             if !self.files.is_empty() && self.version < base.manifest.retired_before {
                 return Err(LakeError::Retired { dataset });
             }
-            let manifest = self.next_manifest(&base, replaced).await?;
+            let added = self.added(&base, replaced).await?;
+            if !changes && added.is_empty() {
+                return Ok(Some(base.manifest.version));
+            }
+            let manifest = self.next_manifest(&base, replaced, &added).await?;
             match self.lake.publish(&manifest).await {
                 Ok(_) => return Ok(Some(manifest.version)),
                 Err(LakeError::Storage(StorageError::Exists { .. })) => {
@@ -278,23 +313,50 @@ impl Writer {
         Err(LakeError::Busy { dataset })
     }
 
+    /// What goes on the list of superseded rows when this is published on top of `base`.
+    // By unique reference as well, as in `begin`.
+    async fn added(
+        &mut self,
+        base: &Snapshot,
+        replaced: &[String],
+    ) -> Result<Superseded, LakeError> {
+        // Rows that only move from file to file were compared when they came.
+        let below = base.manifest.settled_below.filter(|_| replaced.is_empty());
+        let below = below.filter(|below| self.least.is_some_and(|least| least < *below));
+        let late = below.map(|below| (self.files.as_slice(), below));
+        let found = self.lake.replaced(base, self.newest.as_ref(), late).await?;
+        Ok(self.superseded.merged(&found))
+    }
+
     async fn next_manifest(
         &mut self,
         base: &Snapshot,
         replaced: &[String],
+        added: &Superseded,
     ) -> Result<Manifest, LakeError> {
         let version = base.manifest.version.next();
         let kept = base.manifest.files.iter().filter(|f| !replaced.contains(&f.name));
         let mut files: Vec<DataFile> = kept.chain(&self.files).cloned().collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
-        let superseded = if self.superseded.is_empty() {
+        // What others published meanwhile may be hidden by these very entries.
+        let as_found = base.manifest.version == self.base.manifest.version;
+        let settled = if as_found { self.settled.as_slice() } else { &[] };
+        let below = settled.iter().map(|(_, from)| *from).max();
+        let settled_below = base.manifest.settled_below.max(below);
+        let superseded = if added.is_empty() && settled.is_empty() {
             base.manifest.superseded.clone()
         } else {
-            let all = self.lake.stored_superseded(&base.manifest).await?.merged(&self.superseded);
-            Some(self.lake.write_superseded(&base.manifest.dataset, version, &all).await?)
+            let stored = self.lake.stored_superseded(&base.manifest).await?;
+            let all = stored.merged(added).without(settled);
+            let dataset = &base.manifest.dataset;
+            match all.is_empty() {
+                true => None,
+                false => Some(self.lake.write_superseded(dataset, version, &all).await?),
+            }
         };
         let through = self.journal_through.unwrap_or(0).max(base.manifest.journal_through);
         Ok(Manifest {
+            format: Manifest::format_for(settled_below),
             version,
             previous: Some(base.digest),
             created: self.lake.clock.now(),
@@ -302,6 +364,7 @@ impl Writer {
             files,
             superseded,
             journal_through: through,
+            settled_below,
             ..base.manifest.clone()
         })
     }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use axum::http::HeaderMap;
-use salus_fhir::Issue;
+use axum::http::{HeaderMap, StatusCode};
 use salus_fhir::bundle::{BundleRequest, Status};
+use salus_fhir::{Issue, IssueCode};
 use salus_ingest::fhir::FHIR_DATASET;
 use salus_ingest::fhir::repository::{Answer, Ask, Author, Carried, FHIR_HISTORY, RepositoryError};
 use salus_model::{Class, Classified, DatasetId, RoleName};
 use salus_query::{AccessKind, Disclosure};
 
 use super::outcome::FhirError;
+use super::subscription::SUBSCRIPTION;
 use super::{Fhir, headers};
 
 /// The columns without which no resource can be shown.
@@ -91,12 +92,7 @@ impl Fhir {
             disclosure(headers::role(headers)?, AccessKind::FhirRead, statement, past)?;
         let repository = self.repository.clone();
         let answered = self.gateway.disclose(&token, disclosure, async move |release, _| {
-            let answers = repository.answer(release, vec![ask]).await?;
-            Ok::<_, RepositoryError>(answers.compute(|mut answers| {
-                let answer = answers.pop().unwrap_or(Answer::Absent);
-                let count = answer.resources();
-                (answer, count)
-            }))
+            repository.answer_counted(release, ask).await
         });
         Ok(answered.await?)
     }
@@ -110,6 +106,11 @@ impl Fhir {
     ) -> Result<Carried, FhirError> {
         let token = headers::token(headers)?;
         let writes = request.written_types();
+        if writes.contains(SUBSCRIPTION) {
+            let message = "a Subscription is sent by itself, to [base]/Subscription";
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(FhirError::new(status, IssueCode::BusinessRule, message));
+        }
         let kind = if writes.is_empty() { AccessKind::FhirRead } else { AccessKind::FhirWrite };
         let past = if request.reads_versions() { Past::Needed } else { Past::NotNeeded };
         let mut disclosure = disclosure(headers::role(headers)?, kind, statement, past)?;

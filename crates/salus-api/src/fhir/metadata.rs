@@ -7,10 +7,11 @@ use super::outcome::FhirError;
 use super::{Fhir, headers};
 
 /// What is offered on every resource type.
-const INTERACTIONS: [Interaction; 8] = [
+const INTERACTIONS: [Interaction; 9] = [
     Interaction::Read,
     Interaction::VersionRead,
     Interaction::Update,
+    Interaction::Patch,
     Interaction::Delete,
     Interaction::InstanceHistory,
     Interaction::TypeHistory,
@@ -31,6 +32,8 @@ pub(super) async fn statement(
         date: fhir.clock.now(),
         interactions: &INTERACTIONS,
     });
+    super::validation::advertise(&mut statement);
     super::bulk::advertise(&mut statement);
+    super::subscription::advertise(&mut statement, fhir.subscriptions.as_ref());
     Ok(headers::json(StatusCode::OK, statement.to_string()))
 }

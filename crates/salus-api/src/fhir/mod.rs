@@ -18,11 +18,15 @@ mod bundle;
 mod cursor;
 mod headers;
 mod history;
+mod hooks;
 mod metadata;
 mod outcome;
+mod patch;
 mod read;
 mod search;
 mod searchset;
+mod subscription;
+mod validation;
 mod write;
 
 use std::sync::Arc;
@@ -36,14 +40,20 @@ use salus_crypto::OsEntropy;
 use salus_crypto::aead::AeadKey;
 use salus_fhir::{IssueCode, definitions};
 use salus_ingest::fhir::Repository;
+use salus_ingest::fhir::subscribe::Subscriptions;
 use salus_model::{Clock, EntropyFailed};
+use salus_node::Hooks;
 use salus_query::Gateway;
 
 use self::cursor::Cursors;
 use self::outcome::FhirError;
+pub use self::subscription::standing;
 
 /// No request body is longer; a transaction has to fit into one append to the journal.
 pub const BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// A knock has no body worth reading.
+const HOOK_BYTES: usize = 64 * 1024;
 
 /// What the FHIR interface is made of.
 pub struct FhirParts {
@@ -51,6 +61,8 @@ pub struct FhirParts {
     pub gateway: Gateway,
     /// Keeps the resources.
     pub repository: Repository,
+    /// Who is told of changes; none where nobody is.
+    pub subscriptions: Option<Subscriptions>,
     /// The present moment.
     pub clock: Arc<dyn Clock>,
     /// What links begin with, such as `https://127.0.0.1:7080/fhir`.
@@ -64,6 +76,7 @@ struct Fhir(Arc<Inner>);
 struct Inner {
     gateway: Gateway,
     repository: Repository,
+    subscriptions: Option<Subscriptions>,
     clock: Arc<dyn Clock>,
     base_url: String,
     cursors: Cursors,
@@ -81,10 +94,11 @@ impl std::ops::Deref for Fhir {
 /// # Errors
 /// When no key for page links can be made.
 pub fn router(parts: FhirParts) -> Result<Router, EntropyFailed> {
-    let FhirParts { gateway, repository, clock, base_url } = parts;
+    let FhirParts { gateway, repository, subscriptions, clock, base_url } = parts;
     let cursors = Cursors::new(AeadKey::generate(&mut OsEntropy)?);
     let base_url = base_url.trim_end_matches('/').to_owned();
-    let fhir = Fhir(Arc::new(Inner { gateway, repository, clock, base_url, cursors }));
+    let inner = Inner { gateway, repository, subscriptions, clock, base_url, cursors };
+    let fhir = Fhir(Arc::new(inner));
     Ok(Router::new()
         .route("/fhir", get(search::system).post(bundle::process))
         .route("/fhir/", get(search::system).post(bundle::process))
@@ -99,12 +113,29 @@ pub fn router(parts: FhirParts) -> Result<Router, EntropyFailed> {
         )
         .route("/fhir/{type}/_search", post(search::by_form))
         .route("/fhir/{type}/_history", get(history::of_type))
-        .route("/fhir/{type}/{id}", get(read::current).put(write::update).delete(write::delete))
+        .route("/fhir/{type}/$validate", post(validation::of_type))
+        .route(
+            "/fhir/{type}/{id}",
+            get(read::current).put(write::update).patch(patch::instance).delete(write::delete),
+        )
         .route("/fhir/{type}/{id}/_history", get(history::of_instance))
         .route("/fhir/{type}/{id}/_history/{version}", get(read::version))
+        .route("/fhir/Subscription", get(subscription::search).post(subscription::create))
+        .route(
+            "/fhir/Subscription/{id}",
+            get(subscription::read).put(subscription::update).delete(subscription::delete),
+        )
         .method_not_allowed_fallback(async || not_allowed())
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(fhir))
+}
+
+/// Where servers that the site pulls from knock.
+pub fn hook_router(hooks: Hooks) -> Router {
+    Router::new()
+        .route("/fhir-hooks/{source}", post(hooks::knock))
+        .layer(DefaultBodyLimit::max(HOOK_BYTES))
+        .with_state(hooks)
 }
 
 fn not_allowed() -> Response {

@@ -16,7 +16,7 @@ use super::read::key;
 use super::{Fhir, headers, resource_type};
 
 /// A resource from a body, valid and of the type that the URL names.
-fn resource(
+pub(super) fn resource(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
     name: &'static str,
@@ -39,7 +39,11 @@ fn resource(
 }
 
 /// A single write as a batch of one entry, so that conditions mean the same in both.
-fn single(name: &str, request: Json, resource: Option<Json>) -> Result<BundleRequest, FhirError> {
+pub(super) fn single(
+    name: &str,
+    request: Json,
+    resource: Option<Json>,
+) -> Result<BundleRequest, FhirError> {
     let mut entry = json!({ "request": request });
     if let (Some(resource), Some(entry)) = (resource, entry.as_object_mut()) {
         entry.insert("resource".to_owned(), resource);
@@ -62,7 +66,7 @@ fn own_places(name: &str, mut error: FhirError) -> FhirError {
     error
 }
 
-async fn carried(
+pub(super) async fn carried(
     fhir: &Fhir,
     headers: &HeaderMap,
     (name, statement): (&'static str, String),

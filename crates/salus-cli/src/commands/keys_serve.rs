@@ -12,9 +12,9 @@ use salus_api::transit::{
 };
 use salus_crypto::OsEntropy;
 use salus_model::{Clock as _, DealId, Purpose, RoleName, StaffId};
-use salus_node::operations::{Operations, listen};
+use salus_node::operations::{KEY_CLIENT, KeyLog};
 use salus_node::{Certificates, Config, Site, SystemClock, write_private};
-use salus_store::audit::{AccessKind, AuditEntry, AuditLog, Outcome, RefusalReason};
+use salus_store::audit::{AccessKind, AuditEntry, Outcome, RefusalReason};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, table};
@@ -146,7 +146,7 @@ pub(crate) fn tokens(command: TokenCommand, folder: &Path, output: &Output) -> R
 }
 
 /// The endpoint's events in the site's access log.
-struct LoggedKeys(Arc<AuditLog>);
+struct LoggedKeys(Arc<KeyLog>);
 
 #[salus_api::async_trait]
 impl TransitAudit for LoggedKeys {
@@ -163,14 +163,17 @@ impl TransitAudit for LoggedKeys {
         let entry = AuditEntry {
             deal: DealId::new(format!("k-{}", event.request)).map_err(|_| AuditFailed)?,
             staff: StaffId::new(format!("key client {who}")).map_err(|_| AuditFailed)?,
-            role: RoleName::new("key-client").map_err(|_| AuditFailed)?,
+            role: RoleName::new(KEY_CLIENT).map_err(|_| AuditFailed)?,
             purpose: Purpose::Operations,
             kind: AccessKind::KeyOperation,
             statement: format!("{}{key}", event.operation),
             datasets: BTreeMap::new(),
             outcome,
         };
-        self.0.append(entry).await.map(drop).map_err(|_| AuditFailed)
+        self.0.record(entry).await.map_err(|error| {
+            tracing::error!(%error, "the use of a key is refused: it cannot be put on record");
+            AuditFailed
+        })
     }
 }
 
@@ -218,10 +221,7 @@ pub(crate) async fn serve(args: ServeArgs, site: &Site, output: &Output) -> Resu
     }
     let path = site.folder.join(TOKENS_FILE);
     let tokens = Arc::new(Tokens::new(read(&path)?));
-    let log = site.open_audit().await?;
-    // Operators' commands go through this process, which has the access log.
-    let _operators = listen(Operations::new(site.clone(), Arc::clone(&log)))?;
-    let audit = Arc::new(LoggedKeys(log));
+    let audit = Arc::new(LoggedKeys(KeyLog::open(site.clone(), crate::site::operator()?).await?));
     let keys = Arc::clone(&site.keys);
     let transit = Transit::new(keys, Arc::clone(&tokens), audit, Arc::clone(&site.clock));
     let io = |e: std::io::Error| Failure::unavailable(format!("{}: {e}", args.listen));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use salus_api::{flight, monitor, sql};
 use salus_node::clients::{AnyOf, Clients};
 use salus_node::operations::{Listening, Operations, listen};
-use salus_node::{Certificates, Config, Site, trust_of};
+use salus_node::{Certificates, Config, Hooks, Site, trust_of};
 use salus_query::Gateway;
 use salus_query::pg::{self, Transport};
 use tokio::net::TcpListener;
@@ -52,7 +52,7 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
 }
 
 /// A listener, and where it listens.
-fn bind(
+pub(super) fn bind(
     listen: SocketAddr,
     what: &'static str,
 ) -> Result<(std::net::TcpListener, SocketAddr), Failure> {
@@ -63,7 +63,7 @@ fn bind(
 }
 
 /// Serves a router over TLS; returned is what stops it.
-fn serve(
+pub(super) fn serve(
     tasks: &mut JoinSet<std::io::Result<()>>,
     listener: std::net::TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -79,8 +79,10 @@ fn serve(
 
 /// Starts a site's services; they stop when what is returned is stopped or dropped.
 pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, Failure> {
-    let audit = site.open_audit().await?;
+    let audit = site.take_audit(&crate::site::operator()?).await?;
     let operations = Operations::new(site.clone(), Arc::clone(&audit));
+    // At once: a process that serves keys beside this one puts their use on record through it.
+    let operators = listen(operations.clone())?;
     let staff = Arc::new(super::staff::staff(staff_folder));
     let limits = super::sql::limits(1_000_000, 2 << 30, Duration::from_secs(300));
     let clients = Arc::new(super::client::clients(staff_folder)?);
@@ -108,15 +110,19 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let public = site.config.fhir.public_url.as_ref().map(|url| url.as_str().to_owned());
     let public = public.unwrap_or(url);
     let bulk = super::bulk::routes(site, &gateway, &repository, &clients, &public)?;
+    let standing = salus_api::fhir::standing(gateway.clone(), repository.clone());
+    let subscriptions = site.open_subscriptions(repository.clone(), standing).await?;
     let fhir = salus_api::fhir::router(salus_api::fhir::FhirParts {
         gateway: gateway.clone(),
         repository,
+        subscriptions,
         clock: Arc::clone(&site.clock),
         base_url: format!("{public}/fhir"),
     });
     let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
     let router = sql::router(gateway.clone()).merge(monitor::router(watched));
-    let router = router.merge(fhir).merge(bulk);
+    let hooks = Hooks::default();
+    let router = router.merge(fhir).merge(bulk).merge(salus_api::fhir::hook_router(hooks.clone()));
     let router = monitor::counted(router, site.metrics.clone(), known);
     let tls = certificates.server(&["h2", "http/1.1"])?;
     let http_handle = serve(&mut tasks, listener, tls, router)?;
@@ -126,10 +132,9 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let flight_handle = serve(&mut tasks, listener, tls, flight::router(gateway.clone()))?;
 
     let certificate = certificates.trust_pem().to_owned();
-    tasks.spawn(upkeep(site.clone(), certificates, operations.clone()));
+    tasks.spawn(upkeep(site.clone(), certificates, operations));
     let handles = vec![http_handle, flight_handle];
-    let operators = listen(operations)?;
-    let following = site.follow_sources().await?;
+    let following = site.follow_sources(&hooks, &public).await?;
     Ok(Services {
         http,
         postgres,

@@ -1,12 +1,15 @@
 //! `salus import --fhir URL`: pulling from an existing FHIR server.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use salus_ingest::fhir::pull::{
-    BaseUrl, Origin, PullProgress, PullReport, Puller, SourceConfig, SourceName, Way,
+    BaseUrl, Origin, PullProgress, PullReport, Puller, SourceConfig, SourceName, Told, Way,
 };
 use salus_model::{Classified as _, Timestamp};
+use salus_node::{Hooks, Site};
+use tokio::task::JoinSet;
 
 use crate::output::{Failure, Output, table};
 
@@ -63,6 +66,13 @@ pub(crate) struct Args {
     /// Seconds between two pulls with --follow.
     #[arg(long, requires = "follow")]
     every: Option<u32>,
+    /// With --follow: have the server tell of changes, by a Subscription for each of --types, at
+    /// this address, such as https://salus.hospital.example:7090; the next pull begins at once.
+    #[arg(long, value_name = "ADDRESS", requires = "follow")]
+    subscribe: Option<String>,
+    /// Where to listen for that; by default at the address's port on every interface.
+    #[arg(long, value_name = "SOCKET", requires = "subscribe")]
+    hook_listen: Option<SocketAddr>,
 }
 
 impl Args {
@@ -139,6 +149,9 @@ fn config(args: &Args, url: &str, known: &[SourceConfig]) -> Result<SourceConfig
     if let Some(ca) = &args.ca {
         config.ca = Some(here(ca)?);
     }
+    if args.subscribe.is_some() {
+        config.told = Told::BySubscription;
+    }
     if let Some(every) = args.every {
         config.every_seconds = every;
     }
@@ -155,7 +168,13 @@ pub(crate) async fn run(
     let known = salus_node::Config::read(folder)?.fhir.source;
     let source = config(args, url, &known)?.open(folder)?;
     let site = crate::site::open(folder).await?;
-    let puller = Puller::open(source, site.pull_into()?).await?;
+    let mut puller = Puller::open(source, site.pull_into()?).await?;
+    let mut serving = JoinSet::new();
+    if let Some(public) = &args.subscribe {
+        let hooks = Hooks::default();
+        puller = salus_node::open_hook(puller, &hooks, public).await?;
+        listen(&mut serving, (args.hook_listen, public.as_str()), &site, hooks).await?;
+    }
     let bar = bar(output);
     let heard = |progress| show(&bar, &progress);
     if args.follow {
@@ -178,6 +197,23 @@ pub(crate) async fn run(
     let report = puller.pull(heard).await?;
     bar.finish_and_clear();
     output.print(&report, shown);
+    Ok(())
+}
+
+/// Listens for the server's knocks with the site's certificate.
+async fn listen(
+    serving: &mut JoinSet<std::io::Result<()>>,
+    (listen, public): (Option<SocketAddr>, &str),
+    site: &Site,
+    hooks: Hooks,
+) -> Result<(), Failure> {
+    let public = reqwest::Url::parse(public).map_err(request)?;
+    let port = public.port_or_known_default().unwrap_or(443);
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], port)));
+    let (listener, address) = super::node::bind(listen, "the port for the server's knocks")?;
+    let tls = site.certificates().await?.server(&["http/1.1"])?;
+    super::node::serve(serving, listener, tls, salus_api::fhir::hook_router(hooks))?;
+    tracing::info!(%address, "listening for knocks");
     Ok(())
 }
 

@@ -1,7 +1,11 @@
 //! The access log on the command line, beside a running node and without one.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
+use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_model::{ManualClock, Purpose, Secret};
+use salus_store::audit::{AccessKind, AuditEntry, Outcome};
 use serde_json::Value as Json;
 
 use crate::node::{Http, Node};
@@ -182,4 +186,67 @@ fn records_go_only_beyond_their_retention() {
     std::fs::write(&toml, text).unwrap();
     let (code, said) = site.failure(&["audit", "list"]);
     assert!(code == 2 && said.contains("at least 366 days"), "{code}: {said}");
+}
+
+/// Writes records into the site's log as they would have been written so many days ago.
+async fn recorded(site: &Site, days_ago: &[i64]) {
+    let phrase = Passphrase::new(Secret::new("correct horse battery".to_owned())).unwrap();
+    let folder = site.path("site");
+    let opened = salus_node::Site::open(&folder, phrase, GuessCost::RFC_9106_SECOND).await.unwrap();
+    let now = opened.clock.now();
+    for days in days_ago {
+        let at = now.saturating_add_micros(-days * 24 * 3_600_000_000);
+        let then = salus_node::Site { clock: Arc::new(ManualClock::new(at)), ..opened.clone() };
+        let log = then.open_audit().await.unwrap();
+        let entry = AuditEntry {
+            deal: format!("d-{days}").parse().unwrap(),
+            staff: "ann".parse().unwrap(),
+            role: "physician".parse().unwrap(),
+            purpose: Purpose::Treatment,
+            kind: AccessKind::Sql,
+            statement: format!("{days} days ago"),
+            datasets: std::collections::BTreeMap::new(),
+            outcome: Outcome::Answered { rows: 1 },
+        };
+        log.append(entry).await.unwrap();
+        Arc::try_unwrap(log).ok().unwrap().close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_records_expire_with_their_segment_and_younger_ones_stay() {
+    // One segment that began long ago and is continued: it ends here, and stays for its young.
+    let site = Site::new();
+    recorded(&site, &[400, 390, 300]).await;
+    let removed = site.json(&["audit", "expire"]);
+    assert_eq!(removed["segments"], 0, "{removed}");
+    let of_ann = |site: &Site| {
+        let found = site.json(&["audit", "list", "--staff", "ann"]);
+        statements(&found).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of_ann(&site), ["400 days ago", "390 days ago", "300 days ago"]);
+    let listed = site.json(&["audit", "list", "--kind", "upkeep"]);
+    assert_eq!(statements(&listed), ["began a new segment of the access log"]);
+    // One in which all is old.
+    let site = Site::new();
+    recorded(&site, &[500, 400, 367]).await;
+    let head = site.json(&["audit", "verify"])["head"].clone();
+    let removed = site.json(&["audit", "expire"]);
+    assert_eq!(removed["segments"], 1, "{removed}");
+    assert_eq!(of_ann(&site), Vec::<String>::new());
+    let checked = site.json(&["audit", "verify"]);
+    assert!(checked["first"].as_u64() > head["sequence"].as_u64(), "{checked}");
+    let listed = site.json(&["audit", "list", "--kind", "upkeep"]);
+    let told = statements(&listed);
+    assert!(told.len() == 2 && told[1].starts_with("removed access records before"), "{told:?}");
+    // The running node does so by itself.
+    let site = Site::new();
+    recorded(&site, &[500, 400]).await;
+    let node = Node::start(&site);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !of_ann(&site).is_empty() {
+        assert!(std::time::Instant::now() < until, "the node keeps them");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    drop(node);
 }

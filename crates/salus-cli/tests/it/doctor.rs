@@ -167,3 +167,36 @@ fn roles_that_are_refused() {
     std::fs::write(site.path("site/roles.toml"), "format = 1\npolicies = 'permit('\n").unwrap();
     assert!(mend(&site, "roles").contains("roles.toml, line 2"));
 }
+
+#[test]
+fn a_disk_that_is_nearly_full_and_one_that_is() {
+    let unshare = salus_testkit::program("unshare", "util-linux");
+    let site = Site::new();
+    // The site on a file system of 8 MiB, which only the commands below see.
+    let script = "mount -t tmpfs -o size=8m none \"$SITE.small\" && cp -a \"$SITE/.\" \"$SITE.small\" \
+                  && { [ -z \"$FILL\" ] || head -c 16m /dev/zero > \"$SITE.small/fill\" || true; } \
+                  && \"$SALUS\" --site \"$SITE.small\" doctor";
+    let folder = site.text_path("site");
+    std::fs::create_dir(format!("{folder}.small")).unwrap();
+    let told = |fill: &str| {
+        let run = std::process::Command::new(&unshare)
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .env("SITE", &folder)
+            .env("FILL", fill)
+            .env("SALUS", env!("CARGO_BIN_EXE_salus"))
+            .env("SALUS_PASSPHRASE", "correct horse battery")
+            .env("USER", "tester")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&run.stdout).into_owned();
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(4), "{text}{said}");
+        text
+    };
+    let nearly = told("");
+    assert!(nearly.contains("MEND  disk space") && nearly.contains("at least 1 GiB"), "{nearly}");
+    assert!(nearly.contains("ok    disk  "), "{nearly}");
+    let full = told("yes");
+    assert!(full.contains("MEND  disk  ") && full.contains("No space left"), "{full}");
+    assert!(full.contains("free space"), "{full}");
+}

@@ -415,3 +415,89 @@ async fn a_node_keeps_up_with_the_sources_of_its_configuration() {
     assert_ne!(code, 0);
     assert!(said.contains(url.as_str()), "{said}");
 }
+
+/// Whether something becomes so in a while.
+async fn becomes(what: &str, mut is: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !is() {
+        assert!(Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_tells_of_changes_and_the_pull_begins_at_once() {
+    let (a, token) = hospital(10);
+    let (b, c) = (Site::new(), Site::new());
+    let ports = [salus_testkit::free_port(), salus_testkit::free_port()];
+    let append = |site: &Site, text: &str| {
+        let file = site.path("site/salus.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, config + text).unwrap();
+    };
+    // The one that is asked tells two others, and nobody else.
+    let authorities =
+        [&b, &c].map(|site| std::fs::read(site.path("site/ca.pem")).unwrap()).concat();
+    std::fs::write(a.path("site/others.pem"), authorities).unwrap();
+    let allow = ports.map(|port| format!("\"https://127.0.0.1:{port}\"")).join(", ");
+    append(&a, &format!("\n[fhir.subscriptions]\nallow = [{allow}]\nca_file = \"others.pem\"\n"));
+    let node_a = Node::start(&a, &token);
+    let (url, key, cert) =
+        (format!("{}/fhir", node_a.url), a.text_path("key.pem"), a.text_path("cert.pem"));
+
+    // A node, by its configuration. It would poll after an hour.
+    for name in ["key.pem", "cert.pem"] {
+        std::fs::copy(a.path(name), b.path("site").join(name)).unwrap();
+    }
+    let file = b.path("site/salus.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let fixed = format!("http = \"127.0.0.1:{}\"", ports[0]);
+    std::fs::write(&file, config.replace("http = \"127.0.0.1:0\"", &fixed)).unwrap();
+    append(
+        &b,
+        &format!(
+            "\n[[fhir.source]]\nname = \"a\"\nurl = \"{url}\"\nclient_id = \"site-b\"\n\
+             key = \"key.pem\"\nkey_id = \"k1\"\nca = \"cert.pem\"\nevery_seconds = 3600\n\
+             types = [\"Patient\"]\ntold = \"by-subscription\"\n"
+        ),
+    );
+    let node_b = Node::start(&b, &token_of(&b, "bea", "steward"));
+    // A command, which listens by itself.
+    let public = format!("https://127.0.0.1:{}", ports[1]);
+    let listen = format!("127.0.0.1:{}", ports[1]);
+    let mut words = pulling(&url, &key, &cert);
+    words.extend(["--follow", "--every", "3600", "--types", "Patient"]);
+    words.extend(["--subscribe", &public, "--hook-listen", &listen]);
+    let follows = crate::node::Served::spawn(c.command(&words));
+
+    let in_b = async |id: &str| {
+        let path = format!("/fhir/Patient/{id}");
+        node_b.send(node_b.request(Method::GET, &path)).await.status() == 200
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    while !in_b("p9").await {
+        assert!(Instant::now() < until, "the first pull of the node");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    becomes("the first pull of the command", || {
+        let has = c.salus(&["--json", "sql", "SELECT count(*) AS n FROM patients"]);
+        String::from_utf8_lossy(&has.stdout).contains("10")
+    })
+    .await;
+    let new = node_a.request(Method::PUT, "/fhir/Patient/told").json(&patient("told", "Told"));
+    assert!(node_a.send(new).await.status().is_success());
+    let until = Instant::now() + Duration::from_secs(60);
+    while !in_b("told").await {
+        assert!(Instant::now() < until, "the node is not told");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    becomes("the command is not told", || count(&c, "SELECT count(*) FROM patients") == 11).await;
+    // Somebody who has not the secret is not heard, whether there is such a source or not.
+    for name in ["a", "nobody"] {
+        let door = format!("{}/fhir-hooks/{name}", node_b.url);
+        let knock = node_b.http.post(&door).bearer_auth("0".repeat(64));
+        assert_eq!(node_b.send(knock).await.status(), 401);
+        assert_eq!(node_b.send(node_b.http.post(&door)).await.status(), 401);
+    }
+    drop(follows);
+}

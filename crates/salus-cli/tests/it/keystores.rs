@@ -5,7 +5,7 @@ use std::process::Command;
 
 use salus_testkit::{Venv, program};
 
-use crate::node::Served;
+use crate::node::{Http, Node, Served};
 use crate::site::{Site, copy, stands_below};
 
 const PIN: &str = "4711-user";
@@ -217,4 +217,64 @@ fn hvac_uses_the_command_over_tls() {
     assert!(printed.contains("hvac is served as by Vault"), "{printed}");
     let keys = server.site.json(&["keys", "list"]);
     assert!(keys.to_string().contains("spark.clinical"), "{keys}");
+}
+
+/// A key used through the endpoint; the HTTP status.
+fn used(http: &Http, url: &str, token: &str) -> u16 {
+    let body = r#"{"plaintext": "c2FsdXM="}"#;
+    let path = format!("{url}/v1/transit/encrypt/visits.clinical");
+    http.with_header("POST", &path, ("X-Vault-Token", token), body).unwrap().0
+}
+
+/// How often uses of keys are on record.
+fn uses(site: &Site) -> usize {
+    site.json(&["audit", "list", "--role", "key-client"]).as_array().unwrap().len()
+}
+
+#[test]
+fn keys_are_served_beside_a_node_whichever_starts_first() {
+    let site = Site::new();
+    site.import("visits", "patient_id,pulse\np1,70\n");
+    let issue =
+        ["keys", "token", "issue", "spark", "--keys", "visits.*", "--operations", "encrypt"];
+    let token = site.json(&issue)["token"].as_str().unwrap().to_owned();
+    let ann = site.token("ann", &["physician"], "treatment");
+    let http = Http::of(&site);
+    let asks = |node: &Node| http.sql(node, &ann, "physician", "SELECT pulse FROM visits");
+    let serve = || {
+        let mut served = Served::spawn(site.command(&["keys", "serve", "--listen", "127.0.0.1:0"]));
+        let line = served.line();
+        let at = line.find("https://").unwrap();
+        let url = line[at..].trim().trim_end_matches("/v1/transit").to_owned();
+        (served, url)
+    };
+    // The node first.
+    let node = Node::start(&site);
+    let (keys, url) = serve();
+    assert_eq!(used(&http, &url, &token), 200);
+    assert_eq!(asks(&node).unwrap().0, 200);
+    assert_eq!(uses(&site), 1);
+    // The node ends: keys are served on, and operators still find somebody who answers.
+    assert!(node.served.stop());
+    assert_eq!(used(&http, &url, &token), 200);
+    assert_eq!(uses(&site), 2);
+    // A node starts beside them, and another one is refused.
+    let node = Node::start(&site);
+    assert_eq!(used(&http, &url, &token), 200);
+    assert_eq!(asks(&node).unwrap().0, 200);
+    assert_eq!(uses(&site), 3);
+    let (code, said) = site.failure(&["node", "run"]);
+    assert!(code == 4 && said.contains("open in another process"), "{code}: {said}");
+    // A second endpoint finds its way as well.
+    let (more, other) = serve();
+    assert_eq!(used(&http, &other, &token), 200);
+    assert_eq!(uses(&site), 4);
+    drop(more);
+    // Nobody can have a key used without a record: neither a killed node nor a stuck one helps.
+    drop(node);
+    assert_eq!(used(&http, &url, &token), 200);
+    assert_eq!(uses(&site), 5);
+    let checked = site.json(&["audit", "verify"]);
+    assert_eq!(checked["first"], 1, "no record is missing: {checked}");
+    drop(keys);
 }

@@ -115,6 +115,24 @@ impl Http {
         })
     }
 
+    /// As [`Http::ask`] with JSON, and a header instead of an access token.
+    pub(crate) fn with_header(
+        &self,
+        method: &str,
+        url: &str,
+        (name, value): (&str, &str),
+        body: &str,
+    ) -> Result<(u16, String), String> {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.client.request(method, url).header(name, value);
+        let request = request.header("content-type", "application/json").body(body.to_owned());
+        self.runtime.block_on(async {
+            let response = request.send().await.map_err(|e| format!("{e:?}"))?;
+            let status = response.status().as_u16();
+            Ok((status, response.text().await.map_err(|e| format!("{e:?}"))?))
+        })
+    }
+
     /// Answers of `POST /v1/sql`.
     pub(crate) fn sql(
         &self,

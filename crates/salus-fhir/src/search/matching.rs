@@ -5,17 +5,36 @@ use rust_decimal::Decimal;
 use super::index::{IndexValue, ResourceIndex, fold};
 use super::query::{Criterion, Modifier, Prefix, SearchQuery, SortDirection, Wanted};
 
+/// The other resources of a store, for conditions that reach beyond one.
+pub trait Others<'i> {
+    /// The resource of this type and id, when the search may look at it.
+    fn find(&self, resource_type: &str, id: &str) -> Option<&'i ResourceIndex>;
+
+    /// Resources of a type that refer to an id by a parameter, when the search may look at them;
+    /// some that do not refer are no harm.
+    fn referring(&self, source: &str, parameter: &str, id: &str) -> Vec<&'i ResourceIndex>;
+}
+
+/// There are no others.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone;
+
+impl<'i> Others<'i> for Alone {
+    fn find(&self, _: &str, _: &str) -> Option<&'i ResourceIndex> {
+        None
+    }
+
+    fn referring(&self, _: &str, _: &str, _: &str) -> Vec<&'i ResourceIndex> {
+        Vec::new()
+    }
+}
+
 impl SearchQuery {
-    /// Whether a resource meets all conditions. `find` gives the index of another resource, for
-    /// chains.
+    /// Whether a resource meets all conditions.
     #[must_use]
-    pub fn matches<'i>(
-        &self,
-        resource: &'i ResourceIndex,
-        find: &dyn Fn(&str, &str) -> Option<&'i ResourceIndex>,
-    ) -> bool {
+    pub fn matches<'i>(&self, resource: &'i ResourceIndex, others: &dyn Others<'i>) -> bool {
         resource.resource_type == self.resource_type
-            && self.criteria.iter().all(|criterion| holds(criterion, resource, find))
+            && self.criteria.iter().all(|criterion| holds(criterion, resource, others))
     }
 
     /// The order of two matches by `_sort`; equal without one. A resource without the value
@@ -55,11 +74,7 @@ fn order(a: &IndexValue, b: &IndexValue) -> Ordering {
     }
 }
 
-fn holds<'i>(
-    criterion: &Criterion,
-    resource: &'i ResourceIndex,
-    find: &dyn Fn(&str, &str) -> Option<&'i ResourceIndex>,
-) -> bool {
+fn holds<'i>(criterion: &Criterion, resource: &'i ResourceIndex, others: &dyn Others<'i>) -> bool {
     match criterion {
         Criterion::Missing { parameter, missing } => resource.of(parameter).is_empty() == *missing,
         Criterion::Has { parameter, modifier, any } => {
@@ -76,10 +91,21 @@ fn holds<'i>(
         Criterion::Chain { parameter, target, inner } => {
             resource.of(parameter).iter().any(|value| match value {
                 IndexValue::Reference { target: Some((name, id)), .. } if name == target => {
-                    find(name, id).is_some_and(|other| holds(inner, other, find))
+                    others.find(name, id).is_some_and(|other| holds(inner, other, others))
                 }
                 _ => false,
             })
+        }
+        Criterion::Referred { source, parameter, inner } => {
+            let refers = |other: &&ResourceIndex| {
+                other.resource_type == *source
+                    && other.of(parameter).iter().any(|value| {
+                        matches!(value, IndexValue::Reference { target: Some((name, id)), .. }
+                            if *name == resource.resource_type && *id == resource.id)
+                    })
+            };
+            let found = others.referring(source, parameter, &resource.id);
+            found.into_iter().filter(refers).any(|other| holds(inner, other, others))
         }
     }
 }

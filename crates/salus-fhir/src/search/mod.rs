@@ -6,13 +6,14 @@
 //!
 //! # Source
 //! HL7 FHIR R4 §3.1.1 (search) and the official search parameters. Composite and special
-//! parameters, `_has` and `_filter` are not served.
+//! parameters, and `_filter`, are not served.
 
 mod index;
 mod matching;
 mod query;
 
 pub use index::{IndexValue, ResourceIndex, SharedValues, index, parameter_values};
+pub use matching::{Alone, Others};
 pub use query::{
     Criterion, Include, Modifier, Prefix, SearchError, SearchQuery, Sort, SortDirection, Wanted,
 };

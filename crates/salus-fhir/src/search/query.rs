@@ -163,6 +163,15 @@ pub enum Criterion {
         /// The condition.
         inner: Box<Criterion>,
     },
+    /// A resource of another type that refers to this one meets a condition: `_has`.
+    Referred {
+        /// The type that refers.
+        source: &'static str,
+        /// Its reference parameter.
+        parameter: &'static str,
+        /// The condition on it.
+        inner: Box<Criterion>,
+    },
 }
 
 /// The direction of a sort key.
@@ -333,6 +342,9 @@ fn criterion(
     now: Timestamp,
     depth: usize,
 ) -> Result<Criterion, SearchError> {
+    if let Some(rest) = name.strip_prefix("_has:") {
+        return referred(resource_type, rest, value, now, depth);
+    }
     if let Some((first, rest)) = name.split_once('.') {
         return chain(resource_type, first, rest, value, now, depth);
     }
@@ -405,6 +417,34 @@ fn chain(
     }
     let inner = Box::new(criterion(target, rest, value, now, depth + 1)?);
     Ok(Criterion::Chain { parameter: found.code, target, inner })
+}
+
+/// `_has:Observation:patient:code`, after its first colon.
+fn referred(
+    resource_type: &'static str,
+    rest: &str,
+    value: &str,
+    now: Timestamp,
+    depth: usize,
+) -> Result<Criterion, SearchError> {
+    if depth >= MOST_CHAIN {
+        return Err(SearchError::TooMany { what: "links in a chain", most: MOST_CHAIN });
+    }
+    let wrong = |wanted| SearchError::Value { parameter: "_has".to_owned(), wanted };
+    let mut parts = rest.splitn(3, ':');
+    let (Some(source), Some(by), Some(inner)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong(
+            "a type, its reference and a condition, as in _has:Observation:patient:code",
+        ));
+    };
+    let source = resource(source)?;
+    let found = parameter(source, by)?;
+    let refers_here = found.targets.is_empty() || found.targets.contains(&resource_type);
+    if found.kind != SearchType::Reference || !refers_here {
+        return Err(wrong("a reference of the other type that can lead to the type searched for"));
+    }
+    let inner = Box::new(criterion(source, inner, value, now, depth + 1)?);
+    Ok(Criterion::Referred { source, parameter: found.code, inner })
 }
 
 fn modifier_of(parameter: &SearchParameter, word: &str) -> Option<Modifier> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{ResourceIndex, SearchQuery, index};
+use super::{Others, ResourceIndex, SearchQuery, index};
 use crate::definitions::definitions;
 use crate::fhirpath::Expression;
 
@@ -35,13 +35,30 @@ fn parse(resource: &str, query: &str) -> Result<SearchQuery, super::SearchError>
     SearchQuery::parse(resource, query, "2026-01-01T00:00:00Z".parse().unwrap())
 }
 
+/// A patient, and an observation of them.
+struct Two {
+    patient: ResourceIndex,
+    observation: ResourceIndex,
+}
+
+impl<'i> Others<'i> for &'i Two {
+    fn find(&self, name: &str, id: &str) -> Option<&'i ResourceIndex> {
+        (name == "Patient" && id == "p1").then_some(&self.patient)
+    }
+
+    fn referring(&self, source: &str, _: &str, _: &str) -> Vec<&'i ResourceIndex> {
+        // More than refers, as a store may give.
+        if source == "Observation" { vec![&self.observation, &self.patient] } else { Vec::new() }
+    }
+}
+
 fn check(resource: &ResourceIndex, cases: &[(&str, bool)]) {
-    let patient = patient();
-    let find = |name: &str, id: &str| (name == "Patient" && id == "p1").then_some(&patient);
+    let two = Two { patient: patient(), observation: observation() };
+    let others: &dyn Others<'_> = &&two;
     for (query, expected) in cases {
         let parsed =
             parse(resource.resource_type, query).unwrap_or_else(|e| panic!("{query}: {e}"));
-        assert_eq!(parsed.matches(resource, &find), *expected, "{query}");
+        assert_eq!(parsed.matches(resource, others), *expected, "{query}");
     }
 }
 
@@ -180,8 +197,8 @@ fn errors_name_the_parameter() {
             "'colour' is no search parameter of Patient; its CapabilityStatement lists them",
         ),
         (
-            "_has:Observation:patient:code=1",
-            "'_has' is no search parameter of Patient; its CapabilityStatement lists them",
+            "_has:Observation:patient:colour=1",
+            "'colour' is no search parameter of Observation; its CapabilityStatement lists them",
         ),
         (
             "_include=Patient:name",
@@ -253,4 +270,35 @@ fn every_official_expression_parses() {
         }
     }
     assert!(count > 400, "only {count}");
+}
+
+#[test]
+fn what_refers_to_a_resource_finds_it() {
+    check(
+        &patient(),
+        &[
+            ("_has:Observation:patient:code=8302-2", true),
+            ("_has:Observation:subject:code=http://loinc.org|8302-2", true),
+            ("_has:Observation:patient:code=other", false),
+            ("_has:Observation:patient:status:not=final", false),
+            ("_has:Observation:patient:value-quantity=gt5", true),
+            ("_has:Observation:patient:patient.gender=female", true),
+            ("_has:Observation:patient:patient.gender=male", false),
+            ("_has:Observation:performer:code=8302-2", false),
+            ("_has:NutritionOrder:patient:status=active", false),
+        ],
+    );
+    check(&observation(), &[("subject:Patient._has:Observation:patient:code=8302-2", true)]);
+    for query in [
+        "_has:Observation:code:status=final",
+        "_has:Observation:patient",
+        "_has:Planet:patient:code=x",
+        "_has:Observation:colour:code=x",
+        "_has=x",
+    ] {
+        assert!(parse("Patient", query).is_err(), "{query}");
+    }
+    let endless = format!("{}_id=x", "_has:Observation:subject:subject:Patient.".repeat(20));
+    assert!(matches!(parse("Patient", &endless), Err(super::SearchError::TooMany { .. })));
+    assert!(parse("Medication", "_has:Observation:patient:code=x").is_err(), "it leads elsewhere");
 }

@@ -13,6 +13,7 @@ fn no_input_of_the_corpus_panics() {
         ("fhirpath", targets::fhirpath),
         ("search", targets::search),
         ("view", targets::view),
+        ("patch", targets::patch),
     ] {
         let mut count = 0;
         for file in std::fs::read_dir(corpus.join(name)).unwrap() {

@@ -142,6 +142,17 @@ fn superseded(newest: &Newest, resource_type: Option<&str>) -> Superseded {
     }
 }
 
+/// What an import replaces in a dataset of one resource type, or in that of all resources.
+fn replacing(newest: Arc<Newest>, resource_type: Option<&'static str>) -> salus_store::Newest {
+    Arc::new(move |key| {
+        let (kind, id) = match resource_type {
+            Some(kind) => (kind, key),
+            None => key.split_once('/')?,
+        };
+        newest.get(kind)?.get(id).copied()
+    })
+}
+
 impl FhirImporter {
     /// Imports into `lake`; datasets that are not there are made with `encryption`.
     #[must_use]
@@ -209,8 +220,6 @@ impl FhirImporter {
         let resources_dataset = DatasetId::new(FHIR_DATASET)?;
         let quarantine = quarantine_dataset(&resources_dataset)?;
         let mut writers = self.writers().await?;
-        let began_empty: BTreeMap<DatasetId, bool> =
-            writers.iter().map(|(id, w)| (id.clone(), w.begins_empty())).collect();
         let (send, mut receive) = mpsc::channel(4);
         let first = self.clock.now().as_micros();
         let reading = Reading::new(&import, quarantine.clone(), send, first, intake)?;
@@ -233,18 +242,19 @@ impl FhirImporter {
             }
             progress(so_far);
         }
-        let read = task.await.map_err(|_| FhirImportError::Stopped)??;
+        let WhatWasRead { intake, reasons, newest, repeated } =
+            task.await.map_err(|_| FhirImportError::Stopped)??;
+        let newest = Arc::new(newest);
         let mut order: Vec<DatasetId> = vec![quarantine.clone(), resources_dataset];
         order.extend(writers.keys().filter(|d| !order.contains(d)).cloned().collect::<Vec<_>>());
         for dataset in order {
             let Some(mut writer) = writers.remove(&dataset) else { continue };
             if dataset != quarantine {
-                // An empty dataset has nothing to replace but what came twice just now.
-                let empty = began_empty.get(&dataset).copied().unwrap_or(true);
                 let resource_type = salus_fhir::shipped::view(dataset.as_str());
                 let resource_type = resource_type.map(|view| view.view.resource());
-                let replaced = if empty { &read.repeated } else { &read.newest };
-                writer.supersede(&superseded(replaced, resource_type));
+                // Within the import, by what came twice; of what is there already, by looking.
+                writer.supersede(&superseded(&repeated, resource_type));
+                writer.replace(replacing(Arc::clone(&newest), resource_type));
             }
             writer.publish().await?;
         }
@@ -257,10 +267,10 @@ impl FhirImporter {
             deleted: so_far.deleted,
             quarantined: so_far.quarantined,
             quarantine: quarantined.map(|_| quarantine),
-            reasons: read.reasons.into_iter().map(reason).collect(),
+            reasons: reasons.into_iter().map(reason).collect(),
             tables: rows.into_iter().map(|(dataset, rows)| TableRows { dataset, rows }).collect(),
         };
-        Ok((report, read.intake))
+        Ok((report, intake))
     }
 }
 
@@ -369,7 +379,7 @@ impl<I: Intake> Reading<I> {
     fn delete(&mut self, deletion: &Deletion) {
         let (kind, id) = (deletion.key.resource_type(), deletion.key.id().as_str());
         self.sequence += 1;
-        // An empty dataset may have got the resource a moment ago.
+        // What this import itself brought a moment ago goes with what was there.
         for from in [&mut self.read.newest, &mut self.read.repeated] {
             from.entry(kind.to_owned()).or_default().insert(id.to_owned(), self.sequence);
         }

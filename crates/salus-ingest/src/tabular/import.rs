@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use salus_crypto::OsEntropy;
 use salus_model::{Class, Classified, DatasetId, DatasetVersion, Entropy, EntropyFailed, IdError};
-use salus_store::{EncryptionSettings, Lake, LakeError, ParquetBatches, ParquetSource, Writer};
+use salus_store::{
+    EncryptionSettings, Lake, LakeError, ParquetBatches, ParquetSource, Superseded, Writer,
+};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -216,10 +218,16 @@ impl Importer {
             Prepared::Parquet(batches) => reading.parquet(batches),
         });
         let mut so_far = Progress::default();
+        let identity = writer.identity().cloned();
+        let (mut newest, mut repeated) = (HashMap::new(), HashMap::new());
         while let Some(batch) = receive.recv().await {
             match batch {
                 Batch::Accepted(rows) => {
                     so_far.accepted += rows.num_rows() as u64;
+                    if let Some(identity) = &identity {
+                        identity
+                            .rows(&rows, |key, at| note(&mut newest, &mut repeated, key, at))?;
+                    }
                     writer.write(&rows).await?;
                 }
                 Batch::Quarantined(rows) => {
@@ -239,6 +247,10 @@ impl Importer {
         if let Some(beside) = beside {
             beside.publish().await?;
         }
+        if identity.is_some() {
+            writer.supersede(&Superseded::new(repeated));
+            writer.replace(Arc::new(move |key: &str| newest.get(key).copied()));
+        }
         let snapshot = writer.publish().await?;
         let reason = |((field, reason), records): ((String, Unfit), u64)| Reason {
             field,
@@ -254,6 +266,23 @@ impl Importer {
             quarantine: quarantined.then_some(quarantine),
             reasons: reasons.into_iter().map(reason).collect(),
         })
+    }
+}
+
+/// Remembers the newest row of a key, and from which one on its rows count when there are several.
+fn note(
+    newest: &mut HashMap<String, i64>,
+    repeated: &mut HashMap<String, i64>,
+    key: &str,
+    sequence: i64,
+) {
+    let Some(known) = newest.get_mut(key) else {
+        newest.insert(key.to_owned(), sequence);
+        return;
+    };
+    if *known != sequence {
+        *known = sequence.max(*known);
+        repeated.insert(key.to_owned(), *known);
     }
 }
 

@@ -151,3 +151,53 @@ async fn a_dataset_keeps_the_encryption_that_it_was_made_with() {
     assert_eq!(found.key_bits.bits(), 128);
     assert_eq!(site.rows("visits").await.num_rows(), 3);
 }
+
+const MEALS: &str = r#"
+dataset = "meals"
+[identity]
+key = "meal"
+sequence = "revision"
+[[column]]
+name = "meal"
+type = "text"
+class = "clinical"
+required = true
+[[column]]
+name = "revision"
+type = "integer"
+class = "quasi"
+required = true
+[[column]]
+name = "kcal"
+type = "integer"
+class = "clinical"
+"#;
+
+async fn meals(site: &TestSite) -> Vec<(String, i64)> {
+    let rows = site.rows("meals").await;
+    let (names, revisions) = (rows.column(0).as_string::<i32>(), rows.column(1));
+    let revisions = revisions.as_primitive::<Int64Type>();
+    let mut found: Vec<(String, i64)> =
+        (0..rows.num_rows()).map(|i| (names.value(i).to_owned(), revisions.value(i))).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_identity_replace_each_other_within_and_across_imports() {
+    let site = TestSite::new();
+    let import = async |text: &str| {
+        let schema = SchemaFile::parse(MEALS).unwrap();
+        let importer = Importer::new(site.lake.clone(), schema, EncryptionSettings::STRICT);
+        let source = Source::Lines(Box::new(std::io::Cursor::new(text.to_owned())), CSV);
+        importer.run("meals.csv", source, |_| ()).await.unwrap();
+    };
+    let shown = |of: &[(&str, i64)]| -> Vec<(String, i64)> {
+        of.iter().map(|(meal, revision)| ((*meal).to_owned(), *revision)).collect()
+    };
+    import("meal,revision,kcal\na,2,20\na,1,10\nb,1,30\nb,3,31\nb,2,32\n").await;
+    assert_eq!(meals(&site).await, shown(&[("a", 2), ("b", 3)]));
+    // A newer row replaces, an older one loses, another thing is added.
+    import("meal,revision,kcal\na,5,50\nb,2,33\nc,1,1\n").await;
+    assert_eq!(meals(&site).await, shown(&[("a", 5), ("b", 3), ("c", 1)]));
+}

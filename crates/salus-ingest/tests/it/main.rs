@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod bulk_server;
+mod hook;
 mod import;
 mod parquet;
 mod pull;
@@ -9,3 +10,4 @@ mod pull_attacks;
 mod repository;
 mod repository_crash;
 mod site;
+mod subscribe;

@@ -678,3 +678,51 @@ async fn nothing_of_a_resource_is_on_the_disk_in_plaintext_and_the_author_is_kep
     assert_eq!(rows.column_by_name("staff").unwrap().as_string::<i32>().value(0), "ann");
     assert_eq!(rows.column_by_name("version").unwrap().as_primitive::<Int64Type>().value(0), 1);
 }
+
+async fn patients_in_sql(site: &TestSite) -> Vec<(String, String)> {
+    let rows = site.rows("patients").await;
+    let column = |name: &str| {
+        let column = rows.column_by_name(name).unwrap().as_string::<i32>();
+        column.iter().map(|v| v.unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let mut found: Vec<_> = column("id").into_iter().zip(column("family_name")).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_and_a_write_of_one_new_id_show_the_newer_one_alone() {
+    let one = |id: &str, family: &str| (id.to_owned(), family.to_owned());
+    // Whether the node stops between the two and the comparison, and where the write lies then.
+    for (stops, moved) in [(false, false), (false, true), (true, false), (true, true)] {
+        let site = TestSite::new();
+        let repository = site.repository().await;
+        assert_eq!(repository.take_in_imports().await.unwrap(), 0);
+        // The import is older for p, and newer for q; the repository knows of neither.
+        import(&site, &[patient("p", "Imported")]).await;
+        site.clock.advance_micros(1_000_000);
+        stored(&site, &repository, vec![put(patient("p", "Put")), put(patient("q", "Put"))]).await;
+        site.clock.advance_micros(1_000_000);
+        import(&site, &[patient("q", "Imported")]).await;
+        if moved {
+            repository.move_to_files().await.unwrap();
+        }
+        let (site, repository) = if stops {
+            let again = site.again();
+            drop(repository);
+            let repository = again.repository().await;
+            (again, repository)
+        } else {
+            (site, repository)
+        };
+        repository.take_in_imports().await.unwrap();
+        let wanted = vec![one("p", "Put"), one("q", "Imported")];
+        assert_eq!(patients_in_sql(&site).await, wanted, "stops {stops}, moved {moved}");
+        assert_eq!(site.rows("fhir_resources").await.num_rows(), 2);
+        let page = search(&site, &repository, &[], "Patient?family=put").await;
+        assert_eq!(found(&page), ["Patient/p"], "stops {stops}, moved {moved}");
+        repository.move_to_files().await.unwrap();
+        repository.take_in_imports().await.unwrap();
+        assert_eq!(patients_in_sql(&site).await, wanted, "moved later");
+    }
+}

@@ -209,12 +209,36 @@ impl Authenticator for Clients {
             return Err(AuthenticationFailed::Token);
         }
         let id = self.holder(token).ok_or(AuthenticationFailed::Token)?;
-        let clients = self.file.list().map_err(|error| {
+        let client = self.registered()?.into_iter().find(|client| client.id == id);
+        client.map(Client::identity).ok_or(AuthenticationFailed::Token)?
+    }
+
+    /// A registration stands for as long as it is there: a program's tokens hold for minutes.
+    async fn standing(
+        &self,
+        staff: &StaffId,
+        role: &RoleName,
+        purpose: Purpose,
+    ) -> Result<StaffIdentity, AuthenticationFailed> {
+        for client in self.registered()? {
+            let identity = client.identity()?;
+            if identity.staff == *staff
+                && identity.roles.contains(role)
+                && identity.purpose == purpose
+            {
+                return Ok(identity);
+            }
+        }
+        Err(AuthenticationFailed::Token)
+    }
+}
+
+impl Clients {
+    fn registered(&self) -> Result<Vec<Client>, AuthenticationFailed> {
+        self.file.list().map_err(|error| {
             tracing::error!(%error, "the clients file cannot be read");
             AuthenticationFailed::Unavailable
-        })?;
-        let client = clients.into_iter().find(|client| client.id == id);
-        client.map(Client::identity).ok_or(AuthenticationFailed::Token)?
+        })
     }
 }
 
@@ -248,6 +272,23 @@ impl Authenticator for AnyOf {
         let mut failed = AuthenticationFailed::Token;
         for way in &self.0 {
             match way.authenticate(token).await {
+                Err(AuthenticationFailed::Token) => {}
+                Err(other) => failed = other,
+                known => return known,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn standing(
+        &self,
+        staff: &StaffId,
+        role: &RoleName,
+        purpose: Purpose,
+    ) -> Result<StaffIdentity, AuthenticationFailed> {
+        let mut failed = AuthenticationFailed::Token;
+        for way in &self.0 {
+            match way.standing(staff, role, purpose).await {
                 Err(AuthenticationFailed::Token) => {}
                 Err(other) => failed = other,
                 known => return known,

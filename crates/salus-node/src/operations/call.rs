@@ -1,6 +1,6 @@
 use salus_model::{DatasetId, KeyName, Purpose, RoleName, Timestamp};
 use salus_query::Answer;
-use salus_store::audit::{AuditFilter, AuditHead, AuditRecord};
+use salus_store::audit::{AuditEntry, AuditFilter, AuditHead, AuditRecord};
 use serde::{Deserialize, Serialize};
 
 /// What an operator asks of a site.
@@ -35,6 +35,13 @@ pub enum Call {
     },
     /// To remove access records beyond the retention.
     TrimAudit,
+    /// To put on record that a process which serves keys let one be used.
+    RecordKeyUse {
+        /// The record.
+        entry: Box<AuditEntry>,
+    },
+    /// To leave the access log to a node that starts.
+    HandOver,
 }
 
 /// A statement of the operator.
@@ -161,4 +168,6 @@ pub enum Reply {
     Removed(Removed),
     /// It is there.
     Status(Status),
+    /// It is on record.
+    Recorded,
 }

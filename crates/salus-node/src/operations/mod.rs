@@ -9,6 +9,7 @@
 //! sends it can use the site's master key: it is sealed under it, with the time.
 
 mod call;
+mod key_log;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -27,18 +28,25 @@ use salus_store::audit::{
     AccessKind, AuditEntry, AuditError, AuditFilter, AuditHead, AuditLog, AuditRecord, Outcome,
 };
 use salus_store::{Lake, LakeError};
+use tokio::sync::mpsc;
 
 pub use self::call::{
     AuditChecked, Call, KeyChange, KeyChanged, Removed, Reply, Shredded, SqlCall, Status,
 };
+pub use self::key_log::{KeyLog, KeyLogError};
 pub use self::socket::{CallError, Listening, call_node, listen};
 use crate::Operator;
 use crate::site::{Site, SiteError};
 
+/// The role in which uses of keys by other programs are on record.
+pub const KEY_CLIENT: &str = "key-client";
 /// The role in which the operator's own work is on record.
 const OPERATOR: &str = "operator";
 /// How long an order to read the access log holds.
 const ORDER_MICROS: i64 = 60_000_000;
+
+/// How long the access log is continued in one segment; records go with their segment.
+const SEGMENT_MICROS: i64 = 30 * 24 * 3_600_000_000;
 
 /// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +75,12 @@ pub enum OperationError {
         /// The key.
         key: KeyName,
     },
+    /// A node keeps the access log for as long as it runs.
+    #[error("a node runs on this site already")]
+    Stays,
+    /// Something else was to be recorded as the use of a key.
+    #[error("this is no record of the use of a key")]
+    NoKeyUse,
     /// No random bytes.
     #[error("no id can be drawn")]
     Entropy(#[from] EntropyFailed),
@@ -83,7 +97,7 @@ impl Classified for OperationError {
             Self::Lake(e) => e.class(),
             Self::Key(e) => e.class(),
             Self::Audit(e) => e.class(),
-            Self::SitesOwn { .. } => Class::Refused,
+            Self::SitesOwn { .. } | Self::Stays | Self::NoKeyUse => Class::Refused,
             Self::Entropy(_) => Class::Unavailable,
             Self::Order(_) | Self::Name(_) => Class::Bug,
         }
@@ -95,6 +109,8 @@ impl Classified for OperationError {
 pub struct Operations {
     site: Site,
     audit: Arc<AuditLog>,
+    /// Who is told that a node wants the access log; none where it stays.
+    hand_over: Option<mpsc::Sender<()>>,
 }
 
 fn deal() -> Result<DealId, OperationError> {
@@ -107,7 +123,12 @@ impl Operations {
     /// Operations on a site whose access log is open here.
     #[must_use]
     pub const fn new(site: Site, audit: Arc<AuditLog>) -> Self {
-        Self { site, audit }
+        Self { site, audit, hand_over: None }
+    }
+
+    /// The same, where the access log is left to a node that asks for it.
+    pub(crate) fn handing_over(self, tell: mpsc::Sender<()>) -> Self {
+        Self { hand_over: Some(tell), ..self }
     }
 
     /// The site.
@@ -122,10 +143,7 @@ impl Operations {
     /// When it is refused or fails; the record says so then.
     pub async fn perform(&self, operator: &StaffId, call: Call) -> Result<Reply, OperationError> {
         match call {
-            Call::Status => Ok(Reply::Status(Status {
-                process: std::process::id(),
-                records: self.audit.head().sequence,
-            })),
+            Call::Status => Ok(Reply::Status(self.status())),
             Call::Sql(sql) => self.sql(operator, sql).await,
             Call::Key { key, change } => self.change_key(operator, &key, change).await,
             Call::ShredDataset { dataset } => self.shred_dataset(operator, &dataset).await,
@@ -134,7 +152,26 @@ impl Operations {
             }
             Call::VerifyAudit { remembered } => self.verify_audit(&remembered).await,
             Call::TrimAudit => self.trim_audit(operator).await,
+            Call::RecordKeyUse { entry } => self.record_key_use(*entry).await,
+            Call::HandOver => {
+                let tell = self.hand_over.as_ref().ok_or(OperationError::Stays)?;
+                // Full when it was asked for a moment ago.
+                let _ = tell.try_send(());
+                Ok(Reply::Status(self.status()))
+            }
         }
+    }
+
+    fn status(&self) -> Status {
+        Status { process: std::process::id(), records: self.audit.head().sequence }
+    }
+
+    async fn record_key_use(&self, entry: AuditEntry) -> Result<Reply, OperationError> {
+        if entry.kind != AccessKind::KeyOperation || entry.role.as_str() != KEY_CLIENT {
+            return Err(OperationError::NoKeyUse);
+        }
+        self.audit.append(entry).await?;
+        Ok(Reply::Recorded)
     }
 
     async fn sql(&self, operator: &StaffId, sql: SqlCall) -> Result<Reply, OperationError> {
@@ -309,12 +346,19 @@ impl Operations {
         Ok(Reply::Removed(self.expire_records(operator).await?))
     }
 
-    /// Removes access records that are older than the configured retention, in whole segments.
+    /// Removes access records that are older than the configured retention, in whole segments;
+    /// none of which spans more than a month of a log that is looked after daily.
     ///
     /// # Errors
     /// When the log refuses.
     pub async fn expire_records(&self, operator: &StaffId) -> Result<Removed, OperationError> {
-        let before = self.site.config.audit.keep_days.retention().before(self.site.clock.now());
+        let now = self.site.clock.now();
+        if self.audit.end_segment(now.saturating_add_micros(-SEGMENT_MICROS)).await? {
+            let statement = "began a new segment of the access log".to_owned();
+            let done = Outcome::Answered { rows: 0 };
+            self.record(operator, AccessKind::Upkeep, statement, done).await?;
+        }
+        let before = self.site.config.audit.keep_days.retention().before(now);
         let segments = self.audit.trim(before).await?;
         if segments > 0 {
             let statement = format!("removed access records before {before}");

@@ -86,6 +86,7 @@ enum Header {
     Checked(AuditChecked),
     Removed(Removed),
     Status(Status),
+    Recorded,
     Refused {
         message: String,
         class: u8,
@@ -249,6 +250,7 @@ fn described(reply: Reply) -> (Header, Option<Vec<u8>>) {
         Reply::Checked(checked) => (Header::Checked(checked), None),
         Reply::Removed(removed) => (Header::Removed(removed), None),
         Reply::Status(status) => (Header::Status(status), None),
+        Reply::Recorded => (Header::Recorded, None),
     }
 }
 
@@ -297,6 +299,7 @@ pub async fn call_node(
         Header::Checked(checked) => Reply::Checked(checked),
         Header::Removed(removed) => Reply::Removed(removed),
         Header::Status(status) => Reply::Status(status),
+        Header::Recorded => Reply::Recorded,
         Header::Refused { message, class } => {
             let class = CLASSES.get(usize::from(class)).copied().unwrap_or(Class::Bug);
             return Err(CallError::Told { message, class });

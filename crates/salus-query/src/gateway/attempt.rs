@@ -12,19 +12,20 @@ use datafusion::common::{ParamValues, ScalarValue};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use salus_model::{Class, Classified, ColumnPath, DatasetId, RoleName, Timestamp};
+use salus_model::{ColumnPath, DatasetId, RoleName, Timestamp};
 use salus_spine::{
-    AccessRecorded, Care, CareAccess, CareDisclosure, CareGrant, CareRestricted, CareSession, Held,
-    KeyRelease, OnPremises, PermitChecked, Place, PremisesStatement, RowRule, Scope,
-    SignedStatement, SubjectSet, authorise, release, seal,
+    Care, CareAccess, CareGrant, CareRestricted, CareSession, KeyRelease, OnPremises,
+    PermitChecked, Place, PremisesStatement, RowRule, Scope, SignedStatement, SubjectSet,
+    authorise, seal,
 };
 use salus_store::audit::AccessKind;
 use tokio::sync::oneshot;
 
 use super::prepare::{Known, Prepared};
+use super::record::{Accessed, Computed, failed};
 use super::{Inner, Parameter};
 use crate::answer::Answer;
-use crate::audit::{AccessEvent, Outcome};
+use crate::audit::Outcome;
 use crate::columns::Named;
 use crate::error::QueryError;
 use crate::policy::{POLICY_ROLE, Question, Roles, RowSource};
@@ -69,13 +70,6 @@ impl Bound {
     }
 }
 
-/// An answer that is computed and sealed, with what its release and its record need.
-struct Computed {
-    held: Held<Answer, Care>,
-    grant: SignedStatement<CareGrant>,
-    rows: u64,
-}
-
 impl Inner {
     /// Answers a statement and puts it on record, however it ends.
     pub(super) fn answer(
@@ -97,26 +91,14 @@ impl Inner {
                     () = cancelled(gone) => Err(QueryError::Cancelled),
                 }
             };
-            let event = AccessEvent {
-                statement_id: scope.deal().to_string(),
-                scope: scope.clone(),
-                staff: question.staff.clone(),
-                role: question.role.clone(),
-                purpose: question.purpose,
-                kind: AccessKind::Sql,
-                statement: sql,
-                columns: paths(&named.lock()),
-                asked,
-                ended: self.clock.now(),
-                outcome: outcome(&computed),
+            let columns = paths(&named.lock());
+            let kind = AccessKind::Sql;
+            let accessed = Accessed { scope, question, kind, statement: sql, columns, asked };
+            let ended = |error: &QueryError| match error {
+                QueryError::Cancelled => Outcome::Cancelled,
+                other => failed(other),
             };
-            let record = self.audit.append(event).await.map_err(|_| QueryError::Audit)?;
-            let Computed { held, grant, .. } = computed?;
-            let recorded = AccessRecorded::verify(&record, &self.verifier).map_err(refused)?;
-            let now = self.clock.now();
-            let cleared = CareDisclosure::verify(&grant, &self.verifier, now, &question.staff)
-                .map_err(refused)?;
-            Ok(release(held, cleared, recorded).map_err(refused)?.into_inner())
+            self.release_on_record(accessed, computed, ended).await
         }
         .boxed()
     }
@@ -128,7 +110,7 @@ impl Inner {
         sql: &str,
         bound: Bound,
         named: &Mutex<Named>,
-    ) -> Result<Computed, QueryError> {
+    ) -> Result<Computed<Answer>, QueryError> {
         let limit = self.limits.time;
         let attempt = async {
             // A row rule is part of the statement that waits for it and already has its place.
@@ -150,7 +132,7 @@ impl Inner {
         sql: &str,
         bound: Bound,
         named: &Mutex<Named>,
-    ) -> Result<Computed, QueryError> {
+    ) -> Result<Computed<Answer>, QueryError> {
         let statement = ReadStatement::parse(sql, &self.limits)?;
         let values = bound.values(question)?;
         let roles = Arc::clone(&self.roles.read());
@@ -179,7 +161,7 @@ impl Inner {
             .await
             .transpose()?;
         let held = seal(computed, CareSession::new(scope.clone())).map_err(refused)?;
-        Ok(Computed { held, grant, rows: rows.load(Ordering::Relaxed) })
+        Ok(Computed { held, grant, shown: rows.load(Ordering::Relaxed) })
     }
 
     /// What the grant says of each dataset, row rules evaluated.
@@ -279,15 +261,6 @@ async fn cancelled(gone: Option<oneshot::Receiver<()>>) {
 
 pub(super) fn refused(error: impl std::error::Error) -> QueryError {
     QueryError::GrantRefused { reason: error.to_string() }
-}
-
-fn outcome(computed: &Result<Computed, QueryError>) -> Outcome {
-    match computed {
-        Ok(computed) => Outcome::Answered { rows: computed.rows },
-        Err(QueryError::Cancelled) => Outcome::Cancelled,
-        Err(e) if e.class() == Class::Refused => Outcome::Refused { reason: e.to_string() },
-        Err(e) => Outcome::Failed { reason: e.to_string() },
-    }
 }
 
 fn paths(named: &Named) -> BTreeMap<DatasetId, std::collections::BTreeSet<ColumnPath>> {

@@ -7,17 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
-use salus_model::{Class, Classified, ColumnPath, DatasetId, RoleName, StaffId};
-use salus_spine::{
-    AccessRecorded, Care, CareAccess, CareDisclosure, CareGrant, CareSession, Held, KeyRelease,
-    Scope, SignedStatement, Unreleased, release, seal,
-};
+use salus_model::{Class, Classified, ColumnPath, DatasetId, Purpose, RoleName, StaffId};
+use salus_spine::{Care, CareAccess, CareSession, KeyRelease, Scope, Unreleased, seal};
 use salus_store::audit::AccessKind;
 use salus_store::leaves;
 
 use super::attempt::refused;
+use super::record::{Accessed, Computed, failed};
 use super::{Gateway, Inner};
-use crate::audit::{AccessEvent, Outcome};
 use crate::error::QueryError;
 use crate::identity::AccessToken;
 use crate::policy::{ColumnVerdict, Question, Roles};
@@ -48,6 +45,8 @@ pub struct Acting {
     pub staff: StaffId,
     /// In which role.
     pub role: RoleName,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 /// What a job computed, and how many resources it shows.
@@ -95,12 +94,6 @@ impl<E: Classified + 'static> Classified for DisclosureError<E> {
     }
 }
 
-struct Computed<T> {
-    held: Held<T, Care>,
-    grant: SignedStatement<CareGrant>,
-    resources: u64,
-}
-
 impl Gateway {
     /// Who a token stands for, and in which role; nothing is read.
     ///
@@ -112,7 +105,7 @@ impl Gateway {
         role: Option<&RoleName>,
     ) -> Result<Acting, QueryError> {
         let question = self.0.question(token, role).await?;
-        Ok(Acting { staff: question.staff, role: question.role })
+        Ok(Acting { staff: question.staff, role: question.role, purpose: question.purpose })
     }
 
     /// Lets a service read, and write, for a person: identifies the token, decides by role, row
@@ -140,6 +133,42 @@ impl Gateway {
         R: Future<Output = Result<Counted<T>, E>> + Send + 'static,
     {
         let question = self.0.question(token, disclosure.role.as_ref()).await?;
+        self.disclose_to(question, disclosure, job).await
+    }
+
+    /// As [`Gateway::disclose`], for somebody who asked earlier and is not here now: as long as
+    /// they have a token that holds in that role, and under the rules of now.
+    ///
+    /// # Errors
+    /// As [`Gateway::disclose`].
+    pub async fn disclose_standing<T, E, F, R>(
+        &self,
+        acting: &Acting,
+        disclosure: Disclosure,
+        job: F,
+    ) -> Result<T, DisclosureError<E>>
+    where
+        T: Send + 'static,
+        E: Classified + fmt::Display + Send + 'static,
+        F: FnOnce(KeyRelease<Care>, Acting) -> R + Send + 'static,
+        R: Future<Output = Result<Counted<T>, E>> + Send + 'static,
+    {
+        let question = self.0.standing(acting).await?;
+        self.disclose_to(question, disclosure, job).await
+    }
+
+    async fn disclose_to<T, E, F, R>(
+        &self,
+        question: Question,
+        disclosure: Disclosure,
+        job: F,
+    ) -> Result<T, DisclosureError<E>>
+    where
+        T: Send + 'static,
+        E: Classified + fmt::Display + Send + 'static,
+        F: FnOnce(KeyRelease<Care>, Acting) -> R + Send + 'static,
+        R: Future<Output = Result<Counted<T>, E>> + Send + 'static,
+    {
         let inner = Arc::clone(&self.0);
         let task = tokio::spawn(async move { inner.disclose(question, disclosure, job).await });
         task.await.unwrap_or(Err(QueryError::Bug("task").into()))
@@ -170,30 +199,15 @@ impl Inner {
             }
         };
         let columns = disclosure.columns.iter().filter_map(|c| ColumnPath::new(c.as_str()).ok());
-        let event = AccessEvent {
-            statement_id: scope.deal().to_string(),
-            scope: scope.clone(),
-            staff: question.staff.clone(),
-            role: question.role.clone(),
-            purpose: question.purpose,
+        let accessed = Accessed {
+            columns: BTreeMap::from([(disclosure.dataset, columns.collect())]),
             kind: disclosure.kind,
             statement: disclosure.statement,
-            columns: BTreeMap::from([(disclosure.dataset, columns.collect())]),
+            scope,
+            question,
             asked,
-            ended: self.clock.now(),
-            outcome: match &computed {
-                Ok(computed) => Outcome::Answered { rows: computed.resources },
-                Err(e) if e.class() == Class::Refused => Outcome::Refused { reason: e.to_string() },
-                Err(e) => Outcome::Failed { reason: e.to_string() },
-            },
         };
-        let record = self.audit.append(event).await.map_err(|_| QueryError::Audit)?;
-        let Computed { held, grant, .. } = computed?;
-        let recorded = AccessRecorded::verify(&record, &self.verifier).map_err(refused)?;
-        let now = self.clock.now();
-        let cleared = CareDisclosure::verify(&grant, &self.verifier, now, &question.staff)
-            .map_err(refused)?;
-        Ok(release(held, cleared, recorded).map_err(refused)?.into_inner())
+        self.release_on_record(accessed, computed, failed).await
     }
 
     async fn attempt_disclosure<T, E, F, R>(
@@ -217,7 +231,11 @@ impl Inner {
         let accesses = self.disclosed(&roles, question, disclosure).await?;
         let grant = self.sign(scope, question, accesses);
         let key_release = self.key_release(scope, &grant)?;
-        let acting = Acting { staff: question.staff.clone(), role: question.role.clone() };
+        let acting = Acting {
+            staff: question.staff.clone(),
+            role: question.role.clone(),
+            purpose: question.purpose,
+        };
         let computed = job(key_release, acting).await.map_err(DisclosureError::Job)?;
         let shown = AtomicU64::new(0);
         let value = computed.compute(|(value, count)| {
@@ -226,7 +244,7 @@ impl Inner {
             value
         });
         let held = seal(value, CareSession::new(scope.clone())).map_err(refused)?;
-        Ok(Computed { held, grant, resources: shown.into_inner() })
+        Ok(Computed { held, grant, shown: shown.into_inner() })
     }
 
     /// What the grant says of the dataset and the one beside it, row rules evaluated.

@@ -3,6 +3,7 @@
 mod attempt;
 mod disclose;
 mod prepare;
+mod record;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::answer::Answer;
 use crate::audit::AuditSink;
 use crate::engine::Limits;
 use crate::error::QueryError;
-use crate::identity::{AccessToken, Authenticator, StaffIdentity};
+use crate::identity::{AccessToken, AuthenticationFailed, Authenticator, StaffIdentity};
 use crate::policy::{POLICY_ROLE, Question, Roles, RolesError};
 
 pub use self::disclose::{Acting, Counted, Disclosure, DisclosureError};
@@ -237,6 +238,20 @@ impl Inner {
             return Err(QueryError::NotYourRole { wanted: role, yours: yours() });
         }
         Ok(Question { staff: identity.staff, role, purpose: identity.purpose })
+    }
+
+    /// As [`Inner::question`], for somebody who asked earlier and is not here now.
+    async fn standing(&self, acting: &Acting) -> Result<Question, QueryError> {
+        let Acting { staff, role, purpose } = acting;
+        let identity = self.authenticator.standing(staff, role, *purpose).await?;
+        if identity.staff != *staff
+            || !identity.roles.contains(role)
+            || identity.purpose != *purpose
+            || role.as_str() == POLICY_ROLE
+        {
+            return Err(AuthenticationFailed::Token.into());
+        }
+        Ok(Question { staff: identity.staff, role: role.clone(), purpose: identity.purpose })
     }
 
     fn new_scope(&self) -> Result<Scope, QueryError> {

@@ -416,6 +416,22 @@ impl AuditLog {
         Ok(self.journal.trim(through).await?)
     }
 
+    /// Has the next record begin a new segment when the present one began before `before`, so that
+    /// records of a log that grows slowly expire too; whether it does.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn end_segment(&self, before: Timestamp) -> Result<bool, AuditError> {
+        let first = self.journal.segments().last().copied().unwrap_or(0);
+        let mut walk = Walk::over(self.journal.read(first).await?);
+        let began = walk.next().await?.map(|record| record.at);
+        let ends = began.is_some_and(|at| at < before);
+        if ends {
+            self.journal.end_segment();
+        }
+        Ok(ends)
+    }
+
     /// Wraps the log's keys anew under the master key's newest version.
     ///
     /// # Errors

@@ -296,6 +296,13 @@ impl Journal {
         self.shared.lock().segments.iter().copied().collect()
     }
 
+    /// Has the next record begin a new segment, so that the present one can be trimmed one day
+    /// however short it is.
+    pub fn end_segment(&self) {
+        let mut shared = self.shared.lock();
+        shared.ends = Some(shared.written.0);
+    }
+
     /// Removes the segments whose records all lie at or before `through`; never the last one.
     ///
     /// The caller says by this that they are kept elsewhere. Returns how many were removed.

@@ -36,6 +36,8 @@ pub(super) struct Shared {
     /// The last segment, and how much of it is on the disk.
     pub(super) written: (u64, u64),
     pub(super) segments: BTreeSet<u64>,
+    /// The segment after which the next record begins another.
+    pub(super) ends: Option<u64>,
     pub(super) frozen: Option<Arc<JournalError>>,
 }
 
@@ -100,7 +102,8 @@ impl Writer {
         };
         let segments = super::reader::numbered(&settings.folder, "journal")?;
         let written = (active.segment, active.length);
-        let shared = Arc::new(Mutex::new(Shared { head, written, segments, frozen: None }));
+        let shared =
+            Arc::new(Mutex::new(Shared { head, written, segments, ends: None, frozen: None }));
         let owner = owner(&settings);
         Ok(Self { disk, settings, owner, head, active, shared, _lock: lock })
     }
@@ -199,11 +202,12 @@ impl Writer {
         Ok(first)
     }
 
-    /// Begins a new segment when the present one is long enough.
+    /// Begins a new segment when the present one is long enough, or is to end.
     fn rotate(&mut self, runtime: &tokio::runtime::Handle) -> Result<(), Refusal> {
         let wanted = self.settings.segment_bytes.max(1);
         let begun = self.active.length > SEGMENT_HEAD_BYTES as u64;
-        if !begun || self.active.length < wanted {
+        let ends = self.shared.lock().ends == Some(self.active.segment);
+        if !begun || (self.active.length < wanted && !ends) {
             return Ok(());
         }
         let next = (self.head.position + 1, self.head.chain);

@@ -17,8 +17,9 @@ use crate::admit::Admission;
 use crate::file::OpenFile;
 use crate::keytools::Unwrapped;
 use crate::lake::{Lake, LakeError, Snapshot};
-use crate::manifest::DataFile;
+use crate::manifest::{DataFile, Manifest};
 use crate::scan::leaf;
+use crate::upsert::Census;
 use crate::visible::{leaves, leaves_of};
 
 /// When a file is worth rewriting.
@@ -48,13 +49,13 @@ pub enum Compacted {
     Overtaken,
 }
 
-type Batches = BoxStream<'static, Result<RecordBatch, ParquetError>>;
+pub(crate) type Batches = BoxStream<'static, Result<RecordBatch, ParquetError>>;
 
 impl Lake {
-    /// Merges small files into larger ones, and leaves superseded rows out of them.
+    /// Merges small files into larger ones, and leaves superseded rows out of them, and entries
+    /// that hide nothing any more out of the list of those; a row that arrives late still loses.
     ///
-    /// Older versions still name the old files, until [`Lake::expire_versions`]. The list of what
-    /// is superseded stays: a row that arrives late must still lose.
+    /// Older versions still name the old files, until [`Lake::expire_versions`].
     ///
     /// # Privacy
     /// Decrypts in memory, and encrypts under new keys; yields no rows.
@@ -74,24 +75,31 @@ impl Lake {
         let newest = self.versions(dataset).await?.last().copied();
         // By its number, so that rows that are still in the journal stay there.
         let base = self.snapshot(dataset, newest).await?;
-        let session = Unwrapped::default();
-        let chosen = self.worth_rewriting(&base, settings, &session).await?;
-        if chosen.is_empty() {
+        let census = self.census(&base).await?;
+        let chosen = worth_rewriting(&base, settings, census.as_ref());
+        let settled = census.map_or_else(Vec::new, |census| census.settled(&base, &chosen));
+        // A new version for the list alone pays when a good part of it goes.
+        let shrinks =
+            !settled.is_empty() && settled.len().saturating_mul(4) >= base.superseded.len();
+        if chosen.is_empty() && !shrinks {
             return Ok(Compacted::NothingToDo);
         }
+        let session = Unwrapped::default();
         let admission = admission(&base);
         let mut writer = self.writer(Arc::clone(&base)).await?;
         let mut dropped_rows = 0;
         for file in &chosen {
-            let mut batches = self.all_rows(&base, file, &session).await?;
-            while let Some(batch) = batches.try_next().await.map_err(|e| encode(dataset, e))? {
-                let kept = admitted(&admission, &batch).map_err(|e| encode(dataset, e))?;
+            let mut batches =
+                self.rows(&base.manifest, file, leaves(&base.manifest.schema), &session).await?;
+            while let Some(batch) = batches.try_next().await.map_err(|e| rewritten(dataset, e))? {
+                let kept = admitted(&admission, &batch).map_err(|e| rewritten(dataset, e))?;
                 dropped_rows += (batch.num_rows() - kept.num_rows()) as u64;
                 if kept.num_rows() > 0 {
                     writer.write(&kept).await?;
                 }
             }
         }
+        writer.settle(settled);
         let names: Vec<String> = chosen.iter().map(|f| f.name.clone()).collect();
         Ok(match writer.publish_replacing(&names).await? {
             Some(version) => Compacted::Published { version, replaced: names.len(), dropped_rows },
@@ -99,67 +107,14 @@ impl Lake {
         })
     }
 
-    async fn worth_rewriting(
+    /// Rows of a file, of all columns that hold one of `columns`.
+    pub(crate) async fn rows(
         &self,
-        base: &Snapshot,
-        settings: CompactSettings,
-        session: &Unwrapped,
-    ) -> Result<Vec<DataFile>, LakeError> {
-        let all = base.manifest.files.iter().cloned();
-        let (mut chosen, mut rest): (Vec<DataFile>, Vec<DataFile>) =
-            all.partition(|file| file.bytes < settings.small_bytes);
-        if chosen.len() < 2 {
-            // One small file alone is rewritten only for what it would lose.
-            rest.append(&mut chosen);
-        }
-        for file in rest {
-            let hidden = self.superseded_rows(base, &file, session).await?;
-            let share = u64::from(settings.superseded_percent);
-            if hidden > 0 && hidden.saturating_mul(100) >= share.saturating_mul(file.rows) {
-                chosen.push(file);
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// How many rows of a file later ones replace; reads the deciding columns only.
-    async fn superseded_rows(
-        &self,
-        base: &Snapshot,
-        file: &DataFile,
-        session: &Unwrapped,
-    ) -> Result<u64, LakeError> {
-        let admission = admission(base);
-        if admission.is_open() {
-            return Ok(0);
-        }
-        let dataset = &base.manifest.dataset;
-        let mut batches = self.rows(base, file, admission.columns(), session).await?;
-        let mut hidden = 0;
-        while let Some(batch) = batches.try_next().await.map_err(|e| encode(dataset, e))? {
-            let kept = admitted(&admission, &batch).map_err(|e| encode(dataset, e))?;
-            hidden += (batch.num_rows() - kept.num_rows()) as u64;
-        }
-        Ok(hidden)
-    }
-
-    async fn all_rows(
-        &self,
-        base: &Snapshot,
-        file: &DataFile,
-        session: &Unwrapped,
-    ) -> Result<Batches, LakeError> {
-        self.rows(base, file, leaves(&base.manifest.schema), session).await
-    }
-
-    async fn rows(
-        &self,
-        base: &Snapshot,
+        manifest: &Manifest,
         file: &DataFile,
         columns: Vec<ColumnPath>,
         session: &Unwrapped,
     ) -> Result<Batches, LakeError> {
-        let manifest = &base.manifest;
         let fields = manifest.schema.fields().iter().enumerate();
         let roots: Vec<usize> = fields
             .filter(|(_, field)| leaves_of(field).iter().any(|leaf| columns.contains(leaf)))
@@ -169,7 +124,7 @@ impl Lake {
         let refused = |source| LakeError::File { dataset: manifest.dataset.clone(), source };
         let opened = self.open_file(manifest, file, &wanted, session).await.map_err(refused)?;
         let OpenFile { reader, metadata } = opened;
-        let failed = |e| encode(&manifest.dataset, e);
+        let failed = |e| rewritten(&manifest.dataset, e);
         let options = ArrowReaderOptions::new().with_schema(Arc::clone(&manifest.schema));
         let metadata = ArrowReaderMetadata::try_new(metadata, options).map_err(failed)?;
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
@@ -181,7 +136,29 @@ impl Lake {
     }
 }
 
-fn encode(dataset: &DatasetId, source: ParquetError) -> LakeError {
+fn worth_rewriting(
+    base: &Snapshot,
+    settings: CompactSettings,
+    census: Option<&Census>,
+) -> Vec<DataFile> {
+    let all = base.manifest.files.iter().enumerate();
+    let (mut chosen, mut rest): (Vec<_>, Vec<_>) =
+        all.partition(|(_, file)| file.bytes < settings.small_bytes);
+    if chosen.len() < 2 {
+        // One small file alone is rewritten only for what it would lose.
+        rest.append(&mut chosen);
+    }
+    let share = u64::from(settings.superseded_percent);
+    let loses = |at: usize, file: &DataFile| {
+        let hidden = census.map_or(0, |census| census.hidden(at));
+        hidden > 0 && hidden.saturating_mul(100) >= share.saturating_mul(file.rows)
+    };
+    chosen.extend(rest.into_iter().filter(|(at, file)| loses(*at, file)));
+    chosen.into_iter().map(|(_, file)| file.clone()).collect()
+}
+
+/// That files cannot be rewritten.
+pub(crate) fn rewritten(dataset: &DatasetId, source: ParquetError) -> LakeError {
     LakeError::Rewrite { dataset: dataset.clone(), source }
 }
 

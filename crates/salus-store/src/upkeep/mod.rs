@@ -27,6 +27,7 @@ mod verify;
 
 use tokio::sync::Mutex;
 
+pub(crate) use self::compact::rewritten;
 pub use self::compact::{CompactSettings, Compacted};
 pub use self::destroy::Destroyed;
 pub use self::expire::Expired;

@@ -208,8 +208,8 @@ async fn expiry_removes_old_versions_and_what_only_they_name() {
     assert_eq!(expire(&site, 1).await, Expired::default(), "all are younger than an hour");
     site.clock.advance_micros(2 * HOUR);
     assert_eq!(expire(&site, 10).await, Expired::default());
-    // Versions 1 to 5 go; with them four files, their key material, and a superseded list.
-    assert_eq!(expire(&site, 1).await, Expired { versions: 5, objects: 9 });
+    // Versions 1 to 5 go; with them four files, their key material, and two superseded lists.
+    assert_eq!(expire(&site, 1).await, Expired { versions: 5, objects: 10 });
     assert_eq!(site.texts("meals").await.unwrap(), before);
     assert!(site.verify("meals").await.findings.is_empty());
     assert_eq!(objects(&site, "meals", "data").len(), 3);
@@ -342,4 +342,113 @@ async fn rotation_that_fails_half_way_leaves_everything_readable() {
     site.keys.forget_old_versions(&KeyName::new("meals.clinical").unwrap());
     assert_eq!(site.texts("meals").await.unwrap(), before);
     assert!(Arc::strong_count(&site.lake) > 0);
+}
+
+fn listed(snapshot: &Snapshot) -> u64 {
+    snapshot.manifest().superseded.as_ref().map_or(0, |list| list.rows)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_superseded_rows_shrinks_to_what_was_removed() {
+    let site = Site::with("meals", &[]).await;
+    let meals = dataset("meals");
+    let mut before = 0;
+    for round in 0..4 {
+        let people: Vec<String> = (0..50).map(|p| format!("p{p}")).collect();
+        let changed: Vec<(&str, i64)> = people.iter().map(|p| (p.as_str(), round)).collect();
+        let mut writer = site.lake.append(&meals).await.unwrap();
+        writer.write(&rows(&changed)).await.unwrap();
+        writer.supersede(&superseded(&changed));
+        writer.supersede(&superseded(&[("gone", 2)]));
+        before = listed(&writer.publish().await.unwrap());
+    }
+    assert_eq!(before, 51);
+    assert!(matches!(compact(&site, SMALL).await, Compacted::Published { dropped_rows: 150, .. }));
+    let after = site.lake.snapshot(&meals, None).await.unwrap();
+    assert_eq!((listed(&after), after.manifest().settled_below), (1, Some(3)));
+    assert_eq!(after.manifest().format, 2, "an older program must not publish on top of it");
+    assert_eq!(site.texts("meals").await.unwrap().len(), 50);
+    assert!(site.verify("meals").await.findings.is_empty());
+    // Rows that arrive late lose against newer ones and against what was removed.
+    site.append("meals", &[("p7", 1), ("p7", 2), ("gone", 1), ("new", 0)]).await;
+    let texts = site.texts("meals").await.unwrap();
+    assert_eq!(texts.len(), 51, "{texts:?}");
+    assert!(texts.iter().any(|t| t.starts_with("new|0")));
+    assert!(texts.iter().all(|t| !t.starts_with("gone") && !t.starts_with("p7|1")));
+    // What that needed goes again, with the rows.
+    compact(&site, SMALL).await;
+    assert_eq!(listed(&site.lake.snapshot(&meals, None).await.unwrap()), 1);
+    assert_eq!(site.texts("meals").await.unwrap(), texts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_began_before_the_list_shrank_still_loses() {
+    let site = Site::with("meals", &[&[("ann", 1)], &[("bob", 2)]]).await;
+    let meals = dataset("meals");
+    let mut late = site.lake.append(&meals).await.unwrap();
+    late.write(&rows(&[("ann", 3), ("bob", 3)])).await.unwrap();
+    late.flush().await.unwrap();
+    let mut writer = site.lake.append(&meals).await.unwrap();
+    writer.write(&rows(&[("ann", 4)])).await.unwrap();
+    writer.supersede(&superseded(&[("ann", 4)]));
+    writer.publish().await.unwrap();
+    compact(&site, SMALL).await;
+    assert_eq!(listed(&site.lake.snapshot(&meals, None).await.unwrap()), 0);
+    late.supersede(&superseded(&[("ann", 3), ("bob", 3)]));
+    late.publish().await.unwrap();
+    let texts = site.texts("meals").await.unwrap();
+    let shown: Vec<&str> = texts.iter().map(|t| &t[..5]).collect();
+    assert_eq!(shown, ["ann|4", "bob|3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_stay_when_somebody_publishes_between_looking_and_dropping() {
+    let site = Site::with("meals", &[&[("ann", 1)], &[("bob", 2)]]).await;
+    let meals = dataset("meals");
+    // Found settled in one version, published on top of another.
+    let mut writer = site.lake.append(&meals).await.unwrap();
+    writer.write(&rows(&[("ann", 4)])).await.unwrap();
+    writer.supersede(&superseded(&[("ann", 4)]));
+    writer.publish().await.unwrap();
+    let racing = {
+        let lake = site.again();
+        tokio::spawn(async move {
+            for n in 0..20 {
+                let mut writer = lake.append(&dataset("meals")).await.unwrap();
+                writer.write(&rows(&[("ann", 3 - n % 3)])).await.unwrap();
+                writer.publish().await.unwrap();
+            }
+        })
+    };
+    while !racing.is_finished() {
+        let order = site.upkeep("meals", Upkeep::Compact);
+        match site.lake.compact(&order, &meals, SMALL).await {
+            Ok(_) | Err(LakeError::Busy { .. }) => {}
+            Err(e) => panic!("{}", chain(&e)),
+        }
+    }
+    racing.await.unwrap();
+    let texts = site.texts("meals").await.unwrap();
+    let shown: Vec<&str> = texts.iter().map(|t| &t[..5]).collect();
+    assert_eq!(shown, ["ann|4", "bob|2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_both_began_on_an_empty_dataset_replace_each_other() {
+    let site = Site::with("meals", &[]).await;
+    let meals = dataset("meals");
+    let mut writers = Vec::new();
+    for sequence in [5, 6] {
+        let mut writer = site.lake.append(&meals).await.unwrap();
+        writer.write(&rows(&[("ann", sequence)])).await.unwrap();
+        writer.replace(Arc::new(move |key: &str| (key == "ann").then_some(sequence)));
+        writers.push(writer);
+    }
+    // The newer one first: the older one loses although it comes later.
+    for writer in writers.into_iter().rev() {
+        writer.publish().await.unwrap();
+    }
+    let texts = site.texts("meals").await.unwrap();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with("ann|6"));
 }

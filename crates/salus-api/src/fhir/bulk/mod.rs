@@ -100,7 +100,11 @@ pub(super) fn advertise(statement: &mut Json) {
             _ => continue,
         };
         if let Some(object) = resource.as_object_mut() {
-            object.insert("operation".to_owned(), operation(name));
+            let all = object.entry("operation").or_insert_with(|| json!([]));
+            let own = operation(name);
+            if let (Some(all), Some(own)) = (all.as_array_mut(), own.as_array()) {
+                all.extend(own.iter().cloned());
+            }
         }
     }
 }

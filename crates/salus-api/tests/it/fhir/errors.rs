@@ -22,13 +22,24 @@ async fn every_route_but_metadata_refuses_without_a_token() {
         (Method::PUT, "/Patient?_id=p-ann"),
         (Method::DELETE, "/Patient/p-ann"),
         (Method::DELETE, "/Patient?_id=p-ann"),
+        (Method::PATCH, "/Patient/p-ann"),
+        (Method::POST, "/Patient/$validate"),
+        (Method::GET, "/Subscription"),
+        (Method::POST, "/Subscription"),
+        (Method::GET, "/Subscription/s"),
+        (Method::PUT, "/Subscription/s"),
+        (Method::DELETE, "/Subscription/s"),
     ];
     for (method, path) in routes {
         for token in ["", "salus_0"] {
             let bundle = r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Patient/p-ann"}}]}"#;
             let form = [("content-type", "application/x-www-form-urlencoded")];
             let json = [("content-type", "application/fhir+json")];
+            let subscription = r#"{"resourceType":"Subscription","id":"s","status":"off","reason":"x","criteria":"Patient","channel":{"type":"rest-hook","endpoint":"https://a.example"}}"#;
+            let patch = [("content-type", "application/json-patch+json")];
             let (headers, body) = match path {
+                _ if method == Method::PATCH => (patch, "[]".to_owned()),
+                "/Subscription" | "/Subscription/s" => (json, subscription.to_owned()),
                 "" => (json, bundle.to_owned()),
                 "/Patient/_search" => (form, String::new()),
                 _ => (json, body.clone()),

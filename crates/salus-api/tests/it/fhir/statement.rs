@@ -22,6 +22,11 @@ async fn every_advertised_interaction_and_parameter_answers() {
         let reply = match code.as_str() {
             "read" => world.get(token, "/Patient/p-ann").await,
             "vread" => world.get(token, "/Patient/p-ann/_history/1").await,
+            "patch" => {
+                let patch = r#"[{"op": "add", "path": "/active", "value": true}]"#;
+                let kind = [("content-type", "application/json-patch+json")];
+                world.send((Method::PATCH, "/Patient/p-ann"), token, &kind, patch).await
+            }
             "update" => world.put(token, patient("p-ann", "Client")).await,
             "delete" => world.send((Method::DELETE, "/Patient/none"), token, &[], "").await,
             "history-instance" => world.get(token, "/Patient/p-ann/_history").await,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use salus_api::fhir::{FhirParts, router};
+use salus_api::fhir::{FhirParts, router, standing};
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_ingest::fhir::Repository;
+use salus_ingest::fhir::pull::Origin;
 use salus_model::{HolderId, Purpose, Secret};
-use salus_node::{Config, ListenConfig, Site, Staff};
+use salus_node::{Config, ListenConfig, Site, Staff, SubscriptionsConfig};
 use salus_query::{AccessToken, Gateway, Limits, Request};
 use salus_store::audit::AuditLog;
 use serde_json::{Value as Json, json};
@@ -37,7 +38,7 @@ mask = true
 write = ["Observation"]
 
 [role.dietitian]
-write = ["Observation", "NutritionOrder", "CarePlan"]
+write = ["Observation", "NutritionOrder", "CarePlan", "Subscription"]
 [[role.dietitian.rows]]
 dataset = "fhir_resources"
 among = "SELECT 'Patient/' || patient_id FROM care_team_members WHERE practitioner_id = $staff"
@@ -129,10 +130,20 @@ fn care_team(id: &str, patient: &str, practitioner: &str) -> Json {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::telling(&[]).await
+    }
+
+    /// A site that may tell these origins of changes.
+    pub(crate) async fn telling(origins: &[&str]) -> Self {
         let folder = salus_testkit::scratch();
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = ListenConfig { http: any, postgres: any, flight: any };
-        let config = Config::embedded(HolderId::new("st-mary").unwrap(), listen);
+        let mut config = Config::embedded(HolderId::new("st-mary").unwrap(), listen);
+        if !origins.is_empty() {
+            let origin = |o: &&str| Origin::try_from((*o).to_owned()).unwrap();
+            let allow = origins.iter().map(origin).collect();
+            config.fhir.subscriptions = Some(SubscriptionsConfig { allow, ca_file: None });
+        }
         let phrase = || Passphrase::new(Secret::new("correct horse".to_owned())).unwrap();
         let (path, cost) = (folder.path().join("site"), GuessCost::OWASP_MINIMUM);
         std::fs::create_dir(&path).unwrap();
@@ -178,12 +189,16 @@ impl World {
             partitions: std::num::NonZeroUsize::new(2).unwrap(),
             at_once: std::num::NonZeroUsize::new(8).unwrap(),
         };
-        let gateway = site.gateway(staff, Arc::clone(&audit), limits).unwrap();
+        let known = Arc::<Staff>::clone(&staff);
+        let gateway = site.gateway(known, Arc::clone(&audit), limits).unwrap();
+        let standing = standing(gateway.clone(), repository.clone());
+        let subscriptions = site.open_subscriptions(repository.clone(), standing).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/fhir", listener.local_addr().unwrap());
         let parts = FhirParts {
             gateway: gateway.clone(),
             repository: repository.clone(),
+            subscriptions,
             clock: Arc::clone(&site.clock),
             base_url: base.clone(),
         };

@@ -50,6 +50,9 @@ pub enum SourceError {
     /// Search cannot do it.
     #[error("patients and groups are exported by $export alone; search reads a whole system")]
     LevelBySearch,
+    /// Subscriptions to everything.
+    #[error("a subscription is to one resource type: list those that are pulled in `types`")]
+    SubscribeToWhat,
     /// A token file with something else in it.
     #[error("the file {path} does not hold one access token on one line")]
     TokenFile {
@@ -189,9 +192,30 @@ pub struct SourceConfig {
     /// Authorities, as PEM, whose certificates are accepted besides the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// Whether the server is asked to tell us of changes (a Subscription for each of `types`), so
+    /// that a pull begins at once.
+    #[serde(default, skip_serializing_if = "Told::is_polling")]
+    pub told: Told,
     /// Seconds between two pulls when a node keeps up with it.
     #[serde(default = "five_minutes")]
     pub every_seconds: u32,
+}
+
+/// How a site learns that something changed at a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// By asking from time to time.
+    #[default]
+    ByPolling,
+    /// By Subscriptions there, and by asking from time to time as well.
+    BySubscription,
+}
+
+impl Told {
+    const fn is_polling(&self) -> bool {
+        matches!(self, Self::ByPolling)
+    }
 }
 
 const fn detect() -> Way {
@@ -229,6 +253,7 @@ pub struct PullSource {
     pub(crate) authorities: Vec<Vec<u8>>,
     pub(crate) credentials: Credentials,
     pub(crate) every: Duration,
+    pub(crate) told: Told,
     /// How patient it is.
     pub pace: Pace,
     /// How much it takes at once.
@@ -254,6 +279,7 @@ impl SourceConfig {
             way: Way::Detect,
             trusted: Vec::new(),
             ca: None,
+            told: Told::ByPolling,
             every_seconds: five_minutes(),
         }
     }
@@ -267,6 +293,9 @@ impl SourceConfig {
         let level = self.export_level()?;
         if self.way == Way::Search && level != ExportLevel::System {
             return Err(SourceError::LevelBySearch);
+        }
+        if self.told == Told::BySubscription && types.is_empty() {
+            return Err(SourceError::SubscribeToWhat);
         }
         let authorities = match &self.ca {
             None => Vec::new(),
@@ -286,6 +315,7 @@ impl SourceConfig {
             trusted: self.trusted.clone(),
             authorities,
             every: Duration::from_secs(u64::from(self.every_seconds.max(1))),
+            told: self.told,
             pace: Pace::CONSIDERATE,
             limits: PullLimits::AMPLE,
         })
@@ -325,6 +355,7 @@ impl SourceConfig {
                 scope: self.scope.clone(),
                 token_url: self.token_url.clone(),
                 types: types.clone(),
+                told: self.told,
             })),
             (None, None, Some(file)) => {
                 let path = folder.join(file);
@@ -347,6 +378,12 @@ impl PullSource {
     #[must_use]
     pub const fn name(&self) -> &SourceName {
         &self.name
+    }
+
+    /// How the site learns of changes.
+    #[must_use]
+    pub const fn told(&self) -> Told {
+        self.told
     }
 
     /// What is asked for, as far as an earlier answer depends on it.

@@ -5,6 +5,7 @@ use super::key::KeyFileError;
 use super::manifest::ManifestError;
 use super::origin::{AddressError, Origin};
 use crate::fhir::FhirImportError;
+use crate::fhir::sealed_folder::SealedFileError;
 
 /// Why records could not be pulled from a server.
 ///
@@ -184,6 +185,15 @@ impl PullError {
             Self::Import(FhirImportError::Io(_)) => true,
             Self::Status { status, .. } => matches!(status, 401 | 408 | 429 | 500..=599),
             other => other.class() == Class::Unavailable,
+        }
+    }
+}
+
+impl From<SealedFileError> for PullError {
+    fn from(error: SealedFileError) -> Self {
+        match error {
+            SealedFileError::Io(e) => Self::Io(e),
+            SealedFileError::Sealed(e) => Self::Sealed(e),
         }
     }
 }

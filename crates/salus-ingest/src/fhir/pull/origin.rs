@@ -130,6 +130,14 @@ fn parse(text: &str) -> Result<Url, AddressError> {
     if web { checked(url) } else { Err(refused()) }
 }
 
+/// An address that somebody else named, and its origin: https, or http to this machine, without
+/// a user name, a password or a fragment.
+pub(crate) fn address(text: &str) -> Result<(Url, Origin), AddressError> {
+    let url = parse(text)?;
+    let origin = Origin::of(&url);
+    Ok((url, origin))
+}
+
 fn checked(url: Url) -> Result<Url, AddressError> {
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         return Err(AddressError::Adorned { origin: Origin::of(&url) });

@@ -1,6 +1,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Url;
@@ -14,7 +15,9 @@ use super::config::{PullSource, Way};
 use super::download::{ChannelReader, Download, Progress};
 use super::error::PullError;
 use super::export::{ExportLevel, ExportRequest, Waited};
+use super::hook::Nudge;
 use super::manifest::{FileKind, Manifest};
+use super::origin::BaseUrl;
 use super::report::{PullProgress, PullReport, Sum};
 use super::seen::SeenIndex;
 use super::sift::{Expected, Order, Sift};
@@ -26,6 +29,10 @@ use crate::fhir::{FHIR_DATASET, FhirFormat, FhirImporter, FhirReport, FhirSource
 const FILES_A_PIECE: usize = 64;
 /// How often an export that expired or changed is begun anew.
 const RESTARTS: u32 = 2;
+/// How often it is looked whether the server still tells us of changes.
+const SUBSCRIBED: Duration = Duration::from_secs(3600);
+/// The least time between two pulls, however often the server knocks.
+const BREATH: Duration = Duration::from_millis(500);
 /// Bytes of pages that are taken in together.
 const PAGES_BYTES: usize = 32 << 20;
 
@@ -49,6 +56,9 @@ pub struct Puller {
     wire: Wire,
     index: Arc<SeenIndex>,
     importer: FhirImporter,
+    nudge: Nudge,
+    /// Where the server tells us of changes, when it is asked to.
+    endpoint: Option<BaseUrl>,
 }
 
 type Heard<'p> = &'p mut (dyn FnMut(PullProgress) + Send);
@@ -93,7 +103,29 @@ impl Puller {
         );
         let clock = Arc::clone(&into.clock);
         let importer = FhirImporter::new(Arc::clone(&into.lake), clock, into.encryption);
-        Ok(Self { source, into, wire, index, importer })
+        let (nudge, endpoint) = (Nudge::default(), None);
+        Ok(Self { source, into, wire, index, importer, nudge, endpoint })
+    }
+
+    /// The same, told of changes at `endpoint` while it follows; whoever is knocked at there
+    /// uses [`Puller::nudge`].
+    #[must_use]
+    pub fn told_at(self, endpoint: BaseUrl) -> Self {
+        Self { endpoint: Some(endpoint), ..self }
+    }
+
+    /// What makes it begin its next pull now.
+    #[must_use]
+    pub fn nudge(&self) -> Nudge {
+        self.nudge.clone()
+    }
+
+    pub(super) const fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    pub(super) const fn folder(&self) -> &PullFolder {
+        &self.into.folder
     }
 
     /// The source.
@@ -127,19 +159,46 @@ impl Puller {
         }
     }
 
-    /// Pulls again and again, waiting in between, until something fails that does not pass.
+    /// Asks the server to tell us, now and then: it may have forgotten. Without it, and when it
+    /// refuses, polling brings all the same.
+    async fn stay_subscribed(&self, looked: &mut Option<Instant>) {
+        let Some(endpoint) = &self.endpoint else { return };
+        if looked.is_some_and(|at| at.elapsed() < SUBSCRIBED) {
+            return;
+        }
+        *looked = Some(Instant::now());
+        match self.subscribe(endpoint).await {
+            Ok(0) => {}
+            Ok(made) => {
+                tracing::info!(source = %self.source.name, made, "the server tells of changes");
+            }
+            Err(error) => {
+                let source = &self.source.name;
+                tracing::warn!(%source, "{error}; it is asked again later, and polled meanwhile");
+            }
+        }
+    }
+
+    /// Pulls again and again, waiting in between until the server tells of a change or the time
+    /// has come, until something fails that does not pass.
     pub async fn follow(
         &self,
         mut progress: impl FnMut(PullProgress) + Send,
         mut done: impl FnMut(Result<PullReport, &PullError>) + Send,
     ) -> PullError {
-        let mut failures = 0;
+        let (mut failures, mut looked) = (0, None);
         loop {
+            self.stay_subscribed(&mut looked).await;
             match self.pull(&mut progress).await {
                 Ok(report) => {
                     failures = 0;
                     done(Ok(report));
-                    tokio::time::sleep(self.source.every).await;
+                    // Knocks that come close together are one; none makes us pull without pause.
+                    tokio::time::sleep(BREATH.min(self.source.every)).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(self.source.every.saturating_sub(BREATH)) => {}
+                        () = self.nudge.come() => {}
+                    }
                 }
                 Err(error) if error.is_passing() => {
                     done(Err(&error));

@@ -1,22 +1,21 @@
 //! What a pull keeps between two runs of the program.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use salus_crypto::aead::{Aad, AeadKey};
+use salus_crypto::aead::AeadKey;
 use salus_crypto::{Digest, OsEntropy, PseudonymKey};
 use salus_keys::KeyStore;
 use salus_model::{Entropy as _, HolderId, KeyName, Secret};
-use salus_store::{open_sealed, seal_object};
 use serde::{Deserialize, Serialize};
 
 use super::config::SourceName;
 use super::download::Progress;
 use super::error::PullError;
+use super::hook::Hook;
 use super::manifest::Manifest;
 use super::seen::SeenIndex;
+use crate::fhir::sealed_folder::SealedFolder;
 
 const FORMAT: u32 = 1;
 const KEY_FILE: &str = "index.key";
@@ -28,12 +27,7 @@ const INDEX_FILE: &str = "seen.redb";
 /// Every file in it is sealed under the site's key: addresses of jobs and files may be
 /// credentials, or name patients.
 #[derive(Clone)]
-pub struct PullFolder {
-    folder: PathBuf,
-    keys: Arc<dyn KeyStore>,
-    master: KeyName,
-    holder: HolderId,
-}
+pub struct PullFolder(SealedFolder);
 
 /// How far the pulls of one source have come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -99,76 +93,59 @@ impl PullFolder {
         master: KeyName,
         holder: HolderId,
     ) -> Self {
-        Self { folder, keys, master, holder }
-    }
-
-    fn aad(&self, what: &str) -> Aad {
-        let holder = self.holder.as_str().as_bytes();
-        Aad::new("salus fhir pull v1", &[holder, what.as_bytes()])
-    }
-
-    async fn read_sealed(
-        &self,
-        name: &str,
-    ) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, PullError> {
-        let sealed = match std::fs::read(self.folder.join(name)) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            sealed => sealed?,
-        };
-        Ok(Some(open_sealed(&*self.keys, &self.master, &self.aad(name), &sealed).await?))
-    }
-
-    async fn write_sealed(&self, name: &str, bytes: &[u8]) -> Result<(), PullError> {
-        let sealed = seal_object(&*self.keys, &self.master, &self.aad(name), bytes).await?;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        Ok(replace(&self.folder, name, &sealed)?)
+        Self(SealedFolder::new(folder, (keys, master), holder, "salus fhir pull v1"))
     }
 
     /// The index of what was pulled; one process at a time has it.
     pub(crate) async fn index(&self) -> Result<SeenIndex, PullError> {
-        let secret = match self.read_sealed(KEY_FILE).await? {
+        let secret = match self.0.read(KEY_FILE).await? {
             Some(secret) => secret,
             None => {
                 let mut secret = zeroize::Zeroizing::new(vec![0; 64]);
                 OsEntropy.fill(&mut secret)?;
-                self.write_sealed(KEY_FILE, &secret).await?;
+                self.0.write(KEY_FILE, &secret).await?;
                 // An index without its key tells nothing.
-                match std::fs::remove_file(self.folder.join(INDEX_FILE)) {
-                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-                    _ => secret,
-                }
+                self.0.remove(INDEX_FILE)?;
+                secret
             }
         };
         let (first, second) = secret.split_first_chunk::<32>().ok_or(PullError::Damaged)?;
         let second: [u8; 32] = second.try_into().map_err(|_| PullError::Damaged)?;
         let pseudonyms = PseudonymKey::from_secret(Secret::new(*first));
         let values = AeadKey::from_secret(Secret::new(second));
-        SeenIndex::open(&self.folder.join(INDEX_FILE), pseudonyms, values)
+        SeenIndex::open(&self.0.path(INDEX_FILE), pseudonyms, values)
+    }
+
+    pub(super) async fn read_hook(&self, source: &SourceName) -> Result<Option<Hook>, PullError> {
+        let Some(bytes) = self.0.read(&hook_file(source)).await? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| PullError::Damaged)
+    }
+
+    pub(super) async fn write_hook(
+        &self,
+        source: &SourceName,
+        hook: &Hook,
+    ) -> Result<(), PullError> {
+        let bytes = serde_json::to_vec(hook).map_err(|_| PullError::Damaged)?;
+        Ok(self.0.write(&hook_file(source), &zeroize::Zeroizing::new(bytes)).await?)
     }
 
     pub(crate) async fn read(&self, source: &SourceName) -> Result<Option<State>, PullError> {
-        let Some(bytes) = self.read_sealed(&state_file(source)).await? else { return Ok(None) };
+        let Some(bytes) = self.0.read(&state_file(source)).await? else { return Ok(None) };
         let state: State = serde_json::from_slice(&bytes).map_err(|_| PullError::Damaged)?;
         if state.format == FORMAT { Ok(Some(state)) } else { Err(PullError::Damaged) }
     }
 
     pub(crate) async fn write(&self, source: &SourceName, state: &State) -> Result<(), PullError> {
         let bytes = serde_json::to_vec(state).map_err(|_| PullError::Damaged)?;
-        self.write_sealed(&state_file(source), &bytes).await
+        Ok(self.0.write(&state_file(source), &bytes).await?)
     }
+}
+
+fn hook_file(source: &SourceName) -> String {
+    format!("{source}.hook")
 }
 
 fn state_file(source: &SourceName) -> String {
     format!("{source}.state")
-}
-
-/// Puts a file in place of another, so that a crash leaves one of the two.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let new = folder.join(format!("{name}.new"));
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, folder.join(name))?;
-    std::fs::File::open(folder)?.sync_all()
 }

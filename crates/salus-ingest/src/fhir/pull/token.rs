@@ -10,6 +10,7 @@ use salus_model::{Entropy as _, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::config::Told;
 use super::error::PullError;
 use super::key::ClientKey;
 use super::origin::{BaseUrl, Origin};
@@ -51,6 +52,8 @@ pub struct BackendServices {
     pub token_url: Option<BaseUrl>,
     /// The resource types that are pulled; none for all.
     pub types: BTreeSet<&'static str>,
+    /// Whether Subscriptions are to be made there.
+    pub told: Told,
 }
 
 #[derive(Deserialize)]
@@ -132,7 +135,7 @@ impl BackendServices {
         const WHAT: &str = "asking how to sign in";
         let origin = wire.base.origin();
         let protocol = |how| PullError::Protocol { what: WHAT, origin: origin.clone(), how };
-        let v1 = || self.scope.clone().unwrap_or_else(|| scope(&self.types, "read"));
+        let v1 = || self.scope.clone().unwrap_or_else(|| scope(&self.types, "read", self.told));
         if let Some(url) = &self.token_url {
             return Ok(Endpoint { url: url.below(&[]), scope: v1() });
         }
@@ -156,7 +159,7 @@ impl BackendServices {
         let scope = match &self.scope {
             Some(scope) => scope.clone(),
             None if v1_only || !v2 => v1(),
-            None => scope(&self.types, "rs"),
+            None => scope(&self.types, "rs", self.told),
         };
         // A token endpoint of another host is usual; what goes there is an assertion that names
         // it as its audience, of no use to anybody else.
@@ -223,11 +226,17 @@ impl BackendServices {
     }
 }
 
-/// Reading of some types or of all, as version 1 (`read`) or 2 (`rs`) of the scopes writes it.
-fn scope(types: &BTreeSet<&'static str>, right: &str) -> String {
-    let one = |name: &str| format!("system/{name}.{right}");
-    match types.is_empty() {
-        true => one("*"),
-        false => types.iter().map(|name| one(name)).collect::<Vec<_>>().join(" "),
+/// Reading of some types or of all, as version 1 (`read`) or 2 (`rs`) of the scopes writes it,
+/// and Subscriptions where they are to be made.
+fn scope(types: &BTreeSet<&'static str>, right: &str, told: Told) -> String {
+    let mut scopes: Vec<String> = types.iter().map(|n| format!("system/{n}.{right}")).collect();
+    if scopes.is_empty() {
+        scopes.push(format!("system/*.{right}"));
     }
+    match (told, right) {
+        (Told::ByPolling, _) => {}
+        (Told::BySubscription, "rs") => scopes.push("system/Subscription.crud".to_owned()),
+        (Told::BySubscription, _) => scopes.push("system/Subscription.*".to_owned()),
+    }
+    scopes.join(" ")
 }

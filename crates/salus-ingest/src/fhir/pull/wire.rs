@@ -40,6 +40,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) accept: &'static str,
     pub(crate) token: Token,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Option<Vec<u8>>,
     /// How often it may be tried again when the server is busy.
     pub(crate) attempts: u32,
     /// To whom else it may be redirected, without a token.
@@ -101,6 +102,7 @@ impl Wire {
             accept: "application/fhir+json",
             token: Token::Show,
             headers: Vec::new(),
+            body: None,
             attempts: self.pace.attempts,
             named: &[],
         }
@@ -162,7 +164,10 @@ impl Wire {
                     headers.insert(AUTHORIZATION, bearer(&token, what, &origin)?);
                 }
             }
-            let request = self.http.request(ask.method.clone(), url.clone()).headers(headers);
+            let mut request = self.http.request(ask.method.clone(), url.clone()).headers(headers);
+            if let Some(body) = &ask.body {
+                request = request.body(body.clone());
+            }
             let response = request.send().await.map_err(|e| unreachable(what, &url, e))?;
             self.reached.store(true, Ordering::Relaxed);
             if !is_redirect(response.status()) {

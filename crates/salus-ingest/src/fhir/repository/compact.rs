@@ -1,14 +1,15 @@
 //! Moves what is only in the journal into files, and takes in what others put there.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use salus_fhir::ResourceKey;
 use salus_model::DatasetId;
-use salus_store::LakeError;
+use salus_store::{LakeError, Superseded};
 
 use super::Repository;
 use super::error::RepositoryError;
-use super::load::{self, NewestWritten, Reader};
+use super::load::{self, NewestWritten, Reader, Taken};
 use super::scan::Wanted;
 use super::state::Origin;
 use super::tail::Tail;
@@ -53,6 +54,7 @@ impl Repository {
                 && version == known.next()
             {
                 taken.resources = version;
+                self.0.feed.reached(version);
             }
         }
         self.0.state.write().texts.unpin_through(through);
@@ -90,6 +92,9 @@ impl Repository {
     /// Takes resources into the index that others have put into files since, such as an import;
     /// how many.
     ///
+    /// Where an import and a write of the same id did not know of each other, the newer one
+    /// replaces the older one from now on, also in files.
+    ///
     /// # Errors
     /// When the lake cannot be read.
     pub async fn take_in_imports(&self) -> Result<usize, RepositoryError> {
@@ -97,13 +102,23 @@ impl Repository {
         let dataset = DatasetId::new(FHIR_DATASET)?;
         let newest = self.0.lake.versions(&dataset).await?.last().copied();
         let newest = newest.ok_or(LakeError::NoDataset { dataset })?;
-        if newest == taken.resources {
+        if newest == taken.resources && taken.compared {
             return Ok(0);
         }
         let (lake, authority, clock) = (&self.0.lake, &*self.0.authority, &*self.0.clock);
         let reader = Reader { lake, authority, clock };
-        let candidates = load::keys_and_sequences(&reader).await?;
+        let mut candidates = load::keys_and_sequences(&reader, None).await?;
+        candidates.sort_unstable();
         let (mut wanted, mut written) = (HashSet::new(), NewestWritten::new());
+        // Of two rows of a key that both count, neither knew of the other; the newer one is last.
+        let strange = |pair: &[(ResourceKey, i64)]| match pair {
+            [(one, older), (other, newer)] if one == other && older != newer => {
+                Some((other.clone(), *newer))
+            }
+            _ => None,
+        };
+        let mut strangers: BTreeMap<ResourceKey, i64> =
+            candidates.windows(2).filter_map(strange).collect();
         {
             let state = self.0.state.read();
             for (key, sequence) in candidates {
@@ -120,13 +135,61 @@ impl Repository {
         let mut take = |slot, _: &str| found.push(slot);
         let version =
             load::read_resources(&reader, &written, Wanted::Keys(wanted), &mut take).await?;
-        // Who decides on a write must not look at an index that changes meanwhile.
-        let _nobody_decides = self.0.deciding.lock().await;
-        self.quiet().await;
-        let mut state = self.0.state.write();
-        let new = found.into_iter().filter(|slot| slot.origin == Origin::Imported);
-        let count = new.filter_map(|slot| state.put(slot)).count();
-        taken.resources = version;
+        let count = {
+            // Who decides on a write must not look at an index that changes meanwhile.
+            let _nobody_decides = self.0.deciding.lock().await;
+            self.quiet().await;
+            let mut state = self.0.state.write();
+            let mut new_ones = Vec::new();
+            for slot in found.into_iter().filter(|slot| slot.origin == Origin::Imported) {
+                // Written as new while this was being read.
+                let new = state.find(&slot.key).filter(|_| !written.contains_key(&slot.key));
+                if let Some(known) = new {
+                    strangers.insert(slot.key.clone(), slot.sequence.max(known.sequence));
+                }
+                let key = slot.key.clone();
+                new_ones.extend(state.put(slot).map(|_| key));
+            }
+            let count = new_ones.len();
+            self.0.feed.reached(version);
+            self.0.feed.tell(&state, new_ones);
+            count
+        };
+        self.settle_strangers(&strangers).await?;
+        *taken = Taken { resources: version, compared: true };
         Ok(count)
+    }
+
+    /// Publishes from which sequence on the rows of resources count that came twice, each time as
+    /// if they were new.
+    async fn settle_strangers(
+        &self,
+        strangers: &BTreeMap<ResourceKey, i64>,
+    ) -> Result<(), RepositoryError> {
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let by_type = |resource_type: Option<&str>| {
+            let of_type = strangers
+                .iter()
+                .filter(|(key, _)| resource_type.is_none_or(|name| key.resource_type() == name));
+            let entry = |(key, from): (&ResourceKey, &i64)| match resource_type {
+                Some(_) => (key.id().to_string(), *from),
+                None => (key.to_string(), *from),
+            };
+            Superseded::new(of_type.map(entry).collect())
+        };
+        let tails = &self.0.tails;
+        let views = tails
+            .views
+            .iter()
+            .map(|(dataset, view, _)| (dataset, by_type(Some(view.view.resource()))));
+        let all = std::iter::once((&tails.resources.0, by_type(None))).chain(views);
+        for (dataset, superseded) in all.filter(|(_, superseded)| !superseded.is_empty()) {
+            let mut writer = self.0.lake.append(dataset).await?;
+            writer.supersede(&superseded);
+            writer.publish_version().await?;
+        }
+        Ok(())
     }
 }

@@ -26,6 +26,9 @@ use crate::fhir::table::{SEQUENCE, TableBuilder, spec};
 /// Which version of the resources' dataset is in the index, and how to read another.
 pub(super) struct Taken {
     pub(super) resources: DatasetVersion,
+    /// Whether rows of that version were compared with the journal's: an import and a write of
+    /// the same id may have come without knowing of each other.
+    pub(super) compared: bool,
 }
 
 /// The newest version and sequence of every key that the history knows.
@@ -103,7 +106,7 @@ pub(super) async fn index(
     for slot in found {
         state.put(slot);
     }
-    Ok(Taken { resources })
+    Ok(Taken { resources, compared: false })
 }
 
 /// The newest version of every key that the history knows; removed ones go into the state.
@@ -456,13 +459,17 @@ pub(super) fn take_in(
     }
 }
 
-/// Key and sequence of every current resource in files and journal.
+/// Key and sequence of every current resource in files and journal, or of those in the files of
+/// an earlier version.
 pub(super) async fn keys_and_sequences(
     reader: &Reader<'_>,
+    version: Option<DatasetVersion>,
 ) -> Result<Vec<(ResourceKey, i64)>, RepositoryError> {
     let dataset = DatasetId::new(FHIR_DATASET)?;
     let columns = ["id", SEQUENCE];
-    let session = reader.lake.open(reader.release(&dataset, &columns)?).await?;
+    let release = reader.release(&dataset, &columns)?;
+    let versions = version.map(|version| (dataset.clone(), version)).into_iter().collect();
+    let session = reader.lake.open_at(release, &versions).await?;
     let mut found = Vec::new();
     let done = session
         .compute(async |tables| {

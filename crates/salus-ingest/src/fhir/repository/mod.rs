@@ -23,12 +23,14 @@
 //! revoked key stops FHIR as it stops SQL.
 //!
 //! # Cost
-//! In memory, for each resource: its search index and some hundred bytes beside it; an Observation
-//! of the Synthea data takes about 3 kB. Texts are kept for what is not in files yet, and a
+//! In memory, for each resource: its search index and some hundred bytes beside it. A process that
+//! has read 73,847 resources of the Synthea data (100 MB of NDJSON) is 325 MB larger than one that
+//! has read none: 4.5 kB a resource. Texts are kept for what is not in files yet, and a
 //! bounded cache of others. A search narrows down by tokens and references, and otherwise looks
 //! at each resource of the type. A text that is not in memory is read from the lake, which reads
 //! the `id` column of the dataset.
 
+mod changes;
 mod compact;
 mod error;
 mod history;
@@ -55,6 +57,7 @@ use salus_spine::{Authority, Unreleased};
 use salus_store::journal::{Journal, JournalSettings, LocalMedium, Medium};
 use salus_store::{EncryptionSettings, KeyChoice, Lake};
 
+pub use self::changes::{ChangeMark, Changed};
 pub use self::compact::Moved;
 pub use self::error::RepositoryError;
 pub use self::history::FHIR_HISTORY;
@@ -129,6 +132,7 @@ struct Inner {
     /// One at a time decides what is written next.
     deciding: tokio::sync::Mutex<()>,
     pending: Mutex<Pending>,
+    feed: changes::Feed,
     /// One at a time moves rows into files, or takes in what others put there.
     upkeep: tokio::sync::Mutex<load::Taken>,
 }
@@ -199,6 +203,7 @@ impl Repository {
             parts.lake.attach(dataset.clone(), Arc::<Tail>::clone(tail) as _);
         }
         let pending = Mutex::new(Pending::new(opened.head.position + 1, state.newest));
+        let feed = changes::Feed::new(taken.resources);
         tracing::info!(resources = state.len(), history = %history, "FHIR repository open");
         Ok(Self(Arc::new(Inner {
             lake: parts.lake,
@@ -211,6 +216,7 @@ impl Repository {
             tails,
             deciding: tokio::sync::Mutex::new(()),
             pending,
+            feed,
             upkeep: tokio::sync::Mutex::new(taken),
         })))
     }

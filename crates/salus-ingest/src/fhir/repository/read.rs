@@ -17,7 +17,7 @@ use super::load::{HistoryRows, Meta, moment, resource_rows, shown};
 use super::record::Method;
 use super::rules::Rules;
 use super::scan::{Sight, Wanted, scan};
-use super::state::{Content, Origin, Slot, State};
+use super::state::{Content, Neighbours, Origin, Slot, State};
 use super::{Repository, Stored};
 use crate::fhir::resources::FHIR_DATASET;
 use crate::fhir::table::SEQUENCE;
@@ -63,6 +63,13 @@ pub enum Ask {
         after: Option<After>,
         /// The most matches on the page; with none, only their number is told.
         count: usize,
+    },
+    /// Those of some resources that meet conditions.
+    Among {
+        /// The conditions.
+        query: Box<SearchQuery>,
+        /// Which resources.
+        keys: Vec<ResourceKey>,
     },
     /// A page of versions, the newest first.
     History {
@@ -317,6 +324,23 @@ impl Repository {
         answered.await.transpose()
     }
 
+    /// As [`Repository::answer`] for one ask, with how many resources it shows.
+    ///
+    /// # Errors
+    /// As [`Repository::answer`].
+    pub async fn answer_counted(
+        &self,
+        release: KeyRelease<Care>,
+        ask: Ask,
+    ) -> Result<Unreleased<(Answer, u64), Care>, RepositoryError> {
+        let answers = self.answer(release, vec![ask]).await?;
+        Ok(answers.compute(|mut answers| {
+            let answer = answers.pop().unwrap_or(Answer::Absent);
+            let count = answer.resources();
+            (answer, count)
+        }))
+    }
+
     /// Puts fetched texts into the cache.
     fn keep(&self, chosen: &[Chosen], fetched: &Fetched) {
         let mut state = self.0.state.write();
@@ -341,6 +365,7 @@ fn choose(state: &State, rules: &Rules, ask: Ask) -> Chosen {
             }
         }
         Ask::Search { query, after, count } => search(state, rules, &query, after, count),
+        Ask::Among { query, keys } => among(state, rules, &query, &keys),
         Ask::History { of, since, after, count } => {
             let imported = imported(state, rules, &of);
             Chosen::History { of, since, after, count, imported }
@@ -386,6 +411,25 @@ fn search(
         next,
     };
     Chosen::Page { page, matches, included }
+}
+
+fn among(state: &State, rules: &Rules, query: &SearchQuery, keys: &[ResourceKey]) -> Chosen {
+    let admitted = |slot: &Slot| rules.admit(&slot.key, slot.patient.as_deref());
+    let others = Neighbours { state, admitted: &admitted, newer: &|_| None };
+    let meets = |key: &&ResourceKey| {
+        let slot = state.find(key).filter(|slot| admitted(slot));
+        slot.and_then(Slot::index).is_some_and(|index| query.matches(index, &others))
+    };
+    let places = keys.iter().filter(meets).filter_map(|key| state.place(key));
+    let matches: Vec<Pick> = places.filter_map(|place| pick(state, place)).collect();
+    let page = SearchPage {
+        total: matches.len(),
+        matches: Vec::new(),
+        included: Vec::new(),
+        included_all: true,
+        next: None,
+    };
+    Chosen::Page { page, matches, included: Vec::new() }
 }
 
 /// What a page's includes add, and whether that is all of it.

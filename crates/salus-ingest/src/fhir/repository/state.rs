@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use salus_fhir::ResourceKey;
-use salus_fhir::search::{Criterion, IndexValue, ResourceIndex, SearchQuery, SharedValues, Wanted};
+use salus_fhir::search::{
+    Criterion, IndexValue, Others, ResourceIndex, SearchQuery, SharedValues, Wanted,
+};
 use salus_model::Timestamp;
 
 use super::rules::Rules;
@@ -81,6 +83,34 @@ fn postings_of(index: &ResourceIndex) -> impl Iterator<Item = u64> {
         .iter()
         .flat_map(move |(parameter, values)| values.iter().filter_map(move |v| one(parameter, v)))
         .map(|(parameter, value)| posting(index.resource_type, parameter, &value))
+}
+
+/// The other resources, as a search may look at them.
+pub(super) struct Neighbours<'a, 's> {
+    pub(super) state: &'s State,
+    /// Which of them may be looked at.
+    pub(super) admitted: &'a dyn Fn(&Slot) -> bool,
+    /// The contents of keys that differ from the state. A resource that is only there, and refers
+    /// to one, is not seen as referring yet.
+    pub(super) newer: &'a dyn Fn(&ResourceKey) -> Option<&'s Slot>,
+}
+
+impl<'s> Others<'s> for Neighbours<'_, 's> {
+    fn find(&self, resource_type: &str, id: &str) -> Option<&'s ResourceIndex> {
+        let key = ResourceKey::new(resource_type, salus_fhir::ResourceId::new(id).ok()?)?;
+        let slot = (self.newer)(&key).or_else(|| self.state.find(&key));
+        slot.filter(|slot| (self.admitted)(slot)).and_then(Slot::index)
+    }
+
+    fn referring(&self, source: &str, parameter: &str, id: &str) -> Vec<&'s ResourceIndex> {
+        let places = self.state.referring(source, parameter, id);
+        let slots = places.into_iter().filter_map(|place| self.state.slot(place));
+        slots
+            .map(|slot| (self.newer)(&slot.key).unwrap_or(slot))
+            .filter(|slot| (self.admitted)(slot))
+            .filter_map(Slot::index)
+            .collect()
+    }
 }
 
 impl State {
@@ -206,21 +236,12 @@ impl State {
         rules: &Rules,
         newer: &dyn Fn(&ResourceKey) -> Option<&'s Slot>,
     ) -> Vec<u32> {
-        let visible = |slot: &'s Slot| {
-            let slot = newer(&slot.key).unwrap_or(slot);
-            slot.index().filter(|_| rules.admit(&slot.key, slot.patient.as_deref()))
-        };
-        let find = |resource_type: &str, id: &str| {
-            let id = salus_fhir::ResourceId::new(id).ok()?;
-            let key = ResourceKey::new(resource_type, id)?;
-            self.find(&key).and_then(visible).or_else(|| {
-                let slot = newer(&key)?;
-                slot.index().filter(|_| rules.admit(&slot.key, slot.patient.as_deref()))
-            })
-        };
+        let admitted = |slot: &Slot| rules.admit(&slot.key, slot.patient.as_deref());
+        let others = Neighbours { state: self, admitted: &admitted, newer };
         let matches = |place: &u32| {
-            let found = self.slot(*place).and_then(visible);
-            found.is_some_and(|index| query.matches(index, &find))
+            let slot = self.slot(*place).map(|slot| newer(&slot.key).unwrap_or(slot));
+            let index = slot.filter(|slot| admitted(slot)).and_then(Slot::index);
+            index.is_some_and(|index| query.matches(index, &others))
         };
         let mut found: Vec<u32> = self.candidates(query).into_iter().filter(matches).collect();
         if !query.sort.is_empty() {

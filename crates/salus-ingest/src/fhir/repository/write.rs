@@ -22,7 +22,7 @@ use super::read::{Answer, Ask, fetch, stamped};
 use super::record::{Change, Method, Record};
 use super::rules::Rules;
 use super::scan::own_release;
-use super::state::{Content, Origin, Slot, State};
+use super::state::{Content, Neighbours, Origin, Slot, State};
 use super::{Author, Repository, Stored};
 use crate::fhir::resources::{FHIR_DATASET, patient_of};
 use crate::fhir::table::SEQUENCE;
@@ -167,14 +167,10 @@ impl<'l> Latest<'l> {
         for place in self.state.search_over(&query, rules, &newer) {
             found.extend(self.state.slot(place).map(|slot| &slot.key));
         }
+        let admitted = |slot: &Slot| rules.admit(&slot.key, slot.patient.as_deref());
+        let others = Neighbours { state: self.state, admitted: &admitted, newer: &newer };
         for (_, slot) in self.pending.overlay.values() {
-            let admitted = rules.admit(&slot.key, slot.patient.as_deref());
-            let find = |name: &str, id: &str| {
-                let id = salus_fhir::ResourceId::new(id).ok()?;
-                let slot = self.find(&ResourceKey::new(name, id)?)?;
-                slot.index().filter(|_| rules.admit(&slot.key, slot.patient.as_deref()))
-            };
-            if admitted && slot.index().is_some_and(|index| query.matches(index, &find)) {
+            if admitted(slot) && slot.index().is_some_and(|index| query.matches(index, &others)) {
                 found.insert(&slot.key);
             }
         }
@@ -543,13 +539,17 @@ impl Repository {
         let mut state = self.0.state.write();
         let mut pending = self.0.pending.lock();
         let through = position.max(self.0.journal.head().position);
+        let mut changed = Vec::new();
         while pending.queue.front().is_some_and(|first| first.position <= through) {
             let Some(InFlight { position, record, prepared }) = pending.queue.pop_front() else {
                 break;
             };
             take_in(&mut state, &self.0.tails, (position, &record), &prepared);
             pending.overlay.retain(|_, (of, _)| *of > position);
+            let stored = prepared.iter().filter(|p| p.slot.index().is_some());
+            changed.extend(stored.map(|p| p.slot.key.clone()));
         }
+        self.0.feed.tell(&state, changed);
     }
 
     /// Forgets what was decided and will not be on the disk.
