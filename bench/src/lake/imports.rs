@@ -2,14 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
+use super::site::{Site, peak_mib, resident_mib};
 use crate::report::Report;
 
 const PATIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/fhir_synthea_r4");
@@ -50,15 +50,24 @@ impl Template {
     }
 }
 
-fn templates() -> Result<Vec<Template>> {
+/// The synthetic patients' transactions, in the order of their files' names.
+pub(super) fn bundles() -> Result<Vec<String>> {
+    let entries = fs::read_dir(PATIENTS)?.map(|entry| Ok(entry?.path()));
+    let mut paths: Vec<_> = entries.collect::<std::io::Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "gz"));
+    paths.sort();
     let mut found = Vec::new();
-    for entry in fs::read_dir(PATIENTS)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|e| e != "gz") {
-            continue;
-        }
+    for path in paths {
         let mut text = String::new();
         GzDecoder::new(File::open(&path)?).read_to_string(&mut text)?;
+        found.push(text);
+    }
+    Ok(found)
+}
+
+fn templates() -> Result<Vec<Template>> {
+    let mut found = Vec::new();
+    for text in bundles()? {
         // Within one bundle, references by urn:uuid name the type only in their targets.
         let bundle: Value = serde_json::from_str(&text)?;
         let entries = bundle["entry"].as_array().context("a bundle without entries")?;
@@ -67,7 +76,8 @@ fn templates() -> Result<Vec<Template>> {
     Ok(found)
 }
 
-fn write(path: &Path, megabytes: u64) -> Result<(u64, u64)> {
+/// NDJSON of so many megabytes: its bytes and its resources.
+pub(super) fn write(path: &Path, megabytes: u64) -> Result<(u64, u64)> {
     let templates = templates()?;
     let mut to = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let (mut bytes, mut resources) = (0, 0);
@@ -83,21 +93,6 @@ fn write(path: &Path, megabytes: u64) -> Result<(u64, u64)> {
         }
     }
     Ok((bytes, resources))
-}
-
-/// The command that was built beside this one.
-fn salus() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let command = here.with_file_name("salus");
-    anyhow::ensure!(command.is_file(), "build the salus command too: cargo xtask bench does");
-    Ok(command)
-}
-
-fn peak_mib(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 fn folder_bytes(folder: &Path) -> Result<u64> {
@@ -117,16 +112,9 @@ fn folder_bytes(folder: &Path) -> Result<u64> {
 pub(crate) fn measure(folder: &Path, megabytes: u64, out: &mut Report) -> Result<()> {
     let source = folder.join("resources.ndjson");
     let (bytes, resources) = write(&source, megabytes)?;
-    let site = folder.join("import");
-    let command = |words: &[&str]| {
-        let mut command = Command::new(salus()?);
-        command.args(words).arg("--site").arg(&site).env("SALUS_PASSPHRASE", "a bench, not a site");
-        command.stdout(Stdio::null());
-        Ok::<_, anyhow::Error>(command)
-    };
-    anyhow::ensure!(command(&["init", "--holder", "bench"])?.status()?.success(), "init failed");
+    let site = Site::init(folder.join("import"))?;
     let began = Instant::now();
-    let mut import = command(&["import", "--fhir"])?.arg(&source).spawn()?;
+    let mut import = site.command(&["import", "--fhir"])?.arg(&source).spawn()?;
     let mut peak = 0;
     let status = loop {
         peak = peak.max(peak_mib(import.id()).unwrap_or(0));
@@ -137,10 +125,10 @@ pub(crate) fn measure(folder: &Path, megabytes: u64, out: &mut Report) -> Result
     };
     let seconds = began.elapsed().as_secs_f64();
     anyhow::ensure!(status.success(), "the import failed");
-    let stored = folder_bytes(&site.join("lake"))?;
+    let stored = folder_bytes(&site.folder().join("lake"))?;
     #[allow(clippy::cast_precision_loss, reason = "shown to three digits")]
     let rate = bytes as f64 / 1e6 / seconds;
-    out.say("### FHIR NDJSON into encrypted Parquet: resources and 12 tables");
+    out.say("### FHIR NDJSON into encrypted Parquet: resources and their tables");
     out.table(
         &["measure", "value"],
         &[
@@ -148,10 +136,33 @@ pub(crate) fn measure(folder: &Path, megabytes: u64, out: &mut Report) -> Result
             vec!["NDJSON MB".to_owned(), (bytes / 1_000_000).to_string()],
             vec!["seconds".to_owned(), format!("{seconds:.1}")],
             vec!["MB a second".to_owned(), format!("{rate:.1}")],
+            vec!["seconds for 1 GB".to_owned(), format!("{:.1}", 1000.0 / rate)],
             vec!["peak memory MiB (goal: under 1024)".to_owned(), peak.to_string()],
             vec!["lake MB".to_owned(), (stored / 1_000_000).to_string()],
         ],
     );
+    fs::remove_file(&source)?;
+    Ok(())
+}
+
+/// Measures what a node holds in memory for each resource in its files.
+pub(crate) fn index_memory(folder: &Path, megabytes: u64, out: &mut Report) -> Result<()> {
+    let source = folder.join("indexed.ndjson");
+    let (_, resources) = write(&source, megabytes)?;
+    let site = Site::init(folder.join("indexed"))?;
+    let resident = || -> Result<u64> {
+        let node = site.start()?;
+        resident_mib(node.id()).context("the node's memory cannot be read")
+    };
+    let empty = resident()?;
+    let done = site.command(&["import", "--fhir"])?.arg(&source).status()?;
+    anyhow::ensure!(done.success(), "the import failed");
+    let full = resident()?;
+    let each = (full.saturating_sub(empty) << 20) / resources;
+    out.say(&format!(
+        "Memory of a node's FHIR index: {each} bytes a resource ({resources} resources; {empty} MiB \
+         when empty, {full} MiB once they are read)."
+    ));
     fs::remove_file(&source)?;
     Ok(())
 }

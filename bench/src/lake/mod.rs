@@ -4,6 +4,8 @@ mod files;
 mod imports;
 mod observations;
 mod peers;
+mod rest;
+mod site;
 mod statements;
 
 use std::path::Path;
@@ -24,6 +26,26 @@ pub(crate) struct Args {
     /// Size of the NDJSON that is imported, in MB.
     #[arg(long, default_value_t = 2000)]
     ndjson_mb: u64,
+    /// Size of the NDJSON whose index is measured, in MB.
+    #[arg(long, default_value_t = 200)]
+    index_mb: u64,
+    /// Transactions over HTTPS, of each kind of client.
+    #[arg(long, default_value_t = 2000)]
+    bundles: usize,
+    /// Only this part, printed and not written down.
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The same writer and reader, with encryption and without; then whole statements.
+    Files,
+    /// FHIR NDJSON by the command, and the memory of its index.
+    Import,
+    /// FHIR transactions over HTTPS.
+    Rest,
 }
 
 /// Names a scratch folder's files by what they hold, all of which is made by this run.
@@ -35,10 +57,19 @@ pub(crate) async fn run(args: Args, report: &Path) -> Result<()> {
          Zstandard, row groups of 256 Ki rows, AES-256-GCM with a key for each column.",
         args.rows, args.pairs
     ));
-    let plain = files::compare(folder.path(), args.rows, args.pairs, &mut out)?;
-    statements::compare(folder.path(), &plain, args.pairs, &mut out).await?;
-    imports::measure(folder.path(), args.ndjson_mb, &mut out)?;
-    out.write(report)
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    if wanted(Part::Files) {
+        let plain = files::compare(folder.path(), args.rows, args.pairs, &mut out)?;
+        statements::compare(folder.path(), &plain, args.pairs, &mut out).await?;
+    }
+    if wanted(Part::Import) {
+        imports::measure(folder.path(), args.ndjson_mb, &mut out)?;
+        imports::index_memory(folder.path(), args.index_mb, &mut out)?;
+    }
+    if wanted(Part::Rest) {
+        rest::measure(folder.path(), args.bundles, &mut out).await?;
+    }
+    if args.only.is_some() { Ok(()) } else { out.write(report) }
 }
 
 /// The cells of a comparison by processor time.

@@ -250,3 +250,92 @@ async fn searches_page_sort_include_and_say_what_they_used() {
     let forged = world.get(token, "/Observation?_count=5&_cursor=AAAA").await;
     assert_eq!(forged.issue().0, 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_changes_one_version_as_the_rules_allow() {
+    let world = World::new().await;
+    let kind = ("content-type", "application/json-patch+json");
+    let send = async |token: &str, id: &str, headers: &[(&str, &str)], patch: Json| {
+        let path = format!("/Observation/{id}");
+        world.send((Method::PATCH, &path), token, headers, patch.to_string()).await
+    };
+    assert_eq!(world.put(&world.doctor, weight("a", "p-ann", 70.0)).await.status, 201);
+    assert_eq!(world.put(&world.doctor, weight("b", "p-bob", 90.0)).await.status, 201);
+    let amend = json!([
+        {"op": "test", "path": "/status", "value": "final"},
+        {"op": "replace", "path": "/status", "value": "amended"},
+    ]);
+    let patched = send(&world.ann, "a", &[kind], amend.clone()).await;
+    assert_eq!((patched.status.as_u16(), patched.header("etag")), (200, "W/\"2\""), "{patched:?}");
+    assert_eq!((&patched.body["status"], &patched.body["id"]), (&json!("amended"), &json!("a")));
+    assert_eq!(world.get(&world.doctor, "/Observation/a").await.body, patched.body);
+    // What the patch expects is not so any more.
+    let unfit = send(&world.ann, "a", &[kind], amend.clone()).await;
+    assert_eq!((unfit.issue().0, unfit.expression()), (422, "[0]"));
+    // Somebody else's client, a resource that is not there, a patient to whom it would move.
+    assert_eq!(send(&world.ann, "b", &[kind], amend.clone()).await.issue().0, 404);
+    assert_eq!(send(&world.ann, "none", &[kind], amend.clone()).await.issue().0, 404);
+    let subject = "/subject/reference";
+    let away = json!([{"op": "replace", "path": subject, "value": "Patient/p-bob"}]);
+    assert_eq!(send(&world.ann, "a", &[kind], away).await.issue().0, 403);
+    // Against R4, against a version, of another kind, and without a token.
+    let wrong = json!([{"op": "remove", "path": "/code"}]);
+    let invalid = send(&world.ann, "a", &[kind], wrong).await;
+    assert_eq!((invalid.issue().0, invalid.expression()), (422, "Observation.code"));
+    let back = json!([{"op": "replace", "path": "/status", "value": "final"}]);
+    let stale = send(&world.ann, "a", &[kind, ("if-match", "W/\"1\"")], back.clone()).await;
+    assert_eq!(stale.issue().0, 412);
+    let fhirpath = [("content-type", "application/fhir+json")];
+    assert_eq!(send(&world.ann, "a", &fhirpath, back.clone()).await.issue().0, 415);
+    assert_eq!(send("", "a", &[kind], back.clone()).await.issue().0, 401);
+    let auditor = world.token("auditor");
+    assert_eq!(send(&auditor, "a", &[kind], back.clone()).await.issue().0, 403);
+    let current = [kind, ("if-match", "W/\"2\"")];
+    assert_eq!(send(&world.ann, "a", &current, back).await.header("etag"), "W/\"3\"");
+    assert_eq!(world.get(&world.doctor, "/Observation/a/_history").await.total(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patches_at_the_same_time_all_count() {
+    let world = World::new().await;
+    assert_eq!(world.put(&world.doctor, patient("n", "Many")).await.status, 201);
+    let kind = [("content-type", "application/json-patch+json")];
+    let one = async |n: usize| {
+        let patch = json!([{"op": "add", "path": "/name/-", "value": {"family": format!("n{n}")}}]);
+        // A patch that lost the race too often says so, and is sent again.
+        loop {
+            let path = (Method::PATCH, "/Patient/n");
+            let sent = world.send(path, &world.doctor, &kind, patch.to_string()).await;
+            match sent.status.as_u16() {
+                200 => break,
+                412 => {}
+                other => panic!("{other}: {sent:?}"),
+            }
+        }
+    };
+    futures::future::join_all((0..12).map(one)).await;
+    let names = world.get(&world.doctor, "/Patient/n").await.body["name"].as_array().unwrap().len();
+    assert_eq!(names, 13, "no change was lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validation_tells_by_element_and_stores_nothing() {
+    let world = World::new().await;
+    let fine = world.post(&world.ann, "/Patient/$validate", &patient("v", "Fine")).await;
+    assert_eq!((fine.issue().0, fine.issue().1), (200, "informational"));
+    assert_eq!(world.get(&world.doctor, "/Patient/v").await.issue().0, 404);
+    let mut wrong = patient("v", "Wrong");
+    wrong["birthDate"] = json!("yesterday");
+    let wrapped = json!({"resourceType": "Parameters",
+        "parameter": [{"name": "mode", "valueCode": "create"}, {"name": "resource", "resource": wrong}]});
+    for body in [wrong, wrapped] {
+        let told = world.post(&world.ann, "/Patient/$validate", &body).await;
+        assert_eq!((told.issue().0, told.expression()), (200, "Patient.birthDate"));
+        assert!(!told.body.to_string().contains("yesterday"), "no value is repeated");
+    }
+    let other = world.post(&world.ann, "/Patient/$validate", &weight("w", "p-ann", 1.0)).await;
+    assert_eq!(other.expression(), "resourceType");
+    assert_eq!(world.post("", "/Patient/$validate", &patient("v", "X")).await.status, 401);
+    let none = json!({"resourceType": "Parameters"});
+    assert_eq!(world.post(&world.ann, "/Patient/$validate", &none).await.issue().0, 400);
+}

@@ -4,4 +4,5 @@ mod errors;
 mod interactions;
 mod rules;
 mod statement;
+mod subscriptions;
 mod world;

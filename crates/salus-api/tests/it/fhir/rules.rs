@@ -83,7 +83,8 @@ async fn each_sees_counts_and_writes_her_own_client_only() {
     assert_eq!(world.get(&world.doctor, "/Observation/t1").await.issue().0, 404);
 }
 
-async fn records(world: &World) -> Vec<AuditRecord> {
+/// Everything on record.
+pub(super) async fn records(world: &World) -> Vec<AuditRecord> {
     let now = world.site.clock.now();
     let hour = 3_600_000_000;
     let order = AuditReadingOrder {

@@ -51,6 +51,7 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     pub(crate) site: Site,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) staff: Arc<Staff>,
     pub(crate) doctor: String,
     pub(crate) ann: String,
     pub(crate) bob: String,
@@ -205,7 +206,7 @@ impl World {
         let routes = router(parts).unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let client = reqwest::Client::new();
-        Self { base, client, repository, gateway, site, audit, doctor, ann, bob, folder }
+        Self { base, client, repository, gateway, site, audit, staff, doctor, ann, bob, folder }
     }
 
     /// The token of another role.
