@@ -21,12 +21,14 @@
 
 mod compute;
 mod desk;
+mod outbox;
 mod predicate;
 mod profile;
 mod question;
 
 pub use compute::ComputeError;
 pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_in_code};
+pub use outbox::{Outbox, SignedRelease};
 pub use predicate::{Comparison, Literal, Predicate, PredicateError};
 pub use profile::{Profile, ProfileError, Profiles};
 pub use question::{Prepared, Question, QuestionError};

@@ -9,6 +9,7 @@
 //! sends it can use the site's master key: it is sealed under it, with the time.
 
 mod call;
+mod on_ledger;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -29,8 +30,10 @@ use salus_store::audit::{
 use salus_store::{Lake, LakeError};
 
 pub use self::call::{
-    AuditChecked, Call, KeyChange, KeyChanged, Removed, Reply, Shredded, SqlCall, Status,
+    AuditChecked, Call, KeyChange, KeyChanged, OptOutChange, OptOutsShown, PermitCall, PermitDone,
+    Removed, Reply, Shredded, SqlCall, Status,
 };
+pub use self::on_ledger::OnLedger;
 pub use self::socket::{CallError, Listening, call_node, listen};
 use crate::Operator;
 use crate::site::{Site, SiteError};
@@ -67,6 +70,31 @@ pub enum OperationError {
         /// The key.
         key: KeyName,
     },
+    /// The membership of the ledger cannot be used.
+    #[error(transparent)]
+    Membership(#[from] crate::membership::MembershipError),
+    /// The dataset is not shared.
+    #[error(transparent)]
+    Share(#[from] crate::sharing::ShareError),
+    /// The permit cannot be used.
+    #[error(transparent)]
+    Permit(#[from] crate::permits::PermitError),
+    /// The opt-outs do not get onto the ledger.
+    #[error(transparent)]
+    Ledger(#[from] salus_private::LedgerRefused),
+    /// The ledger's proofs do not hold.
+    #[error(transparent)]
+    Evidence(#[from] salus_ledger::proof::EvidenceError),
+    /// The list here is not the one on the ledger.
+    #[error(
+        "the opt-out list here is of epoch {here}, the ledger is at epoch {there}: restore the newest opt-outs file from a backup"
+    )]
+    OptOutEpoch {
+        /// The list's epoch.
+        here: u64,
+        /// The ledger's.
+        there: u64,
+    },
     /// No random bytes.
     #[error("no id can be drawn")]
     Entropy(#[from] EntropyFailed),
@@ -84,6 +112,12 @@ impl Classified for OperationError {
             Self::Key(e) => e.class(),
             Self::Audit(e) => e.class(),
             Self::SitesOwn { .. } => Class::Refused,
+            Self::Membership(e) => e.class(),
+            Self::Share(e) => e.class(),
+            Self::Permit(e) => e.class(),
+            Self::Ledger(e) => e.class(),
+            Self::Evidence(e) => e.class(),
+            Self::OptOutEpoch { .. } => Class::Corrupt,
             Self::Entropy(_) => Class::Unavailable,
             Self::Order(_) | Self::Name(_) => Class::Bug,
         }
@@ -95,6 +129,7 @@ impl Classified for OperationError {
 pub struct Operations {
     site: Site,
     audit: Arc<AuditLog>,
+    on_ledger: Option<OnLedger>,
 }
 
 fn deal() -> Result<DealId, OperationError> {
@@ -107,7 +142,13 @@ impl Operations {
     /// Operations on a site whose access log is open here.
     #[must_use]
     pub const fn new(site: Site, audit: Arc<AuditLog>) -> Self {
-        Self { site, audit }
+        Self { site, audit, on_ledger: None }
+    }
+
+    /// The same on a site whose ledger and desk are open here.
+    #[must_use]
+    pub fn with_ledger(self, on_ledger: OnLedger) -> Self {
+        Self { on_ledger: Some(on_ledger), ..self }
     }
 
     /// The site.
@@ -134,6 +175,9 @@ impl Operations {
             }
             Call::VerifyAudit { remembered } => self.verify_audit(&remembered).await,
             Call::TrimAudit => self.trim_audit(operator).await,
+            Call::OptOuts(change) => self.opt_outs(operator, change).await,
+            Call::Share { dataset, account } => self.share(operator, &dataset, account).await,
+            Call::Permit(call) => self.permit(operator, call).await,
         }
     }
 
@@ -268,6 +312,9 @@ impl Operations {
                 shredded.datasets.push(victim.clone());
                 shredded.keys.extend(done.keys);
                 shredded.objects += done.objects;
+                if self.site.config.ledger.is_some() {
+                    self.site.forget_salts(victim).await?;
+                }
             }
             Ok(shredded)
         };
