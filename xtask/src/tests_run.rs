@@ -10,6 +10,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("libssl-dev", "the randomness of the privacy noise"),
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
     ("chromium", "the browser in which the console is tested"),
+    ("tcpdump", "a capture of the demo, searched for anything personal"),
     ("curl", "a client that verifies the site's certificate"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),

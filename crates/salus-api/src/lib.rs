@@ -7,6 +7,7 @@ pub mod fhir;
 pub mod flight;
 pub mod monitor;
 pub mod oauth;
+pub mod questions;
 mod route;
 pub mod sql;
 pub mod transit;

@@ -10,6 +10,10 @@ pub enum Access {
     Public,
     /// Whoever has a valid token; what they get is decided column by column.
     Token,
+    /// Whoever signs with the key of a permit; the ledger says what it covers.
+    Permit,
+    /// Anybody: it tells what the steward publishes with the catalogue.
+    Published,
     /// Whoever has a valid token with the role that the site's configuration names.
     Role,
 }

@@ -1,6 +1,12 @@
-//! One hospital with synthetic patients, started, asked and shown.
+//! A hub, three hospitals and a ledger, started, asked and shown.
 
+mod data;
 mod fhir;
+mod network;
+mod permits;
+mod process;
+mod story;
+mod tour;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,7 +14,7 @@ use std::time::Instant;
 use salus_crypto::OsEntropy;
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_model::{Entropy as _, HolderId, Purpose, Secret};
-use salus_node::{AUTHORITY_CERTIFICATE, Config, ListenConfig, Site, write_private};
+use salus_node::{Config, ListenConfig, Site, write_private};
 use salus_query::{AccessToken, Request};
 use salus_spine::Upkeep;
 use serde::Serialize;
@@ -45,10 +51,10 @@ struct Step {
 }
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
-    if args.check { check(output).await } else { tour(&args.folder, output).await }
+    if args.check { check(output).await } else { tour::run(&args.folder, output).await }
 }
 
-/// Opens the demo's site, or makes it.
+/// Opens the unattended tour's first site, or makes it.
 ///
 /// The passphrase lies beside the site, readable by its owner alone: that is what makes this a
 /// demo. A real site's passphrase lies nowhere on its disk.
@@ -112,64 +118,6 @@ fn request(sql: &str) -> Request {
     Request { sql: sql.to_owned(), role: None, parameters: Vec::new() }
 }
 
-async fn tour(folder: &Path, output: &Output) -> Result<(), Failure> {
-    let address = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let listen =
-        ListenConfig { http: address(7080), postgres: address(7432), flight: address(7433) };
-    let began = Instant::now();
-    let (site, new) = site(folder, listen).await?;
-    println!("Salus demo: one hospital, synthetic patients, loopback only. Not for real records.");
-    println!();
-    if new {
-        let resources = load(&site, folder, output).await?;
-        println!(
-            "Loaded {resources} FHIR resources of 40 synthetic patients, encrypted by column."
-        );
-    }
-    let services = node::start(&site, folder).await?;
-    let physician = token(folder, "dr-demo", "physician", Purpose::Treatment)?;
-    let analyst = token(folder, "analyst-demo", "analyst", Purpose::Operations)?;
-    let shown = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let pem = shown.join(AUTHORITY_CERTIFICATE);
-    println!("Data folder   {}", shown.display());
-    println!("FHIR R4       https://{}/fhir", services.http);
-    println!("SQL (HTTPS)   https://{}/v1/sql", services.http);
-    println!("PostgreSQL    {}", services.postgres);
-    println!("Flight SQL    grpc+tls://{}", services.flight);
-    println!("Certificate   {}", pem.display());
-    println!("Ready after   {:.1} s", began.elapsed().as_secs_f64());
-    println!();
-    println!("A physician asks:\n\n{}\n", indented(FIRST_QUERY));
-    let answer =
-        services.gateway.answer(&AccessToken::new(physician.clone()), request(FIRST_QUERY)).await?;
-    println!("{}\n", indented(&sql::grid(&answer)?));
-    println!("An analyst, who may not see identifiers, asks for names and gets null:\n");
-    let masked = services.gateway.answer(&AccessToken::new(analyst), request(DENIED_QUERY)).await?;
-    println!("{}\n", indented(&sql::grid(&masked)?));
-    println!("Ask yourself:\n");
-    let port = services.postgres.port();
-    println!(
-        "  PGPASSWORD={physician} \\\n    psql \"host=127.0.0.1 port={port} sslmode=verify-full sslrootcert={} user=dr-demo dbname=salus\"\n",
-        pem.display()
-    );
-    println!(
-        "  curl --cacert {} -H 'Authorization: Bearer {physician}' \\\n    -d '{{\"sql\": \"SELECT count(*) FROM patients\"}}' https://{}/v1/sql\n",
-        pem.display(),
-        services.http
-    );
-    println!(
-        "  curl --cacert {} -H 'Authorization: Bearer {physician}' \\\n    -H 'Content-Type: application/fhir+json' \\\n    -d '{}' https://{}/fhir/Patient\n",
-        pem.display(),
-        r#"{"resourceType": "Patient", "name": [{"family": "Curl"}]}"#,
-        services.http
-    );
-    println!("Ctrl-C stops it; the data stay in the folder named above.");
-    let waited = tokio::signal::ctrl_c().await;
-    services.stop().await;
-    println!("\nStopped.");
-    waited.map_err(|e| Failure::unavailable(format!("waiting for Ctrl-C: {e}")))
-}
-
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
@@ -226,7 +174,10 @@ async fn refused(
 async fn check(output: &Output) -> Result<(), Failure> {
     let mut check = Check { output, steps: Vec::new() };
     let folder = std::env::temp_dir().join(format!("salus-check-{}", std::process::id()));
-    let done = checked(&mut check, &folder).await;
+    let done = match checked(&mut check, &folder.join("lake")).await {
+        Some(()) => permits::steps(&mut check, &folder.join("network")).await,
+        None => None,
+    };
     let _ = std::fs::remove_dir_all(&folder);
     let failed = check.steps.iter().filter(|s| !s.ok).count();
     let total = check.steps.len();
@@ -366,7 +317,11 @@ async fn asked(
 
 /// Looks for what stands in the synthetic records in every byte that the demo wrote.
 fn plaintext_below(folder: &Path) -> Result<u64, Failure> {
-    const MARKERS: [&str; 3] = ["Synthea", "resourceType", "family_name"];
+    holds(folder, &["Synthea", "resourceType", "family_name"])
+}
+
+/// How many bytes below a folder hold none of some words.
+fn holds(folder: &Path, markers: &[&str]) -> Result<u64, Failure> {
     let mut looked = 0;
     let mut waiting = vec![folder.to_owned()];
     let io = |e: std::io::Error| Failure::unavailable(e.to_string());
@@ -379,7 +334,7 @@ fn plaintext_below(folder: &Path) -> Result<u64, Failure> {
         }
         let bytes = std::fs::read(&path).map_err(io)?;
         looked += bytes.len() as u64;
-        for marker in MARKERS {
+        for marker in markers {
             if bytes.windows(marker.len()).any(|w| w == marker.as_bytes()) {
                 let name = path.display();
                 return Err(Failure::corrupt(format!("'{marker}' stands in plaintext in {name}")));

@@ -37,7 +37,8 @@ again; 5 stored bytes are damaged; 70 a fault in Salus.
 
 The key store's passphrase is read from SALUS_PASSPHRASE, from the file named by \
 SALUS_PASSPHRASE_FILE, or asked for; a token's PIN from SALUS_PIN and SALUS_PIN_FILE, a key \
-server's token from SALUS_VAULT_TOKEN and SALUS_VAULT_TOKEN_FILE, in the same way.";
+server's token from SALUS_VAULT_TOKEN and SALUS_VAULT_TOKEN_FILE, a membership file's passphrase \
+from SALUS_MEMBER_PASSPHRASE and SALUS_MEMBER_PASSPHRASE_FILE, in the same way.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -69,6 +70,20 @@ enum Command {
     Audit(commands::audit::Command),
     #[command(flatten)]
     Files(salus_files::Command),
+    /// Ask a question under a permit; the answer has noise, a price and a receipt.
+    Query(commands::query::Args),
+    /// Apply for permits, decide on them, look at them.
+    #[command(subcommand)]
+    Permit(commands::permit::Command),
+    /// Say where the holders' nodes are that questions go to.
+    #[command(subcommand)]
+    Holder(commands::holder::Command),
+    /// Keep the list of those who opted out of secondary use.
+    #[command(subcommand)]
+    Optout(commands::optout::Command),
+    /// Run validators, join a ledger, follow it, verify what comes from it.
+    #[command(subcommand)]
+    Ledger(commands::ledger::Command),
     /// Check configuration, key store, disk, ports and clock, and say how to mend each.
     Doctor,
     /// Print a completion script for a shell.
@@ -128,6 +143,11 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Client(command) => commands::client::run(command, site, output),
         Command::Audit(command) => commands::audit::run(command, site, output).await,
         Command::Files(command) => commands::files::run(&command, output),
+        Command::Query(args) => commands::query::run(args, site, output).await,
+        Command::Permit(command) => commands::permit::run(command, site, output).await,
+        Command::Holder(command) => commands::holder::run(command, site, output),
+        Command::Optout(command) => commands::optout::run(command, site, output).await,
+        Command::Ledger(command) => commands::ledger::run(command, site, output).await,
         Command::Doctor => commands::doctor::run(site, output).await,
         Command::Completions { .. } => Ok(()),
     }

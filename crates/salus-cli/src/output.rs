@@ -47,6 +47,25 @@ impl Failure {
         Self::new(message, Class::Unavailable)
     }
 
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self::new(message, Class::Refused)
+    }
+
+    /// Somebody else's program that broke its word.
+    pub(crate) fn peer(message: impl Into<String>) -> Self {
+        Self::new(message, Class::Peer)
+    }
+
+    /// What a node said, with the class that it named.
+    pub(crate) fn told(message: impl Into<String>, class: &str) -> Self {
+        Self::new(message, crate::commands::query::class(class))
+    }
+
+    /// A file that somebody showed, and that proves nothing: whoever relies on it has to stop.
+    pub(crate) fn not_proved(what: String, why: &dyn Error) -> Self {
+        Self::new(format!("{what}: {}", chain(why)), Class::Refused)
+    }
+
     const fn class_word(&self) -> &'static str {
         match self.class {
             Class::BadRequest => "bad-request",
@@ -111,6 +130,17 @@ impl Output {
         } else {
             println!("{}", text(value).trim_end());
         }
+    }
+
+    /// Prints one of many values as soon as it is there: a line of JSON, or text.
+    pub(crate) fn line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+        use std::io::Write as _;
+        if self.json {
+            println!("{}", serde_json::to_string(value).unwrap_or_default());
+        } else {
+            println!("{}", text(value).trim_end());
+        }
+        let _ = std::io::stdout().flush();
     }
 
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {

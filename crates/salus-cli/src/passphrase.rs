@@ -31,6 +31,22 @@ const PASSPHRASE: Sought<'static> = Sought {
     file: None,
 };
 
+/// A passphrase that belongs to something else than a key store, found in the same places.
+pub(crate) fn find(what: &'static str, asking: Asking) -> Result<Secret<String>, Failure> {
+    Sought { what, ..PASSPHRASE }.find(Path::new("."), asking)
+}
+
+/// The passphrase of a membership file, which whoever made it told apart from the site's own.
+pub(crate) fn member_file() -> Result<Passphrase, Failure> {
+    let sought = Sought {
+        what: "passphrase of the membership file",
+        variable: "SALUS_MEMBER_PASSPHRASE",
+        file_variable: "SALUS_MEMBER_PASSPHRASE_FILE",
+        file: None,
+    };
+    Ok(Passphrase::new(sought.find(Path::new("."), Asking::Known)?)?)
+}
+
 /// What opens the configured key store.
 pub(crate) fn unlock(
     config: &KeyStoreConfig,

@@ -43,6 +43,48 @@ pub struct Config {
     /// Who may read the node's counters.
     #[serde(default = "MonitoringConfig::by_role_monitor")]
     pub monitoring: MonitoringConfig,
+    /// The ledger that the site's organisation is a member of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerConfig>,
+}
+
+/// The ledger that an organisation is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// Where validators serve members, such as `https://10.0.0.1:7443`. Several, because none is
+    /// trusted and one may be away.
+    pub validators: Vec<String>,
+    /// Where membership and genesis lie.
+    #[serde(default = "LedgerConfig::usual_folder")]
+    pub folder: PathBuf,
+}
+
+impl LedgerConfig {
+    fn usual_folder() -> PathBuf {
+        "ledger".into()
+    }
+
+    /// These validators, in the usual folder.
+    ///
+    /// # Errors
+    /// When an address is not https, or there is none.
+    pub fn of(validators: Vec<String>) -> Result<Self, ConfigError> {
+        let config = Self { validators, folder: Self::usual_folder() };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.validators.is_empty() {
+            return Err(ConfigError::NoValidators);
+        }
+        let secure = |url: &str| url::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+        match self.validators.iter().find(|url| !secure(url)) {
+            None => Ok(()),
+            Some(address) => Err(ConfigError::Validator { address: address.clone() }),
+        }
+    }
 }
 
 /// Where datasets lie.
@@ -357,6 +399,15 @@ pub enum ConfigError {
         /// The address.
         address: String,
     },
+    /// The ledger has no validators.
+    #[error("[ledger] names no validators; list at least one, such as https://10.0.0.1:7443")]
+    NoValidators,
+    /// A validator's address is no https URL.
+    #[error("'{address}' is no https address of a validator")]
+    Validator {
+        /// The address.
+        address: String,
+    },
     /// A configuration that cannot be written as TOML, which is a bug.
     #[error("the configuration cannot be written")]
     Encode(#[from] toml::ser::Error),
@@ -389,7 +440,31 @@ impl Config {
             tls: TlsConfig::site_authority(),
             audit: AuditConfig::a_year(),
             monitoring: MonitoringConfig::by_role_monitor(),
+            ledger: None,
         }
+    }
+
+    /// Adds `[ledger]` to the configuration in `folder`; what stands there stays as it is.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn add_ledger(folder: &Path, ledger: &LedgerConfig) -> Result<(), ConfigError> {
+        #[derive(Serialize)]
+        struct Section<'a> {
+            ledger: &'a LedgerConfig,
+        }
+        let path = folder.join(FILE);
+        let io = |source| ConfigError::Io { path: path.clone(), source };
+        let mut text = std::fs::read_to_string(&path).map_err(io)?;
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text = format!("{text}\n{}", toml::to_string(&Section { ledger })?);
+        let staged = path.with_extension("new");
+        let mut file = std::fs::File::create(&staged).map_err(io)?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(io)?;
+        file.sync_all().map_err(io)?;
+        std::fs::rename(&staged, &path).map_err(io)
     }
 
     /// Whether the folder holds a site.
@@ -419,6 +494,9 @@ impl Config {
     }
 
     pub(crate) fn check(&self, folder: &Path) -> Result<(), ConfigError> {
+        if let Some(ledger) = &self.ledger {
+            ledger.check()?;
+        }
         if let LakeConfig::S3 { endpoint: Some(address), .. } = &self.lake {
             protected(address)?;
         }

@@ -6,37 +6,57 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use salus_crypto::OsEntropy;
 use salus_ledger::block::Outcome;
 use salus_ledger::call::{Call, MarkTime, RecordRelease, Release};
-use salus_ledger::proof::{Fact, StateEvidence, TrustAnchor};
-use salus_ledger::transaction::{SignedTransaction, Transaction};
-use salus_ledger::{Height, Nonce, Signer, TxId};
-use salus_model::{Clock, Entropy as _};
-use salus_private::{Ledger, LedgerRefused};
+use salus_ledger::genesis::Genesis;
+use salus_ledger::proof::{Fact, ProvenState, StateEvidence, TrustAnchor};
+use salus_ledger::transaction::{SignedTransaction, Transaction, TransactionError};
+use salus_ledger::{Height, Nonce, Opaque, Signer, TxId};
+use salus_model::{Class, Clock, Entropy as _, MemberId};
+use salus_private::{Ledger, LedgerRefused, SignedRelease};
 use salus_spine::Freshness;
 use salus_validator::client::{ClientError, LedgerClient, Recorded};
 
 /// How many blocks a transaction may wait for its place.
 const LIFETIME_BLOCKS: u64 = 50;
 
-/// A holder's hand on the ledger: it reads proofs, and signs what the holder records.
+/// A member's hand on the ledger: it reads proofs, and signs what the organisation records.
 pub struct HolderLedger {
     client: LedgerClient,
     signer: Signer,
     clock: Arc<dyn Clock>,
+    member: MemberId,
+    genesis: Genesis,
     /// The last block that was seen.
     height: AtomicU64,
 }
 
 impl HolderLedger {
-    /// A holder that signs with `signer`, over `client`.
+    /// A member that signs with `signer`, over `client`.
     #[must_use]
-    pub const fn new(client: LedgerClient, signer: Signer, clock: Arc<dyn Clock>) -> Self {
-        Self { client, signer, clock, height: AtomicU64::new(0) }
+    pub fn new(
+        (member, genesis): (MemberId, Genesis),
+        client: LedgerClient,
+        signer: Signer,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { client, signer, clock, member, genesis, height: AtomicU64::new(0) }
     }
 
     /// Whom the holder believes about the ledger.
     #[must_use]
     pub const fn anchor(&self) -> &TrustAnchor {
         self.client.anchor()
+    }
+
+    /// The organisation.
+    #[must_use]
+    pub const fn member(&self) -> &MemberId {
+        &self.member
+    }
+
+    /// What the ledger began with.
+    #[must_use]
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     /// The client, for what needs no signature of the holder.
@@ -50,53 +70,116 @@ impl HolderLedger {
     /// # Errors
     /// When a rule refuses it, which is named, or no validator answers.
     pub async fn submit(&self, call: impl Into<Call>) -> Result<Recorded, LedgerRefused> {
-        let signed = self.signed(call.into()).await?;
-        let recorded = self.client.submit(&signed).await.map_err(|e| unavailable(&e))?;
+        let signed = self.signed(call.into(), &[]).await?;
+        self.hand_in(&signed).await
+    }
+
+    /// Signs a call for the member and for others who have to, and sends nothing yet.
+    ///
+    /// # Errors
+    /// When no validator tells how far the ledger is, or the call is too large.
+    pub async fn signed(
+        &self,
+        call: Call,
+        others: &[&Signer],
+    ) -> Result<SignedTransaction, LedgerRefused> {
+        if self.height.load(Ordering::Relaxed) == 0 {
+            match self.client.tip(Height::GENESIS).await {
+                Ok(tip) => self.saw(tip.finality.header.height),
+                // A ledger that has no block yet has no proof of one.
+                Err(ClientError::Refused { .. } | ClientError::NotProved { .. }) => {}
+                Err(e) => return Err(refused(&e)),
+            }
+        }
+        let mut nonce = [0; 16];
+        OsEntropy.fill(&mut nonce).map_err(|e| unavailable(e.to_string()))?;
+        let last = Height::new(self.height.load(Ordering::Relaxed)).after(LIFETIME_BLOCKS);
+        let transaction = Transaction::new(*self.client.ledger(), Nonce::new(nonce), last, call);
+        let wrong = |e: TransactionError| unavailable(e.to_string());
+        let draft = transaction.draft().map_err(wrong)?.sign(&self.signer);
+        others.iter().fold(draft, |draft, signer| draft.sign(signer)).finish().map_err(wrong)
+    }
+
+    /// Hands a signed transaction in and waits until it is recorded for good; once more is harmless.
+    ///
+    /// # Errors
+    /// When a rule refuses it, which is named, or no validator answers.
+    pub async fn hand_in(&self, signed: &SignedTransaction) -> Result<Recorded, LedgerRefused> {
+        self.applied(self.client.submit(signed).await.map_err(|e| refused(&e))?)
+    }
+
+    fn applied(&self, recorded: Recorded) -> Result<Recorded, LedgerRefused> {
         self.saw(recorded.entry.height);
         match &recorded.entry.outcome {
             Outcome::Applied => Ok(recorded),
-            Outcome::Refused(rule) => Err(LedgerRefused::Rule { rule: rule.as_str().to_owned() }),
+            Outcome::Refused(rule) => {
+                let says = format!("it is on record as refused at block {}", recorded.entry.height);
+                Err(LedgerRefused::Rule { rule: rule.as_str().to_owned(), says })
+            }
         }
-    }
-
-    async fn signed(&self, call: Call) -> Result<SignedTransaction, LedgerRefused> {
-        if self.height.load(Ordering::Relaxed) == 0
-            // A ledger that has no block yet has no tip; who is out of reach says so below.
-            && let Ok(tip) = self.client.tip(Height::GENESIS).await
-        {
-            self.saw(tip.finality.header.height);
-        }
-        let mut nonce = [0; 16];
-        OsEntropy.fill(&mut nonce).map_err(|e| reason(e.to_string()))?;
-        let last = Height::new(self.height.load(Ordering::Relaxed)).after(LIFETIME_BLOCKS);
-        let transaction = Transaction::new(*self.client.ledger(), Nonce::new(nonce), last, call);
-        let wrong = |e: salus_ledger::transaction::TransactionError| reason(e.to_string());
-        transaction.draft().map_err(wrong)?.sign(&self.signer).finish().map_err(wrong)
     }
 
     fn saw(&self, height: Height) {
         self.height.fetch_max(height.get(), Ordering::Relaxed);
     }
 
-    async fn facts(&self, facts: &[Fact]) -> Result<StateEvidence, LedgerRefused> {
-        let evidence = self.client.facts(facts).await.map_err(|e| unavailable(&e))?;
+    async fn proofs(&self, facts: &[Fact]) -> Result<StateEvidence, LedgerRefused> {
+        let evidence = match self.client.facts(facts).await {
+            // Before the first block there is no state that the validators signed; so make one.
+            Err(ClientError::Refused { class: Class::BadRequest, rule: None, .. }) => {
+                self.submit(MarkTime {}).await?;
+                self.client.facts(facts).await
+            }
+            other => other,
+        };
+        let evidence = evidence.map_err(|e| refused(&e))?;
         self.saw(evidence.finality.header.height);
         Ok(evidence)
     }
 
+    /// What the ledger's last state says of these facts, proved.
+    ///
+    /// # Errors
+    /// When no validator gives a proof that holds.
+    pub async fn state(&self, facts: &[Fact]) -> Result<ProvenState, LedgerRefused> {
+        let evidence = self.proofs(facts).await?;
+        ProvenState::verify(&evidence, self.anchor()).map_err(|e| unavailable(e.to_string()))
+    }
+
     async fn receipt(&self, id: &TxId) -> Result<Vec<u8>, LedgerRefused> {
-        Ok(self.client.receipt(id).await.map_err(|e| unavailable(&e))?.1)
+        Ok(self.client.receipt(id).await.map_err(|e| refused(&e))?.1)
+    }
+
+    fn read(&self, signed: &SignedRelease) -> Result<SignedTransaction, LedgerRefused> {
+        SignedTransaction::from_bytes(signed.bytes.as_bytes(), self.client.ledger())
+            .map_err(|e| unavailable(e.to_string()))
+    }
+
+    /// The height of the last block, proved.
+    async fn tip(&self) -> Result<Height, LedgerRefused> {
+        let tip = self.client.tip(Height::GENESIS).await.map_err(|e| refused(&e))?;
+        self.saw(tip.finality.header.height);
+        Ok(tip.finality.header.height)
     }
 }
 
-fn reason(reason: String) -> LedgerRefused {
+fn unavailable(reason: String) -> LedgerRefused {
     LedgerRefused::Unavailable { reason }
 }
 
-/// The client's sentence with its cause: it names addresses and rules, never content.
-fn unavailable(error: &ClientError) -> LedgerRefused {
-    let cause = std::error::Error::source(error).map(|e| format!(": {e}")).unwrap_or_default();
-    reason(format!("{error}{cause}"))
+/// A refusal by a rule names it; all else is the client's sentence with its cause, which names
+/// addresses and never content.
+fn refused(error: &ClientError) -> LedgerRefused {
+    if let ClientError::Refused { problem, rule: Some(rule), .. } = error {
+        return LedgerRefused::Rule { rule: rule.clone(), says: problem.clone() };
+    }
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    unavailable(said)
 }
 
 #[async_trait::async_trait]
@@ -106,7 +189,7 @@ impl Ledger for HolderLedger {
         facts: &[Fact],
         freshness: Freshness,
     ) -> Result<StateEvidence, LedgerRefused> {
-        let evidence = self.facts(facts).await?;
+        let evidence = self.proofs(facts).await?;
         let half =
             evidence.finality.header.time.saturating_add_micros(freshness.max_age_micros / 2);
         if self.clock.now() < half {
@@ -114,11 +197,39 @@ impl Ledger for HolderLedger {
         }
         // Nothing happened for a while, so nobody knows whether a revocation is on its way.
         self.submit(MarkTime {}).await?;
-        self.facts(facts).await
+        self.proofs(facts).await
     }
 
-    async fn record(&self, release: Release) -> Result<Vec<u8>, LedgerRefused> {
-        let recorded = self.submit(RecordRelease { release }).await?;
+    async fn sign(&self, release: Release) -> Result<SignedRelease, LedgerRefused> {
+        let signed = self.signed(RecordRelease { release }.into(), &[]).await?;
+        let bytes = Opaque::new(signed.as_bytes().to_vec());
+        Ok(SignedRelease { transaction: signed.id(), bytes })
+    }
+
+    async fn record(&self, signed: &SignedRelease) -> Result<Vec<u8>, LedgerRefused> {
+        let recorded = self.hand_in(&self.read(signed)?).await?;
         self.receipt(&recorded.entry.transaction).await
+    }
+
+    async fn resume(&self, signed: &SignedRelease) -> Result<Option<Vec<u8>>, LedgerRefused> {
+        let transaction = self.read(signed)?;
+        let error = match self.client.submit(&transaction).await {
+            // One that is recorded already is acknowledged again.
+            Ok(recorded) => {
+                let recorded = self.applied(recorded)?;
+                return self.receipt(&recorded.entry.transaction).await.map(Some);
+            }
+            Err(error) => error,
+        };
+        let lapsed = self.tip().await? > transaction.transaction().last();
+        let known_to_none =
+            matches!(&error, ClientError::Refused { class, .. } if *class != Class::Unavailable);
+        if lapsed && known_to_none { Ok(None) } else { Err(refused(&error)) }
+    }
+}
+
+impl std::fmt::Debug for HolderLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HolderLedger({} on {})", self.member, self.client.ledger())
     }
 }

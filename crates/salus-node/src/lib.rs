@@ -13,11 +13,14 @@ mod gateway;
 mod hooks;
 mod keystore;
 mod ledger;
+pub mod membership;
 mod metrics;
 pub mod operations;
 mod operator;
+pub mod permits;
 mod private;
 mod pull;
+pub mod sharing;
 mod site;
 mod staff;
 mod subscriptions;
@@ -25,8 +28,8 @@ mod tls;
 
 pub use clock::SystemClock;
 pub use config::{
-    AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig, ListenConfig,
-    MonitoringConfig, RevocationDelay, TlsConfig,
+    AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig, LedgerConfig,
+    ListenConfig, MonitoringConfig, RevocationDelay, TlsConfig,
 };
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use salus_crypto::OsEntropy;
-use salus_crypto::aead::Aad;
+use salus_crypto::aead::{Aad, AeadKey};
+use salus_crypto::{Digest, OsEntropy};
 use salus_ledger::proof::TrustAnchor;
 use salus_model::Secret;
-use salus_private::{Desk, DeskParts, Ledger, Profiles};
+use salus_private::{Desk, DeskParts, Ledger, Outbox, Profiles};
 use salus_spine::{Freshness, OptOutList};
 use salus_store::audit::AuditLog;
 use salus_store::{open_sealed, seal_object};
@@ -18,6 +18,8 @@ use crate::site::{Site, SiteError};
 /// What is publicly known of the site's datasets, for answers under permits.
 pub const PROFILES_FILE: &str = "privacy.toml";
 const OPT_OUTS_FILE: &str = "opt-outs";
+const ANSWERS_FOLDER: &str = "answers";
+const ANSWERS_KEY_FILE: &str = "answers.key";
 /// How old the ledger's state may be: a revocation takes effect within this time.
 const FRESHNESS: Freshness = Freshness { max_age_micros: 60_000_000, max_ahead_micros: 5_000_000 };
 
@@ -28,6 +30,58 @@ struct StoredOptOuts {
     epoch: u64,
     salt: String,
     people: Vec<String>,
+}
+
+/// Sealed answers as files of the site's folder, one each.
+struct AnswerFiles(PathBuf);
+
+impl AnswerFiles {
+    fn path(&self, name: &Digest) -> PathBuf {
+        self.0.join(hex::encode(name.as_bytes()))
+    }
+}
+
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+}
+
+#[async_trait::async_trait]
+impl Outbox for AnswerFiles {
+    async fn put(&self, name: &Digest, entry: &[u8]) -> std::io::Result<()> {
+        let (path, entry) = (self.path(name), entry.to_vec());
+        on_disk(move || crate::staff::write_private(&path, &entry)).await
+    }
+
+    async fn remove(&self, name: &Digest) -> std::io::Result<()> {
+        let path = self.path(name);
+        on_disk(move || match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn all(&self) -> std::io::Result<Vec<Vec<u8>>> {
+        let folder = self.0.clone();
+        on_disk(move || {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                // What a crash left half written was never acknowledged.
+                if path.extension().is_none() {
+                    found.push(std::fs::read(path)?);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+fn key_aad(site: &Site) -> Aad {
+    Aad::new("salus answers key v1", &[site.config.holder.as_str().as_bytes()])
 }
 
 fn aad(site: &Site) -> Aad {
@@ -65,6 +119,14 @@ impl Site {
         Ok(OptOutList::stored(stored.epoch, Secret::new(salt), stored.people))
     }
 
+    /// Those who opted out, as they were named.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or was altered.
+    pub async fn opted_out(&self) -> Result<Vec<String>, SiteError> {
+        Ok(self.stored_opt_outs().await?.map(|stored| stored.people).unwrap_or_default())
+    }
+
     /// Writes the list of the next epoch, sealed, and returns it; it holds once its root is on the
     /// ledger.
     ///
@@ -94,6 +156,45 @@ impl Site {
         Ok(list)
     }
 
+    /// The key of the answers that are kept, sealed under the site's master key; made once.
+    async fn answers_key(&self) -> Result<AeadKey, SiteError> {
+        let path = self.folder.join(ANSWERS_KEY_FILE);
+        let failed = |source| SiteError::AnswersKey { path: path.clone(), source };
+        match std::fs::read(&path) {
+            Ok(sealed) => {
+                let opened = open_sealed(&*self.keys, &self.master, &key_aad(self), &sealed)
+                    .await
+                    .map_err(|e| failed(Some(e)))?;
+                let key: [u8; 32] = opened.as_slice().try_into().map_err(|_| failed(None))?;
+                Ok(AeadKey::from_secret(Secret::new(key)))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let key = AeadKey::generate(&mut OsEntropy)?;
+                let bytes = key.secret().expose();
+                let sealed = seal_object(&*self.keys, &self.master, &key_aad(self), bytes)
+                    .await
+                    .map_err(|e| failed(Some(e)))?;
+                crate::staff::write_private(&path, &sealed)
+                    .map_err(|source| SiteError::Io { path: path.clone(), source })?;
+                Ok(key)
+            }
+            Err(source) => Err(SiteError::Io { path, source }),
+        }
+    }
+
+    /// What is publicly known of the site's datasets.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is refused; the message names line and column.
+    pub fn profiles(&self) -> Result<Profiles, SiteError> {
+        let path = self.folder.join(PROFILES_FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Profiles::parse(&text)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Profiles::default()),
+            Err(source) => Err(SiteError::Io { path, source }),
+        }
+    }
+
     /// Where the site answers questions under permits.
     ///
     /// # Errors
@@ -104,14 +205,12 @@ impl Site {
         anchor: TrustAnchor,
         audit: Arc<AuditLog>,
     ) -> Result<Desk, SiteError> {
-        let path = self.folder.join(PROFILES_FILE);
-        let profiles = match std::fs::read_to_string(&path) {
-            Ok(text) => Profiles::parse(&text)?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Profiles::default(),
-            Err(source) => return Err(SiteError::Io { path, source }),
-        };
+        let profiles = self.profiles()?;
+        let folder = self.folder.join(ANSWERS_FOLDER);
+        crate::site::make_private_folder(&folder)
+            .map_err(|source| SiteError::Io { path: folder.clone(), source })?;
         let partitions = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Desk::new(DeskParts {
+        let desk = Desk::open(DeskParts {
             lake: Arc::clone(&self.lake),
             authority: Arc::clone(&self.authority),
             clock: Arc::clone(&self.clock),
@@ -122,6 +221,14 @@ impl Site {
             profiles,
             opt_outs: self.opt_outs().await?,
             partitions,
-        }))
+            outbox: Arc::new(AnswerFiles(folder)),
+            keeping: self.answers_key().await?,
+        })
+        .await
+        .map_err(|e| SiteError::Answers(Box::new(e)))?;
+        if desk.unreadable() > 0 {
+            tracing::warn!(entries = desk.unreadable(), "kept answers are damaged and left aside");
+        }
+        Ok(desk)
     }
 }

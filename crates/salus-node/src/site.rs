@@ -118,6 +118,18 @@ pub enum SiteError {
         #[source]
         source: Option<SealedError>,
     },
+    /// The key of the kept answers does not open.
+    #[error("the key of the kept answers, {path}, does not open: restore it from a backup")]
+    AnswersKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Option<SealedError>,
+    },
+    /// The kept answers cannot be read.
+    #[error("the answers that were kept cannot be read")]
+    Answers(#[source] Box<salus_private::DeskError>),
     /// The privacy profiles are refused.
     #[error(transparent)]
     Profiles(#[from] salus_private::ProfileError),
@@ -144,7 +156,8 @@ impl Classified for SiteError {
             Self::KeyStore(e) => e.class(),
             Self::Storage(e) => e.class(),
             Self::Authority(e) => e.class(),
-            Self::AuthorityKey | Self::OptOuts { .. } => Class::Corrupt,
+            Self::AuthorityKey | Self::OptOuts { .. } | Self::AnswersKey { .. } => Class::Corrupt,
+            Self::Answers(e) => e.class(),
             Self::Profiles(e) => e.class(),
             Self::Entropy(_) | Self::Io { .. } => Class::Unavailable,
             Self::Roles(_) => Class::BadRequest,

@@ -2,32 +2,32 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use salus_crypto::aead::AeadKey;
 use salus_crypto::{Digest, OsEntropy};
 use salus_ledger::call::Release;
 use salus_ledger::proof::{EvidenceError, Fact, ProvenState, StateEvidence, TrustAnchor};
-use salus_ledger::{CodeHash, Commitment, DatasetRef};
+use salus_ledger::{CodeHash, Commitment, DatasetRef, Opaque};
 use salus_model::{
     Class, Classified, Clock, DatasetId, DatasetVersion, DealId, Entropy as _, EntropyFailed,
     IdError, MemberId, PrivacyCharge, RoleName, StaffId, Timestamp,
 };
 use salus_spine::{
-    AuthoriseError, Authority, BudgetCharged, Freshness, InputRead, KeyRelease, OnPremises,
-    OptOutList, OptOutsApplied, OptOutsRefused, PermitChecked, Place, PremisesStatement,
-    ReceiptFinal, ReceiptRefused, ReleaseRefused, RequestRefused, Scope, SealResultRefused,
-    Secondary, SecondaryClearance, SignedRequest, StatementRefused, authorise, release,
-    seal_result,
+    AuthoriseError, Authority, BudgetCharged, Freshness, Held, InputRead, KeepError, KeyRelease,
+    OnPremises, OptOutList, OptOutsApplied, OptOutsRefused, PermitChecked, Place,
+    PremisesStatement, ReceiptFinal, ReceiptRefused, ReleaseRefused, RequestRefused, Scope,
+    SealResultRefused, SealedResult, Secondary, SecondaryClearance, SignedRequest,
+    StatementRefused, authorise, release, seal_result,
 };
 use salus_store::audit::{AccessKind, AuditEntry, AuditError, AuditLog, Outcome, RefusalReason};
 use salus_store::{Lake, ScanError};
 
 use crate::compute::ComputeError;
+use crate::outbox::{Entry, Outbox, Remembered, SignedRelease};
 use crate::profile::{ProfileError, Profiles};
 use crate::question::{Prepared, Question, QuestionError};
 
 /// How long a statement of the holder's own premises holds.
 const PREMISES_MICROS: i64 = 10 * 60 * 1_000_000;
-/// Answers that are remembered, to repeat them for nothing.
-const REMEMBERED: usize = 4096;
 
 /// Why the ledger did not record a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,10 +39,12 @@ pub enum LedgerRefused {
         reason: String,
     },
     /// A rule of a contract refused.
-    #[error("the ledger refused by rule '{rule}'")]
+    #[error("the ledger refused: {says} (rule {rule})")]
     Rule {
         /// The rule.
         rule: String,
+        /// What stands against it, where the ledger says so.
+        says: String,
     },
 }
 
@@ -68,11 +70,24 @@ pub trait Ledger: Send + Sync {
         freshness: Freshness,
     ) -> Result<StateEvidence, LedgerRefused>;
 
-    /// Records a release, signed by the holder, and returns the receipt's file once it is final.
+    /// Signs a release for the holder; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the ledger is out of reach, whose last block bounds how long the signature holds.
+    async fn sign(&self, release: Release) -> Result<SignedRelease, LedgerRefused>;
+
+    /// Records a signed release, and returns the receipt's file once it is final.
     ///
     /// # Errors
     /// When a rule refuses it, or the ledger is out of reach.
-    async fn record(&self, release: Release) -> Result<Vec<u8>, LedgerRefused>;
+    async fn record(&self, signed: &SignedRelease) -> Result<Vec<u8>, LedgerRefused>;
+
+    /// What became of a release that was perhaps sent: its receipt's file, after handing it in
+    /// again where that can still matter, or none once it can never be recorded.
+    ///
+    /// # Errors
+    /// When a rule refused it, or the ledger is out of reach.
+    async fn resume(&self, signed: &SignedRelease) -> Result<Option<Vec<u8>>, LedgerRefused>;
 }
 
 /// What the person who asked gets.
@@ -138,6 +153,12 @@ pub enum DeskError {
     /// The answer was not sealed.
     #[error(transparent)]
     Seal(#[from] SealResultRefused),
+    /// The sealed answer cannot be kept.
+    #[error("the sealed answer cannot be kept, so it is not charged either")]
+    Keep(#[from] KeepError),
+    /// The sealed answers cannot be read or written.
+    #[error("the folder of sealed answers cannot be used")]
+    Outbox(#[source] std::io::Error),
     /// The receipt does not fit.
     #[error(transparent)]
     Receipt(#[from] ReceiptRefused),
@@ -171,6 +192,8 @@ impl Classified for DeskError {
             Self::Scan(e) => e.class(),
             Self::Compute(e) => e.class(),
             Self::Seal(e) => e.class(),
+            Self::Keep(e) => e.class(),
+            Self::Outbox(_) => Class::Unavailable,
             Self::Receipt(e) => e.class(),
             Self::Audit(e) => e.class(),
             Self::Entropy(_) => Class::Unavailable,
@@ -200,6 +223,10 @@ pub struct DeskParts {
     pub opt_outs: OptOutList,
     /// Parts of a dataset that are read beside each other.
     pub partitions: usize,
+    /// Where sealed answers outlive the process.
+    pub outbox: Arc<dyn Outbox>,
+    /// The holder's key for them.
+    pub keeping: AeadKey,
 }
 
 /// Where a holder's node answers questions under permits.
@@ -213,25 +240,8 @@ pub struct Desk {
     opt_outs: Mutex<Arc<OptOutList>>,
     seen: Mutex<HashMap<Digest, Timestamp>>,
     remembered: Mutex<Remembered>,
-}
-
-#[derive(Default)]
-struct Remembered {
-    replies: HashMap<Digest, Reply>,
-    order: std::collections::VecDeque<Digest>,
-}
-
-impl Remembered {
-    fn insert(&mut self, key: Digest, reply: Reply) {
-        if self.replies.insert(key, reply).is_none() {
-            self.order.push_back(key);
-        }
-        while self.order.len() > REMEMBERED {
-            if let Some(oldest) = self.order.pop_front() {
-                self.replies.remove(&oldest);
-            }
-        }
-    }
+    turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    unreadable: usize,
 }
 
 /// The code that answers questions, as permits and receipts name it.
@@ -252,21 +262,58 @@ struct Admitted {
 }
 
 impl Desk {
-    /// A desk of these parts.
-    #[must_use]
-    pub fn new(mut parts: DeskParts) -> Self {
+    /// A desk of these parts, with the answers that an earlier process kept.
+    ///
+    /// # Errors
+    /// When the kept answers cannot be read.
+    pub async fn open(mut parts: DeskParts) -> Result<Self, DeskError> {
         let list = std::mem::replace(&mut parts.opt_outs, OptOutList::none());
-        Self {
+        let all = parts.outbox.all().await.map_err(DeskError::Outbox)?;
+        let (holder, found) = (parts.lake.holder(), all.len());
+        let mut entries: Vec<Entry> =
+            all.iter().filter_map(|b| Entry::open(b, holder, &parts.keeping).ok()).collect();
+        let unreadable = found - entries.len();
+        entries.sort_by_key(|entry| entry.since);
+        let (mut seen, mut remembered, mut forgotten) =
+            (HashMap::new(), Remembered::default(), Vec::new());
+        for entry in entries {
+            seen.insert(entry.request, entry.request_expires);
+            forgotten.extend(remembered.waits(entry));
+        }
+        for name in forgotten {
+            parts.outbox.remove(&name).await.map_err(DeskError::Outbox)?;
+        }
+        Ok(Self {
             parts,
             opt_outs: Mutex::new(Arc::new(list)),
-            seen: Mutex::default(),
-            remembered: Mutex::default(),
-        }
+            seen: Mutex::new(seen),
+            remembered: Mutex::new(remembered),
+            turns: Mutex::default(),
+            unreadable,
+        })
+    }
+
+    /// How many kept answers were damaged and are left aside.
+    #[must_use]
+    pub const fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// Puts a new opt-out list in force; it has to be on the ledger before the next question.
     pub fn apply_opt_outs(&self, list: OptOutList) {
         *self.opt_outs.lock() = Arc::new(list);
+    }
+
+    /// What is publicly known of the datasets.
+    #[must_use]
+    pub const fn profiles(&self) -> &Profiles {
+        &self.parts.profiles
+    }
+
+    /// The opt-out list in force.
+    #[must_use]
+    pub fn opt_outs(&self) -> Arc<OptOutList> {
+        Arc::clone(&self.opt_outs.lock())
     }
 
     /// What a question would cost and how exact it would be; reads nothing and charges nothing.
@@ -327,11 +374,45 @@ impl Desk {
         }
         let (permit, admitted) = self.admit(request, prepared).await?;
         self.only_once(request)?;
-        let repeated = self.remembered.lock().replies.get(&admitted.memory).cloned();
-        if let Some(reply) = repeated {
+        // Two who ask the same at once: the second gets the first one's answer.
+        let turn = self.turn(&admitted.memory);
+        let _mine = turn.lock().await;
+        if let Some(reply) = self.earlier(&admitted.memory).await? {
             return Ok(Reply { charges: BTreeMap::new(), ..reply });
         }
-        self.release(permit, admitted).await
+        let seen = (request.digest(), asked.expires);
+        self.release(permit, admitted, seen).await
+    }
+
+    fn turn(&self, memory: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock();
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(*memory).or_default())
+    }
+
+    /// The answer that was given before, or that was kept before the ledger recorded it.
+    async fn earlier(&self, memory: &Digest) -> Result<Option<Reply>, DeskError> {
+        let (reply, waiting) = {
+            let remembered = self.remembered.lock();
+            (remembered.reply(memory), remembered.waiting(memory))
+        };
+        let Some(entry) = waiting.filter(|_| reply.is_none()) else { return Ok(reply) };
+        let holder = self.parts.lake.holder();
+        let held = Held::resume(entry.held.as_bytes(), holder, &self.parts.keeping)?;
+        match self.parts.ledger.resume(&entry.signed).await {
+            Ok(Some(receipt)) => self.hand_out(held, receipt, *memory).await.map(Some),
+            // Never charged, so there is nothing to repeat.
+            Ok(None) | Err(LedgerRefused::Rule { .. }) => {
+                self.forget(memory).await?;
+                Ok(None)
+            }
+            Err(unavailable) => Err(unavailable.into()),
+        }
+    }
+
+    async fn forget(&self, memory: &Digest) -> Result<(), DeskError> {
+        self.remembered.lock().forget(memory);
+        self.parts.outbox.remove(memory).await.map_err(DeskError::Outbox)
     }
 
     /// Verifies the permit on the ledger's present state; no key is touched.
@@ -410,24 +491,80 @@ impl Desk {
         &self,
         permit: PermitChecked<Secondary>,
         admitted: Admitted,
+        (request, request_expires): (Digest, Timestamp),
     ) -> Result<Reply, DeskError> {
         let key_release = self.key_release(permit, &admitted)?;
-        let Admitted { scope, prepared, versions, memory, .. } = admitted;
+        let Admitted { prepared, versions, memory, .. } = admitted;
         let session = self.parts.lake.open_at(key_release, &versions).await?;
         let read = input(&session.versions())?;
         let computed = prepared.compute(session, self.parts.partitions).await?;
         let held = seal_result(computed, &mut OsEntropy)?;
-        let wanted = held.receipt_wanted(&read, None)?;
-        let receipt = self.parts.ledger.record(wanted).await?;
+        let signed = self.parts.ledger.sign(held.receipt_wanted(&read, None)?).await?;
+        let (holder, key) = (self.parts.lake.holder(), &self.parts.keeping);
+        let entry = Entry {
+            memory,
+            request,
+            request_expires,
+            since: self.parts.clock.now(),
+            held: Opaque::new(held.keep(key, &mut OsEntropy)?),
+            signed,
+        };
+        // On the disk first: from the next line on the account may be charged.
+        let kept = entry.seal(holder, key)?;
+        self.parts.outbox.put(&memory, &kept).await.map_err(DeskError::Outbox)?;
+        match self.parts.ledger.record(&entry.signed).await {
+            Ok(receipt) => self.hand_out(held, receipt, memory).await,
+            Err(refused @ LedgerRefused::Rule { .. }) => {
+                self.forget(&memory).await?;
+                Err(refused.into())
+            }
+            Err(unavailable) => {
+                let forgotten = self.remembered.lock().waits(entry);
+                self.drop_kept(forgotten).await?;
+                Err(unavailable.into())
+            }
+        }
+    }
+
+    async fn drop_kept(&self, name: Option<Digest>) -> Result<(), DeskError> {
+        match name {
+            Some(name) => self.parts.outbox.remove(&name).await.map_err(DeskError::Outbox),
+            None => Ok(()),
+        }
+    }
+
+    /// Releases what a final receipt clears.
+    async fn hand_out(
+        &self,
+        held: Held<SealedResult, Secondary>,
+        receipt: Vec<u8>,
+        memory: Digest,
+    ) -> Result<Reply, DeskError> {
+        let cleared = self.cleared(held, receipt);
+        match cleared {
+            Ok(reply) => {
+                let forgotten = self.remembered.lock().released(memory, reply.clone());
+                self.drop_kept(forgotten).await?;
+                Ok(reply)
+            }
+            Err(e) => {
+                self.forget(&memory).await?;
+                Err(e)
+            }
+        }
+    }
+
+    fn cleared(
+        &self,
+        held: Held<SealedResult, Secondary>,
+        receipt: Vec<u8>,
+    ) -> Result<Reply, DeskError> {
         let charged = BudgetCharged::verify(&receipt, &self.parts.anchor, &held)?;
         let on_record = ReceiptFinal::verify(&receipt, &self.parts.anchor, &held)?;
-        let charges = held.charges().clone();
+        let (charges, deal) = (held.charges().clone(), held.deal().clone());
         let sealed = release(held, SecondaryClearance::Charged(charged), on_record)?.into_inner();
         let salt = *sealed.salt();
-        let deal = scope.deal().clone();
-        let reply = Reply { deal, message: sealed.into_message(), salt, receipt, charges };
-        self.remembered.lock().insert(memory, reply.clone());
-        Ok(reply)
+        Ok(Reply { deal, message: sealed.into_message(), salt, receipt, charges })
     }
 }
 
@@ -454,7 +591,7 @@ fn reason(error: &DeskError) -> RefusalReason {
         }
         DeskError::Request(RequestRefused::Time { .. }) => RefusalReason::Expired,
         DeskError::OptOuts(_) => RefusalReason::Consent,
-        DeskError::Ledger(LedgerRefused::Rule { rule }) if rule.ends_with(".budget") => {
+        DeskError::Ledger(LedgerRefused::Rule { rule, .. }) if rule.ends_with(".budget") => {
             RefusalReason::Budget
         }
         _ => RefusalReason::Policy,

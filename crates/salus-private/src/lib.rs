@@ -23,6 +23,7 @@
 
 mod compute;
 mod desk;
+mod outbox;
 mod predicate;
 mod profile;
 mod question;
@@ -30,6 +31,7 @@ pub mod sql;
 
 pub use compute::ComputeError;
 pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_in_code};
+pub use outbox::{Outbox, SignedRelease};
 pub use predicate::{Comparison, Literal, Predicate, PredicateError};
 pub use profile::{Profile, ProfileError, Profiles};
 pub use question::{Prepared, Question, QuestionError, QuestionVersion, UnknownVersion};

@@ -46,7 +46,7 @@ pub use release::{AuthoriseError, KeyRelease, PermitChecked, authorise};
 pub use rows::{DatasetAccess, NoSubject, RowRule, SubjectSet};
 pub use scope::{Care, Scope, ScopeMismatch, Secondary, Use};
 pub use secondary::{
-    BudgetCharged, Freshness, InputRead, MAX_REQUEST_MICROS, OptOutList, OptOutsApplied,
+    BudgetCharged, Freshness, InputRead, KeepError, MAX_REQUEST_MICROS, OptOutList, OptOutsApplied,
     OptOutsRefused, Priced, ReceiptFinal, ReceiptRefused, ReleaseApproved, RequestRefused,
     SealResultRefused, SealedResult, SecondaryClearance, SecondaryRequest, SecondaryTerms,
     SignedRequest, result_hash, seal_result,

@@ -53,6 +53,8 @@ pub enum ClientError {
     Refused {
         /// The reason.
         problem: String,
+        /// The rule of the ledger that a transaction would break.
+        rule: Option<String>,
         /// Its class.
         class: Class,
     },
@@ -389,7 +391,7 @@ impl LedgerClient {
     pub async fn facts(&self, facts: &[Fact]) -> Result<StateEvidence, ClientError> {
         let unencodable = |error: cbor::CborError| {
             let problem = error.to_string();
-            ClientError::Refused { problem, class: Class::Bug }
+            ClientError::Refused { problem, rule: None, class: Class::Bug }
         };
         let body = cbor::encode(&facts).map_err(unencodable)?;
         let asked = self.validators.iter().map(|url| {
@@ -469,6 +471,20 @@ impl LedgerClient {
     #[must_use]
     pub fn beginning(&self) -> FollowFrom {
         FollowFrom { height: Height::GENESIS, anchor: self.anchor.clone() }
+    }
+
+    /// Where following begins after a block, with the validators that decide from there on.
+    ///
+    /// # Errors
+    /// When no validator gives a proved answer.
+    pub async fn following(&self, after: Height) -> Result<FollowFrom, ClientError> {
+        let mut anchor = self.anchor.clone();
+        let tip = self.tip(Height::GENESIS).await?;
+        let before = tip.handovers.iter().take_while(|h| h.finality.header.height <= after);
+        for handover in before {
+            anchor = anchor.follow(handover)?;
+        }
+        Ok(FollowFrom { height: after, anchor })
     }
 
     /// Takes up a change of validators that the block of this height made, where there was one.
@@ -580,8 +596,10 @@ async fn read(url: &str, answer: reqwest::Response) -> Result<Vec<u8>, ClientErr
     if status.is_success() {
         return Ok(bytes.to_vec());
     }
-    let problem = serde_json::from_slice::<Problem>(&bytes)
-        .map_or_else(|_| format!("validator {url} answers {status}"), |problem| problem.problem);
+    let Problem { problem, rule } = serde_json::from_slice(&bytes).unwrap_or_else(|_| Problem {
+        problem: format!("validator {url} answers {status}"),
+        rule: None,
+    });
     let class = match status {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::PAYLOAD_TOO_LARGE => {
             Class::BadRequest
@@ -589,5 +607,5 @@ async fn read(url: &str, answer: reqwest::Response) -> Result<Vec<u8>, ClientErr
         StatusCode::CONFLICT | StatusCode::FORBIDDEN => Class::Refused,
         _ => Class::Unavailable,
     };
-    Err(ClientError::Refused { problem, class })
+    Err(ClientError::Refused { problem, rule, class })
 }

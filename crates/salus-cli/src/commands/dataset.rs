@@ -1,8 +1,10 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use salus_ledger::call::{DeltaExponent, ReleaseRule};
 use salus_model::{DatasetId, DatasetVersion, Timestamp};
 use salus_node::operations::{Call, Reply};
+use salus_node::sharing::AccountTerms;
 use salus_spine::Upkeep;
 use salus_store::{CompactSettings, Compacted, leaves};
 use serde::Serialize;
@@ -30,6 +32,20 @@ pub(crate) enum Command {
         /// Afterwards remove all but so many newest versions.
         #[arg(long)]
         keep: Option<NonZeroUsize>,
+    },
+    /// Put a dataset on the ledger, so that permits can name it; later commit to its newest version.
+    Share {
+        /// The dataset.
+        dataset: DatasetId,
+        /// All that may ever be spent on it, as ε; stated once, and it never changes.
+        #[arg(long, value_parser = super::grounds::epsilon)]
+        epsilon: Option<salus_dp::Epsilon>,
+        /// δ is 10 to the minus this; far below one in the number of people.
+        #[arg(long, default_value_t = 6, requires = "epsilon", value_parser = clap::value_parser!(u8).range(3..=15))]
+        delta_exponent: u8,
+        /// Let releases without a stated bound through where the release gate approves them.
+        #[arg(long, requires = "epsilon")]
+        allow_gate: bool,
     },
     /// Destroy a dataset and its quarantine: their keys for ever, then their files.
     Shred {
@@ -88,8 +104,53 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
         Command::Show { dataset } => show(&site, &dataset, output).await,
         Command::Verify { datasets } => verify(&site, datasets, output).await,
         Command::Compact { dataset, keep } => compact(&site, &dataset, keep, output).await,
+        Command::Share { dataset, epsilon, delta_exponent, allow_gate } => {
+            let releases = if allow_gate { ReleaseRule::GateAllowed } else { ReleaseRule::DpOnly };
+            let account = epsilon.map(|e| account(e, delta_exponent, releases)).transpose()?;
+            share(&site, dataset, account, output).await
+        }
         Command::Shred { dataset, yes_destroy } => shred(&site, dataset, yes_destroy, output).await,
     }
+}
+
+/// The account that a dataset gets, in the account's own unit.
+pub(crate) fn account(
+    epsilon: salus_dp::Epsilon,
+    delta_exponent: u8,
+    releases: ReleaseRule,
+) -> Result<AccountTerms, Failure> {
+    let refused = |e: String| Failure::request(e);
+    let delta = salus_dp::Delta::new(10f64.powi(-i32::from(delta_exponent)))
+        .map_err(|e| refused(e.to_string()))?;
+    Ok(AccountTerms {
+        budget: salus_dp::rho_from_epsilon(epsilon, delta),
+        delta: DeltaExponent::new(delta_exponent).map_err(|e| refused(e.to_string()))?,
+        releases,
+    })
+}
+
+async fn share(
+    site: &salus_node::Site,
+    dataset: DatasetId,
+    account: Option<AccountTerms>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let call = Call::Share { dataset, account };
+    let Reply::Shared(shared) = crate::site::ask(site, call).await? else {
+        return Err(crate::site::protocol());
+    };
+    output.print(&shared, |s| {
+        format!(
+            "{}/{} is on the ledger at version {} ({} new commitments); of ρ {:.6} are spent {:.6}.",
+            s.dataset.holder,
+            s.dataset.dataset,
+            s.version,
+            s.committed,
+            s.account.budget.get() as f64 / 1e6,
+            s.spent.get() as f64 / 1e6
+        )
+    });
+    Ok(())
 }
 
 /// Asks a person to write the dataset's name again.

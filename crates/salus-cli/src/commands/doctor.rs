@@ -114,7 +114,65 @@ async fn opened(folder: &Path, config: &Config) -> Vec<Finding> {
     if matches!(config.lake, LakeConfig::S3 { .. }) {
         findings.push(publication(&site).await);
     }
+    if site.config.ledger.is_some() {
+        findings.push(ledger(&site).await);
+    }
     findings
+}
+
+/// Asks each validator how it is, and compares the opt-out list with the ledger's.
+async fn ledger(site: &Site) -> Finding {
+    const WHAT: &str = "ledger";
+    let ledger = match site.ledger().await {
+        Ok(ledger) => ledger,
+        Err(e) => return ill(WHAT, Failure::from(e).to_string()),
+    };
+    let urls = site.config.ledger.as_ref().map(|l| l.validators.clone()).unwrap_or_default();
+    let asked = urls.iter().map(|url| ledger.client().status(url));
+    let (mut answering, mut troubles) = (0_usize, Vec::new());
+    for (url, answer) in urls.iter().zip(futures::future::join_all(asked).await) {
+        match answer {
+            Ok(status) => {
+                answering += 1;
+                troubles.extend(status.warnings);
+                if status.frozen {
+                    troubles
+                        .push(format!("validator {url} is frozen: look at its disk, restart it"));
+                }
+            }
+            Err(e) => troubles.push(Failure::from(e).to_string()),
+        }
+    }
+    troubles.sort();
+    troubles.dedup();
+    if let Err(told) = opt_outs(site, &ledger).await {
+        troubles.push(told);
+    }
+    if troubles.is_empty() {
+        well(WHAT, format!("all {answering} validators serve {}", ledger.client().ledger()))
+    } else {
+        ill(
+            WHAT,
+            format!("{answering} of {} validators serve; {}", urls.len(), troubles.join("; ")),
+        )
+    }
+}
+
+async fn opt_outs(site: &Site, ledger: &salus_node::HolderLedger) -> Result<(), String> {
+    let member = ledger.member();
+    let facts = [salus_ledger::proof::Fact::OptOuts(member.clone())];
+    let state = ledger.state(&facts).await.map_err(|e| e.to_string())?;
+    let there = state.opt_outs(member).map_err(|e| e.to_string())?;
+    let here = site.opt_outs().await.map_err(|e| Failure::from(e).to_string())?;
+    let (there, root) = there.map_or((0, None), |list| (list.epoch, Some(list.root)));
+    let same = root.is_none_or(|root| root == here.root());
+    if here.epoch() == there && same {
+        return Ok(());
+    }
+    Err(format!(
+        "the opt-out list here is of epoch {}, the ledger's of {there}: start the node to publish it, or restore the newest opt-outs file",
+        here.epoch()
+    ))
 }
 
 /// Wraps and unwraps a key of its own under the site's master key.

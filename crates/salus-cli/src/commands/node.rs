@@ -3,12 +3,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use salus_api::{flight, monitor, sql};
+use salus_api::{flight, monitor, questions, sql};
+use salus_model::{Class, Classified as _};
 use salus_node::clients::{AnyOf, Clients};
-use salus_node::operations::{Listening, Operations, listen};
+use salus_node::operations::{Listening, OnLedger, Operations, listen};
 use salus_node::{Certificates, Config, Hooks, Site, trust_of};
 use salus_query::Gateway;
 use salus_query::pg::{self, Transport};
+use salus_store::audit::AuditLog;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -17,7 +19,11 @@ use crate::output::{Failure, Output};
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Serve FHIR and SQL over HTTP, the PostgreSQL wire and Flight SQL until Ctrl-C.
-    Run,
+    Run {
+        /// Stop when the standard input closes, for programs that start this one.
+        #[arg(long)]
+        stop_with_stdin: bool,
+    },
     /// Print the certificate that clients verify this site's services with, as PEM.
     Certificate,
 }
@@ -80,7 +86,11 @@ pub(super) fn serve(
 /// Starts a site's services; they stop when what is returned is stopped or dropped.
 pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, Failure> {
     let audit = site.take_audit(&crate::site::operator()?).await?;
-    let operations = Operations::new(site.clone(), Arc::clone(&audit));
+    let mut operations = Operations::new(site.clone(), Arc::clone(&audit));
+    let on_ledger = on_ledger(site, &audit).await?;
+    if let Some(on) = &on_ledger {
+        operations = operations.with_ledger(on.clone());
+    }
     // At once: a process that serves keys beside this one puts their use on record through it.
     let operators = listen(operations.clone())?;
     let staff = Arc::new(super::staff::staff(staff_folder));
@@ -100,7 +110,8 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     tasks.spawn(pg::serve(listener, gateway.clone(), transport));
 
     let (listener, http) = bind(addresses.http, "the HTTP port")?;
-    let known = sql::ROUTES.iter().chain(&monitor::ROUTES).map(|route| route.path).collect();
+    let known = sql::ROUTES.iter().chain(&monitor::ROUTES).chain(&questions::ROUTES);
+    let known = known.map(|route| route.path).collect();
     let watched =
         monitor::Monitor::new(site.clone(), audit, gateway.clone(), Arc::clone(&certificates));
     let url = format!("https://{http}");
@@ -122,7 +133,13 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let fhir = fhir.map_err(|e| Failure::unavailable(e.to_string()))?;
     let router = sql::router(gateway.clone()).merge(monitor::router(watched));
     let hooks = Hooks::default();
-    let router = router.merge(fhir).merge(bulk).merge(salus_api::fhir::hook_router(hooks.clone()));
+    let router = router.merge(fhir).merge(bulk);
+    let mut router = router.merge(salus_api::fhir::hook_router(hooks.clone()));
+    if let Some(on) = &on_ledger {
+        let desk = Arc::clone(on.desk());
+        router = router.merge(questions::router(desk, site.config.holder.clone()));
+        tasks.spawn(publish_opt_outs(operations.clone()));
+    }
     let router = monitor::counted(router, site.metrics.clone(), known);
     let tls = certificates.server(&["h2", "http/1.1"])?;
     let http_handle = serve(&mut tasks, listener, tls, router)?;
@@ -146,6 +163,38 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
         handles,
         _operators: operators,
     })
+}
+
+/// The site's ledger and the desk that answers under its permits; none when it is on no ledger.
+async fn on_ledger(site: &Site, audit: &Arc<AuditLog>) -> Result<Option<OnLedger>, Failure> {
+    if site.config.ledger.is_none() {
+        return Ok(None);
+    }
+    let ledger = Arc::new(site.ledger().await?);
+    let seen: Arc<dyn salus_private::Ledger> = Arc::clone(&ledger) as _;
+    let desk = site.desk(seen, ledger.anchor().clone(), Arc::clone(audit)).await?;
+    Ok(Some(OnLedger::new(ledger, Arc::new(desk))))
+}
+
+/// How soon to try again when no validator answers.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Finishes a change of the opt-out list that a crash interrupted; until then nothing is answered
+/// under permits.
+async fn publish_opt_outs(operations: Operations) -> std::io::Result<()> {
+    loop {
+        match operations.publish_opt_outs().await {
+            Ok(()) => return std::future::pending().await,
+            Err(error) if error.class() == Class::Unavailable => {
+                tracing::debug!(%error, "the opt-out list waits for the ledger");
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the opt-out list is not the ledger's; nothing is answered under permits");
+                return std::future::pending().await;
+            }
+        }
+    }
 }
 
 /// What a node does by itself: certificates, expired keys in memory, expired access records.
@@ -192,7 +241,9 @@ impl Services {
 
 pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Run => serve_until_stopped(folder, output).await,
+        Command::Run { stop_with_stdin } => {
+            serve_until_stopped(folder, StopWith::from_flag(stop_with_stdin), output).await
+        }
         Command::Certificate => certificate(folder, output),
     }
 }
@@ -215,13 +266,40 @@ fn certificate(folder: &Path, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What ends a service beside a signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StopWith {
+    Signal,
+    /// The end of the standard input: whoever started the service is gone.
+    Stdin,
+}
+
+impl StopWith {
+    pub(super) const fn from_flag(stop_with_stdin: bool) -> Self {
+        if stop_with_stdin { Self::Stdin } else { Self::Signal }
+    }
+}
+
 /// Ctrl-C, or what a service manager sends.
-async fn stopped() -> Result<(), Failure> {
+pub(super) async fn stopped(with: StopWith) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminated = signal(SignalKind::terminate()).map_err(io("waiting for a signal"))?;
+    let closed = async {
+        if with == StopWith::Signal {
+            return std::future::pending().await;
+        }
+        let (closed, told) = tokio::sync::oneshot::channel();
+        // A thread of its own, on which nobody waits when a signal comes first.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let _ = closed.send(());
+        });
+        let _ = told.await;
+    };
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(io("waiting for Ctrl-C")),
         _ = terminated.recv() => Ok(()),
+        () = closed => Ok(()),
     }
 }
 
@@ -231,30 +309,45 @@ struct Started<'a> {
     http: String,
     postgres: SocketAddr,
     flight: String,
+    /// Where questions under permits go, when the site is on a ledger.
+    questions: Option<String>,
     certificate: &'a str,
 }
 
-async fn serve_until_stopped(folder: &Path, output: &Output) -> Result<(), Failure> {
+async fn serve_until_stopped(
+    folder: &Path,
+    with: StopWith,
+    output: &Output,
+) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
     let services = start(&site, folder).await?;
     let started = Started {
         http: format!("https://{}", services.http),
         postgres: services.postgres,
         flight: format!("grpc+tls://{}", services.flight),
+        questions: site
+            .config
+            .ledger
+            .as_ref()
+            .map(|_| format!("https://{}/v1/questions", services.http)),
         certificate: &services.certificate,
     };
     output.print(&started, |s| {
+        let questions = s.questions.as_ref().map(|url| format!("Questions       {url}\n"));
         format!(
             "FHIR R4         {0}/fhir\n\
              SQL over HTTPS  {0}/v1/sql\n\
              PostgreSQL      {1} (TLS required, the access token is the password)\n\
              Flight SQL      {2}\n\
-             Certificate     salus node certificate\n\
+             {3}Certificate     salus node certificate\n\
              Ctrl-C stops it.",
-            s.http, s.postgres, s.flight
+            s.http,
+            s.postgres,
+            s.flight,
+            questions.unwrap_or_default()
         )
     });
-    stopped().await?;
+    stopped(with).await?;
     services.stop().await;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use salus_api::{Access, HttpRoute, flight, monitor, sql, transit};
+use salus_api::{Access, HttpRoute, flight, monitor, questions, sql, transit};
 use salus_node::METRICS;
 
 /// The test that shows the refusal of an entry. An entry without one fails the test below; so does
@@ -17,6 +17,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "http ",
         "refusals::each_http_route_refuses_no_token_a_strange_one_a_revoked_one_and_one_without_the_right",
     ),
+    ("question ", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
     (
         "transit ",
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
@@ -36,7 +37,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("metric ", "refusals::counters_count_and_name_nobody"),
     ("log ", "refusals::log_lines_are_json_where_asked_and_carry_no_record"),
     ("command init", "keystores::a_token_never_crosses_a_network_in_the_clear"),
-    ("command demo", "demo::the_unattended_tour_is_well"),
+    ("command demo", "demo::the_unattended_tour_is_well_and_nothing_personal_crosses_the_network"),
     ("command node run", "tls::the_authoritys_key_lies_nowhere_in_the_clear"),
     (
         "command node certificate",
@@ -56,6 +57,12 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command client", "clients::tests::registrations_are_checked"),
     ("command keys token", "keystores::hvac_uses_the_command_over_tls"),
     ("command keys", "tabular::wrong_requests_have_their_exit_codes_and_remedies"),
+    ("command query", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
+    ("command permit", "permits::who_may_not_decide_decides_nothing"),
+    ("command holder", "permits::a_node_that_is_another_is_not_believed"),
+    ("command optout", "permits::who_opts_out_is_not_counted_and_is_named_nowhere"),
+    ("command ledger", "permits::forged_and_foreign_receipts_prove_nothing"),
+    ("command dataset share", "permits::who_may_not_decide_decides_nothing"),
     ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
     ("command audit", "audit::operators_work_through_the_node_that_runs"),
     ("command risk", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
@@ -81,6 +88,33 @@ const COMMANDS: &[(&str, &str)] = &[
     ("dataset verify", "findings, no values"),
     ("dataset compact", "counts"),
     ("dataset shred", "names of what is destroyed"),
+    ("dataset share", "a salted commitment to each version, and the account, onto the ledger"),
+    ("query", "a noised answer with its price, opened for the permit's person; a receipt"),
+    ("permit apply", "the terms and a new key onto the ledger"),
+    ("permit grant", "a decision onto the ledger"),
+    ("permit refuse", "a decision onto the ledger"),
+    ("permit amend", "the terms onto the ledger"),
+    ("permit revoke", "a decision and its reason onto the ledger"),
+    ("permit list", "what the ledger says of permits"),
+    ("permit show", "what the ledger says of a permit and of its budget"),
+    ("holder add", "nothing of a record"),
+    ("holder remove", "nothing of a record"),
+    ("holder list", "names and addresses of holders' nodes"),
+    ("optout add", "a salted root of the list onto the ledger; how many, never who"),
+    ("optout withdraw", "a salted root of the list onto the ledger; how many, never who"),
+    ("optout list", "who opted out, to an operator, on record"),
+    ("ledger dev", "keys, sealed with a passphrase"),
+    ("ledger request", "a public key with its certificate; the keys into a sealed file"),
+    ("ledger found", "the first members' public keys and certificates"),
+    ("ledger init", "keys, sealed with a passphrase"),
+    ("ledger serve", "the ledger, to members"),
+    ("ledger join", "nothing of a record"),
+    ("ledger status", "how the validators are"),
+    ("ledger verify receipt", "what a receipt proves"),
+    ("ledger verify checkpoint", "what a checkpoint proves"),
+    ("ledger verify export", "how many blocks hold"),
+    ("ledger export", "the ledger's blocks"),
+    ("ledger watch", "the ledger's blocks"),
     ("keys list", "names, states and versions of keys"),
     ("keys rotate", "counts"),
     ("keys revoke", "nothing of a record"),
@@ -185,6 +219,8 @@ fn http(routes: &[HttpRoute]) -> Vec<(String, String)> {
         let asks = match route.access {
             Access::Public => "nothing asked for; tells only whether the service runs",
             Access::Token => "a staff token; then column by column as Cedar allows",
+            Access::Permit => "a signature with a permit's key; the ledger says what it covers",
+            Access::Published => "nothing asked for; tells what the steward publishes",
             Access::Role => "a staff token with the role of `[monitoring]`",
         };
         (format!("{} {}", route.method, route.path), asks.to_owned())
@@ -340,6 +376,8 @@ fn document() -> String {
     );
     let node: Vec<HttpRoute> = sql::ROUTES.iter().chain(&monitor::ROUTES).copied().collect();
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
+    let asked = http(&questions::ROUTES);
+    table(&mut out, "Questions under permits, HTTP of `node run` on a ledger", "question", &asked);
     let [fhir, bulk, oauth, validator, witness, explorer] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);

@@ -32,6 +32,20 @@ impl Served {
         line
     }
 
+    /// The JSON value that it prints when it is ready.
+    pub(crate) fn json(&mut self) -> serde_json::Value {
+        let values = serde_json::Deserializer::from_reader(&mut self.lines);
+        let ready: serde_json::Value = values.into_iter().next().unwrap().unwrap();
+        assert!(ready.get("error").is_none(), "the service ended: {ready}");
+        ready
+    }
+
+    /// Kills it, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Asks it to stop as a service manager does, and waits.
     pub(crate) fn stop(mut self) -> bool {
         let id = self.child.id().to_string();

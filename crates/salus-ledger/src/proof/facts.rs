@@ -4,7 +4,9 @@ use salus_model::{Class, Classified, MemberId, PermitId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
-use crate::contract::records::{Account, DatasetRecord, HolderOptOuts, PermitRecord};
+use crate::contract::records::{
+    Account, DatasetRecord, HolderOptOuts, PermitRecord, PermitSpending,
+};
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
 use crate::words::{DatasetRef, Height, LedgerId};
@@ -24,6 +26,8 @@ pub enum Fact {
     Account(DatasetRef),
     /// A holder's opt-out list.
     OptOuts(MemberId),
+    /// What a permit has spent on a dataset.
+    Spending(PermitId, DatasetRef),
 }
 
 impl Fact {
@@ -33,6 +37,7 @@ impl Fact {
             Self::Dataset(id) => slot::dataset(id).key().to_vec(),
             Self::Account(id) => slot::account(id).key().to_vec(),
             Self::OptOuts(holder) => slot::opt_outs(holder).key().to_vec(),
+            Self::Spending(permit, dataset) => slot::spending(permit, dataset).key().to_vec(),
         }
     }
 }
@@ -204,5 +209,18 @@ impl ProvenState {
     /// When the evidence does not speak of it.
     pub fn opt_outs(&self, holder: &MemberId) -> Result<Option<HolderOptOuts>, EvidenceError> {
         self.value(&slot::opt_outs(holder), Fact::OptOuts(holder.clone()))
+    }
+
+    /// What a permit has spent on a dataset, or that it has spent nothing yet.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn spending(
+        &self,
+        permit: &PermitId,
+        dataset: &DatasetRef,
+    ) -> Result<Option<PermitSpending>, EvidenceError> {
+        let fact = Fact::Spending(permit.clone(), dataset.clone());
+        self.value(&slot::spending(permit, dataset), fact)
     }
 }

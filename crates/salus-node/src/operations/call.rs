@@ -1,7 +1,11 @@
-use salus_model::{DatasetId, KeyName, Purpose, RoleName, Timestamp};
+use salus_ledger::TxId;
+use salus_ledger::call::{PermitTerms, RevocationReason};
+use salus_model::{DatasetId, KeyName, PermitId, Purpose, RoleName, Timestamp};
 use salus_query::Answer;
 use salus_store::audit::{AuditEntry, AuditFilter, AuditHead, AuditRecord};
 use serde::{Deserialize, Serialize};
+
+use crate::sharing::{AccountTerms, Shared};
 
 /// What an operator asks of a site.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +46,115 @@ pub enum Call {
     },
     /// To leave the access log to a node that starts.
     HandOver,
+    /// To look at or change the list of those who opted out.
+    OptOuts(OptOutChange),
+    /// To put a dataset on the ledger, or to commit to its newest version there.
+    Share {
+        /// The dataset.
+        dataset: DatasetId,
+        /// Its account, which it gets once.
+        account: Option<AccountTerms>,
+    },
+    /// To apply for a permit, or to decide on one.
+    Permit(PermitCall),
+}
+
+/// A change to the list of those who opted out.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptOutChange {
+    /// None: to look at it.
+    List,
+    /// These people opt out.
+    Add(Vec<String>),
+    /// These people withdraw their opt-out.
+    Withdraw(Vec<String>),
+}
+
+impl std::fmt::Debug for OptOutChange {
+    /// Without the people.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::List => f.write_str("List"),
+            Self::Add(people) => write!(f, "Add({} people)", people.len()),
+            Self::Withdraw(people) => write!(f, "Withdraw({} people)", people.len()),
+        }
+    }
+}
+
+/// The list of those who opted out.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OptOutsShown {
+    /// The epoch, as on the ledger.
+    pub epoch: u64,
+    /// The people.
+    pub people: Vec<String>,
+    /// How many were added or taken off just now.
+    pub changed: usize,
+}
+
+impl std::fmt::Debug for OptOutsShown {
+    /// Without the people.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OptOutsShown(epoch {}, {} people)", self.epoch, self.people.len())
+    }
+}
+
+/// An application for a permit, or a decision on one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PermitCall {
+    /// Applies, for a person who appears as a new key.
+    Apply(PermitTerms),
+    /// Grants an application.
+    Grant(PermitId),
+    /// Refuses an application.
+    Refuse(PermitId),
+    /// Changes the terms of a granted permit.
+    Amend {
+        /// The permit.
+        permit: PermitId,
+        /// Its revision that the change is based on.
+        revision: u64,
+        /// The terms from now on.
+        terms: PermitTerms,
+    },
+    /// Revokes a permit.
+    Revoke {
+        /// The permit.
+        permit: PermitId,
+        /// Why.
+        reason: RevocationReason,
+    },
+}
+
+impl PermitCall {
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "apply for a permit",
+            Self::Grant(_) => "grant",
+            Self::Refuse(_) => "refuse",
+            Self::Amend { .. } => "amend",
+            Self::Revoke { .. } => "revoke",
+        }
+    }
+
+    pub(super) const fn permit(&self) -> Option<&PermitId> {
+        match self {
+            Self::Apply(_) => None,
+            Self::Grant(permit) | Self::Refuse(permit) => Some(permit),
+            Self::Amend { permit, .. } | Self::Revoke { permit, .. } => Some(permit),
+        }
+    }
+}
+
+/// A permit's transaction, on the ledger for good.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PermitDone {
+    /// The permit.
+    pub permit: PermitId,
+    /// The transaction.
+    pub transaction: TxId,
 }
 
 /// A statement of the operator.
@@ -170,4 +283,10 @@ pub enum Reply {
     Status(Status),
     /// It is on record.
     Recorded,
+    /// Who opted out.
+    OptOuts(OptOutsShown),
+    /// What became of a dataset on the ledger.
+    Shared(Shared),
+    /// What became of a permit.
+    Permit(PermitDone),
 }

@@ -10,6 +10,7 @@
 
 mod call;
 mod key_log;
+mod on_ledger;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -31,9 +32,11 @@ use salus_store::{Lake, LakeError};
 use tokio::sync::mpsc;
 
 pub use self::call::{
-    AuditChecked, Call, KeyChange, KeyChanged, Removed, Reply, Shredded, SqlCall, Status,
+    AuditChecked, Call, KeyChange, KeyChanged, OptOutChange, OptOutsShown, PermitCall, PermitDone,
+    Removed, Reply, Shredded, SqlCall, Status,
 };
 pub use self::key_log::{KeyLog, KeyLogError};
+pub use self::on_ledger::OnLedger;
 pub use self::socket::{CallError, Listening, call_node, listen};
 use crate::Operator;
 use crate::site::{Site, SiteError};
@@ -81,6 +84,31 @@ pub enum OperationError {
     /// Something else was to be recorded as the use of a key.
     #[error("this is no record of the use of a key")]
     NoKeyUse,
+    /// The membership of the ledger cannot be used.
+    #[error(transparent)]
+    Membership(#[from] crate::membership::MembershipError),
+    /// The dataset is not shared.
+    #[error(transparent)]
+    Share(#[from] crate::sharing::ShareError),
+    /// The permit cannot be used.
+    #[error(transparent)]
+    Permit(#[from] crate::permits::PermitError),
+    /// The opt-outs do not get onto the ledger.
+    #[error(transparent)]
+    Ledger(#[from] salus_private::LedgerRefused),
+    /// The ledger's proofs do not hold.
+    #[error(transparent)]
+    Evidence(#[from] salus_ledger::proof::EvidenceError),
+    /// The list here is not the one on the ledger.
+    #[error(
+        "the opt-out list here is of epoch {here}, the ledger is at epoch {there}: restore the newest opt-outs file from a backup"
+    )]
+    OptOutEpoch {
+        /// The list's epoch.
+        here: u64,
+        /// The ledger's.
+        there: u64,
+    },
     /// No random bytes.
     #[error("no id can be drawn")]
     Entropy(#[from] EntropyFailed),
@@ -98,6 +126,12 @@ impl Classified for OperationError {
             Self::Key(e) => e.class(),
             Self::Audit(e) => e.class(),
             Self::SitesOwn { .. } | Self::Stays | Self::NoKeyUse => Class::Refused,
+            Self::Membership(e) => e.class(),
+            Self::Share(e) => e.class(),
+            Self::Permit(e) => e.class(),
+            Self::Ledger(e) => e.class(),
+            Self::Evidence(e) => e.class(),
+            Self::OptOutEpoch { .. } => Class::Corrupt,
             Self::Entropy(_) => Class::Unavailable,
             Self::Order(_) | Self::Name(_) => Class::Bug,
         }
@@ -111,6 +145,7 @@ pub struct Operations {
     audit: Arc<AuditLog>,
     /// Who is told that a node wants the access log; none where it stays.
     hand_over: Option<mpsc::Sender<()>>,
+    on_ledger: Option<OnLedger>,
 }
 
 fn deal() -> Result<DealId, OperationError> {
@@ -123,12 +158,18 @@ impl Operations {
     /// Operations on a site whose access log is open here.
     #[must_use]
     pub const fn new(site: Site, audit: Arc<AuditLog>) -> Self {
-        Self { site, audit, hand_over: None }
+        Self { site, audit, hand_over: None, on_ledger: None }
     }
 
     /// The same, where the access log is left to a node that asks for it.
     pub(crate) fn handing_over(self, tell: mpsc::Sender<()>) -> Self {
         Self { hand_over: Some(tell), ..self }
+    }
+
+    /// The same on a site whose ledger and desk are open here.
+    #[must_use]
+    pub fn with_ledger(self, on_ledger: OnLedger) -> Self {
+        Self { on_ledger: Some(on_ledger), ..self }
     }
 
     /// The site.
@@ -159,6 +200,9 @@ impl Operations {
                 let _ = tell.try_send(());
                 Ok(Reply::Status(self.status()))
             }
+            Call::OptOuts(change) => self.opt_outs(operator, change).await,
+            Call::Share { dataset, account } => self.share(operator, &dataset, account).await,
+            Call::Permit(call) => self.permit(operator, call).await,
         }
     }
 
@@ -305,6 +349,9 @@ impl Operations {
                 shredded.datasets.push(victim.clone());
                 shredded.keys.extend(done.keys);
                 shredded.objects += done.objects;
+                if self.site.config.ledger.is_some() {
+                    self.site.forget_salts(victim).await?;
+                }
             }
             Ok(shredded)
         };

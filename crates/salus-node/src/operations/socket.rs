@@ -19,8 +19,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 use super::{
-    AuditChecked, Call, KeyChanged, OperationError, Operations, Removed, Reply, Shredded, Status,
+    AuditChecked, Call, KeyChanged, OperationError, Operations, OptOutsShown, PermitDone, Removed,
+    Reply, Shredded, Status,
 };
+use crate::sharing::Shared;
 use crate::site::{Site, SiteError};
 
 const FOLDER: &str = "run";
@@ -87,6 +89,9 @@ enum Header {
     Removed(Removed),
     Status(Status),
     Recorded,
+    OptOuts(OptOutsShown),
+    Shared(Shared),
+    Permit(PermitDone),
     Refused {
         message: String,
         class: u8,
@@ -251,6 +256,9 @@ fn described(reply: Reply) -> (Header, Option<Vec<u8>>) {
         Reply::Removed(removed) => (Header::Removed(removed), None),
         Reply::Status(status) => (Header::Status(status), None),
         Reply::Recorded => (Header::Recorded, None),
+        Reply::OptOuts(list) => (Header::OptOuts(list), None),
+        Reply::Shared(shared) => (Header::Shared(shared), None),
+        Reply::Permit(done) => (Header::Permit(done), None),
     }
 }
 
@@ -300,6 +308,9 @@ pub async fn call_node(
         Header::Removed(removed) => Reply::Removed(removed),
         Header::Status(status) => Reply::Status(status),
         Header::Recorded => Reply::Recorded,
+        Header::OptOuts(list) => Reply::OptOuts(list),
+        Header::Shared(shared) => Reply::Shared(shared),
+        Header::Permit(done) => Reply::Permit(done),
         Header::Refused { message, class } => {
             let class = CLASSES.get(usize::from(class)).copied().unwrap_or(Class::Bug);
             return Err(CallError::Told { message, class });

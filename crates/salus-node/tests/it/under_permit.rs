@@ -162,7 +162,12 @@ async fn a_question_under_a_permit_from_application_to_receipt() {
 
     let site = site(&folder.path().join("site")).await;
     let signer = network.members["st-mary"].signer();
-    let holder = Arc::new(HolderLedger::new(client("st-mary"), signer, Arc::clone(&site.clock)));
+    let holder = Arc::new(HolderLedger::new(
+        (reference().holder, network.genesis.clone()),
+        client("st-mary"),
+        signer,
+        Arc::clone(&site.clock),
+    ));
     let commitment = |n: u8| Commitment::new([n; 32]);
     let register = RegisterDataset {
         dataset: reference(),

@@ -1,25 +1,31 @@
 //! A hospital with a lake, and a ledger of four validators in memory.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use parking_lot::Mutex;
+use salus_crypto::aead::AeadKey;
 use salus_crypto::hpke::RecipientKey;
 use salus_crypto::passphrase::{GuessCost, Passphrase};
-use salus_crypto::{OsEntropy, SigningKey};
+use salus_crypto::{Digest, OsEntropy, SigningKey};
 use salus_keys::LocalKeyStore;
 use salus_ledger::block::Outcome;
 use salus_ledger::call::{AdvanceOptOutEpoch, PermitTerms, RecordRelease, Release, ReleaseRule};
 use salus_ledger::proof::{
     Fact, FinalityProof, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
 };
-use salus_ledger::{DatasetRef, history};
+use salus_ledger::transaction::SignedTransaction;
+use salus_ledger::{DatasetRef, Opaque, TxId, history};
 use salus_model::{
     Clock as _, ColumnPath, DatasetId, DealId, HolderId, JournalName, KeyClass, KeyName,
     ManualClock, PermitId, Purpose, Secret,
 };
-use salus_private::{Desk, DeskParts, Ledger, LedgerRefused, Profiles, Question, built_in_code};
+use salus_private::{
+    Desk, DeskParts, Ledger, LedgerRefused, Outbox, Profiles, Question, SignedRelease,
+    built_in_code,
+};
 use salus_spine::{Authority, Freshness, OptOutList, SecondaryRequest, SignedRequest};
 use salus_store::audit::{AuditLog, Retention};
 use salus_store::journal::JournalSettings;
@@ -54,6 +60,43 @@ pub(crate) struct Chain {
     pub(crate) down: Mutex<bool>,
     pub(crate) recorded: Mutex<Vec<Vec<u8>>>,
     pub(crate) spoil: Mutex<bool>,
+    /// What happens once a release is recorded.
+    pub(crate) fate: Mutex<Fate>,
+    /// Whether the ledger says that it never recorded anything.
+    pub(crate) never: Mutex<bool>,
+    receipts: Mutex<HashMap<TxId, Vec<u8>>>,
+}
+
+/// What happens to the answer of a ledger that has recorded a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fate {
+    #[default]
+    Answered,
+    /// It never arrives, and the node knows that it is out of reach.
+    AnswerLost,
+    /// The node is killed while it waits.
+    Killed,
+}
+
+/// Sealed answers in memory, which outlive a desk.
+#[derive(Default)]
+pub(crate) struct Kept(pub(crate) Mutex<HashMap<Digest, Vec<u8>>>);
+
+#[async_trait::async_trait]
+impl Outbox for Kept {
+    async fn put(&self, name: &Digest, entry: &[u8]) -> std::io::Result<()> {
+        self.0.lock().insert(*name, entry.to_vec());
+        Ok(())
+    }
+
+    async fn remove(&self, name: &Digest) -> std::io::Result<()> {
+        self.0.lock().remove(name);
+        Ok(())
+    }
+
+    async fn all(&self) -> std::io::Result<Vec<Vec<u8>>> {
+        Ok(self.0.lock().values().cloned().collect())
+    }
 }
 
 impl Chain {
@@ -83,7 +126,7 @@ impl Ledger for Chain {
         Ok(StateEvidence::of(&world.store, (Self::finality(&world), Vec::new()), facts).unwrap())
     }
 
-    async fn record(&self, mut release: Release) -> Result<Vec<u8>, LedgerRefused> {
+    async fn sign(&self, mut release: Release) -> Result<SignedRelease, LedgerRefused> {
         self.reachable()?;
         if *self.spoil.lock() {
             // A node that books less than the answer costs.
@@ -92,10 +135,40 @@ impl Ledger for Chain {
         }
         let mut world = self.world.lock();
         let signed = world.signed(RecordRelease { release }, &[&signer(ANNA)]);
+        let bytes = Opaque::new(signed.as_bytes().to_vec());
+        Ok(SignedRelease { transaction: signed.id(), bytes })
+    }
+
+    async fn record(&self, signed: &SignedRelease) -> Result<Vec<u8>, LedgerRefused> {
+        self.reachable()?;
+        let receipt = self.execute(signed)?;
+        let fate = *self.fate.lock();
+        match fate {
+            Fate::Answered => Ok(receipt),
+            Fate::AnswerLost => {
+                Err(LedgerRefused::Unavailable { reason: "the connection broke".to_owned() })
+            }
+            Fate::Killed => std::future::pending().await,
+        }
+    }
+
+    async fn resume(&self, signed: &SignedRelease) -> Result<Option<Vec<u8>>, LedgerRefused> {
+        self.reachable()?;
+        let known = self.receipts.lock().get(&signed.transaction).cloned();
+        Ok(known.filter(|_| !*self.never.lock()))
+    }
+}
+
+impl Chain {
+    fn execute(&self, signed: &SignedRelease) -> Result<Vec<u8>, LedgerRefused> {
+        let mut world = self.world.lock();
+        let ledger = world.tip().ledger;
+        let signed = SignedTransaction::from_bytes(signed.bytes.as_bytes(), &ledger).unwrap();
         let executed = world.block(std::slice::from_ref(&signed));
         let entry = &executed.entries[0];
         if let Outcome::Refused(rule) = &entry.outcome {
-            return Err(LedgerRefused::Rule { rule: rule.as_str().to_owned() });
+            let (rule, says) = (rule.as_str().to_owned(), "a rule".to_owned());
+            return Err(LedgerRefused::Rule { rule, says });
         }
         let finality = Self::finality(&world);
         let size = finality.header.history_size;
@@ -109,6 +182,7 @@ impl Ledger for Chain {
         };
         let receipt = issue_receipt(&parts, &signer(VALIDATORS[0])).unwrap();
         self.recorded.lock().push(signed.as_bytes().to_vec());
+        self.receipts.lock().insert(signed.id(), receipt.clone());
         Ok(receipt)
     }
 }
@@ -123,6 +197,8 @@ pub(crate) struct Network {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) anchor: TrustAnchor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) kept: Arc<Kept>,
+    authority: Arc<Authority>,
     deals: Mutex<u64>,
     pub(crate) folder: TempDir,
 }
@@ -174,6 +250,36 @@ async fn fill(lake: &Arc<Lake>, id: &DatasetId, subject: Option<&str>) {
         writer.flush().await.unwrap();
     }
     writer.publish().await.unwrap();
+}
+
+struct Parts {
+    lake: Arc<Lake>,
+    authority: Arc<Authority>,
+    clock: Arc<ManualClock>,
+    chain: Arc<Chain>,
+    anchor: TrustAnchor,
+    audit: Arc<AuditLog>,
+    kept: Arc<Kept>,
+}
+
+impl Parts {
+    async fn desk(&self, opt_outs: OptOutList) -> Desk {
+        let parts = DeskParts {
+            lake: self.lake.clone(),
+            authority: self.authority.clone(),
+            clock: self.clock.clone(),
+            ledger: self.chain.clone(),
+            anchor: self.anchor.clone(),
+            freshness: FRESH,
+            audit: self.audit.clone(),
+            profiles: Profiles::parse(PROFILES).unwrap(),
+            opt_outs,
+            partitions: 2,
+            outbox: self.kept.clone(),
+            keeping: AeadKey::from_secret(Secret::new(seed("keeping"))),
+        };
+        Desk::open(parts).await.unwrap()
+    }
 }
 
 impl Network {
@@ -234,22 +340,47 @@ impl Network {
             down: Mutex::default(),
             recorded: Mutex::default(),
             spoil: Mutex::default(),
+            fate: Mutex::default(),
+            never: Mutex::default(),
+            receipts: Mutex::default(),
         });
-        let desk = Desk::new(DeskParts {
-            lake: lake.clone(),
-            authority,
-            clock: clock.clone(),
-            ledger: chain.clone(),
-            anchor: anchor.clone(),
-            freshness: FRESH,
-            audit: audit.clone(),
-            profiles: Profiles::parse(PROFILES).unwrap(),
-            opt_outs: list,
-            partitions: 2,
-        });
+        let kept = Arc::new(Kept::default());
+        let parts = Parts { lake, authority, clock, chain, anchor, audit, kept };
+        let desk = parts.desk(list).await;
         let recipient = RecipientKey::generate(&mut OsEntropy).unwrap();
         let deals = Mutex::new(0);
-        Self { chain, desk, permit, dataset, recipient, lake, clock, anchor, audit, deals, folder }
+        let Parts { lake, clock, chain, anchor, audit, kept, authority } = parts;
+        Self {
+            chain,
+            desk,
+            permit,
+            dataset,
+            recipient,
+            lake,
+            clock,
+            anchor,
+            audit,
+            kept,
+            authority,
+            deals,
+            folder,
+        }
+    }
+
+    /// The desk of the next process over the same folders, as after a crash.
+    pub(crate) async fn restart(&mut self) {
+        let salt = *self.desk.opt_outs().salt().expose();
+        let list = OptOutList::stored(1, Secret::new(salt), ["p7".to_owned()]);
+        let parts = Parts {
+            lake: self.lake.clone(),
+            authority: self.authority.clone(),
+            clock: self.clock.clone(),
+            chain: self.chain.clone(),
+            anchor: self.anchor.clone(),
+            audit: self.audit.clone(),
+            kept: self.kept.clone(),
+        };
+        self.desk = parts.desk(list).await;
     }
 
     /// A request for a question, signed by the named person.

@@ -5,7 +5,7 @@ use salus_private::{DeskError, LedgerRefused};
 use salus_spine::{OptOutsRefused, RequestRefused, result_hash};
 use salus_testkit::ledger::world::{HUB, columns};
 
-use crate::network::{Network, PATIENTS, PERSON};
+use crate::network::{Fate, Network, PATIENTS, PERSON};
 
 const COUNT: &str = r#"{"dataset":"conditions","query":"count",
     "filter":{"compare":{"column":"code","is":"=","value":"c1"}},
@@ -81,7 +81,7 @@ async fn the_budget_ends_it_and_two_that_race_for_the_last_do_not_both_win() {
     assert!(
         matches!(
             &refused,
-            DeskError::Ledger(LedgerRefused::Rule { rule }) if rule == "permits.budget"
+            DeskError::Ledger(LedgerRefused::Rule { rule, .. }) if rule == "permits.budget"
         ),
         "{refused}"
     );
@@ -195,4 +195,88 @@ async fn rows_beyond_the_bound_of_a_unit_do_not_count() {
     let estimate = answer.rows[0].estimate.unwrap().value;
     assert!((estimate - (PATIENTS as f64 - 1.0)).abs() < 40.0, "{estimate}");
     let _ = (&network.lake, &network.folder);
+}
+
+/// A node is killed while it waits for the ledger, which has recorded the release.
+async fn killed_between_receipt_and_release(network: &mut Network) {
+    *network.chain.fate.lock() = Fate::Killed;
+    let request = network.request(COUNT, PERSON);
+    let answer = network.desk.answer(&request, COUNT);
+    let killed = tokio::time::timeout(std::time::Duration::from_secs(3), answer).await;
+    assert!(killed.is_err(), "it was answered before it was killed");
+    assert_eq!(network.spent(), 50_000, "the ledger had recorded it");
+    *network.chain.fate.lock() = Fate::Answered;
+    network.restart().await;
+    // The very request that was under way is known after the restart too.
+    let replayed = network.desk.answer(&request, COUNT).await.unwrap_err();
+    assert!(matches!(replayed, DeskError::Replayed), "{replayed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_between_receipt_and_release_the_answer_is_fetched_for_nothing() {
+    let mut network = Network::new().await;
+    killed_between_receipt_and_release(&mut network).await;
+    let request = network.request(COUNT, PERSON);
+    let reply = network.desk.answer(&request, COUNT).await.unwrap();
+    assert!(reply.charges.is_empty());
+    assert_eq!(network.spent(), 50_000);
+    let estimate = network.open(&request, &reply).rows[0].estimate.unwrap().value;
+    assert!((estimate - PATIENTS as f64 / 3.0).abs() < 40.0, "{estimate}");
+    assert!(verify_receipt(&reply.receipt, &network.anchor).is_ok());
+    // And once more, from memory.
+    let request = network.request(COUNT, PERSON);
+    assert_eq!(network.desk.answer(&request, COUNT).await.unwrap().message, reply.message);
+    assert_eq!(network.spent(), 50_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_receipt_got_lost_on_the_way_is_not_charged_twice() {
+    let network = Network::new().await;
+    *network.chain.fate.lock() = Fate::AnswerLost;
+    let request = network.request(COUNT, PERSON);
+    let lost = network.desk.answer(&request, COUNT).await.unwrap_err();
+    assert_eq!(lost.class(), Class::Unavailable);
+    *network.chain.fate.lock() = Fate::Answered;
+    let request = network.request(COUNT, PERSON);
+    network.desk.answer(&request, COUNT).await.unwrap();
+    assert_eq!(network.spent(), 50_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_never_recorded_is_computed_and_charged_anew() {
+    let mut network = Network::new().await;
+    killed_between_receipt_and_release(&mut network).await;
+    *network.chain.never.lock() = true;
+    let request = network.request(COUNT, PERSON);
+    let reply = network.desk.answer(&request, COUNT).await.unwrap();
+    assert!(!reply.charges.is_empty());
+    assert_eq!(network.spent(), 100_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_opens_for_nobody_else_and_damage_is_counted() {
+    let mut network = Network::new().await;
+    killed_between_receipt_and_release(&mut network).await;
+    {
+        let mut kept = network.kept.0.lock();
+        let (_, entry) = kept.iter_mut().next().unwrap();
+        for word in [COUNT.as_bytes(), b"conditions", PERSON.as_bytes()] {
+            assert!(!entry.windows(word.len()).any(|w| w == word), "kept in the clear");
+        }
+        *entry.last_mut().unwrap() ^= 1;
+    }
+    network.restart().await;
+    assert_eq!(network.desk.unreadable(), 1);
+    let request = network.request(COUNT, PERSON);
+    let reply = network.desk.answer(&request, COUNT).await.unwrap();
+    assert!(!reply.charges.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_ask_the_same_at_once_are_charged_once() {
+    let network = Network::new().await;
+    let (one, other) = (network.request(COUNT, PERSON), network.request(COUNT, PERSON));
+    let both = tokio::join!(network.desk.answer(&one, COUNT), network.desk.answer(&other, COUNT));
+    assert_eq!(both.0.unwrap().message, both.1.unwrap().message);
+    assert_eq!(network.spent(), 50_000);
 }

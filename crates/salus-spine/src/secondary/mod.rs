@@ -1,10 +1,12 @@
 //! Secondary use: under a permit on the ledger, with opt-outs applied, charged and receipted.
 
+mod keep;
 mod optout;
 mod receipt;
 mod request;
 mod result;
 
+pub use keep::KeepError;
 pub use optout::{OptOutList, OptOutsApplied, OptOutsRefused};
 pub use receipt::{
     BudgetCharged, ReceiptFinal, ReceiptRefused, ReleaseApproved, SecondaryClearance,

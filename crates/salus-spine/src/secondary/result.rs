@@ -51,6 +51,19 @@ impl SealedResult {
         self.hash
     }
 
+    pub(super) fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    pub(super) const fn resumed(
+        message: Vec<u8>,
+        salt: [u8; 32],
+        hash: ResultHash,
+        charges: BTreeMap<DatasetId, PrivacyCharge>,
+    ) -> Self {
+        Self { message, salt, hash, charges }
+    }
+
     pub(super) const fn charges(&self) -> &BTreeMap<DatasetId, PrivacyCharge> {
         &self.charges
     }

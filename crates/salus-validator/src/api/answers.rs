@@ -2,11 +2,12 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use salus_ledger::block::{Equivocation, HistoryEntry};
-use salus_ledger::order::Acknowledgement;
+use salus_ledger::order::{Acknowledgement, ReplicaError};
 use salus_ledger::{BlockHash, Height, LedgerId, PublicKey, TxId};
 use salus_model::{Class, Classified, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::driver::SubmitError;
 use crate::order::EngineFault;
 
 /// What became of a transaction.
@@ -126,33 +127,47 @@ impl From<&HistoryEntry> for TransactionLine {
 pub struct Problem {
     /// What was wrong and what to do, sentence by sentence.
     pub problem: String,
+    /// The rule of the ledger that a transaction would break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 /// A failed request.
 #[derive(Debug)]
-pub(crate) struct Failure(StatusCode, String);
+pub(crate) struct Failure(StatusCode, String, Option<&'static str>);
 
 impl Failure {
     pub(crate) fn not_found(what: &str) -> Self {
-        Self(StatusCode::NOT_FOUND, format!("{what} is not on this ledger, or not yet"))
+        Self(StatusCode::NOT_FOUND, format!("{what} is not on this ledger, or not yet"), None)
+    }
+
+    /// A transaction that is not taken; names the rule that it would break.
+    pub(crate) fn not_taken(error: SubmitError) -> Self {
+        match &error {
+            SubmitError::Refused(ReplicaError::Refused(refusal)) => {
+                Self(status(error.class()), refusal.to_string(), Some(refusal.rule()))
+            }
+            _ => error.into(),
+        }
     }
 
     pub(crate) fn bad_request(text: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, text.into())
+        Self(StatusCode::BAD_REQUEST, text.into(), None)
     }
 
     pub(crate) fn conflict(text: impl Into<String>) -> Self {
-        Self(StatusCode::CONFLICT, text.into())
+        Self(StatusCode::CONFLICT, text.into(), None)
     }
 
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self(status, text.into())
+        Self(status, text.into(), None)
     }
 
     pub(crate) fn forbidden() -> Self {
         Self(
             StatusCode::FORBIDDEN,
             "the certificate of this connection does not count on the ledger any more".into(),
+            None,
         )
     }
 }
@@ -178,12 +193,13 @@ impl<E: Classified + std::error::Error> From<E> for Failure {
             }
             cause = next.source();
         }
-        Self(status(error.class()), text)
+        Self(status(error.class()), text, None)
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.0, Json(Problem { problem: self.1 })).into_response()
+        let rule = self.2.map(str::to_owned);
+        (self.0, Json(Problem { problem: self.1, rule })).into_response()
     }
 }

@@ -84,7 +84,7 @@ fn id(text: &str) -> Result<TxId, Failure> {
 }
 
 async fn submit(State(api): State<Api>, body: Bytes) -> Result<Json<Accepted>, Failure> {
-    let acknowledgement = api.handle.submit(body.to_vec()).await?;
+    let acknowledgement = api.handle.submit(body.to_vec()).await.map_err(Failure::not_taken)?;
     Ok(Json(Accepted::from(&acknowledgement)))
 }
 

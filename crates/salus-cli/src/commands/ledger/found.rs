@@ -1,0 +1,277 @@
+//! A ledger among organisations that have certificates: each makes its keys and a request, the
+//! founders put the requests together into a genesis, and each goes on with its own keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use salus_crypto::OsEntropy;
+use salus_crypto::passphrase::GuessCost;
+use salus_ledger::call::AdmitMember;
+use salus_ledger::config::{ConfigForm, PlatformConfig, Validator as Seat};
+use salus_ledger::genesis::{Genesis, NetworkKind};
+use salus_ledger::policy::{Expression, Policy, Role};
+use salus_ledger::{Nonce, Opaque, PublicKey, cbor};
+use salus_model::{Clock as _, Entropy as _, MemberId};
+use salus_node::membership::Enrolment;
+use salus_node::{SystemClock, read_secret, write_private};
+use salus_validator::dev::DEV_LIMITS;
+use salus_validator::{Folder, Peer, ValidatorConfig};
+use serde::Serialize;
+
+use super::verify::read;
+use crate::output::{Failure, Output};
+use crate::passphrase::Asking;
+
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
+const MAX_KEYS_BYTES: usize = 256 * 1024;
+
+#[derive(clap::Args)]
+pub(crate) struct RequestArgs {
+    /// The organisation's name on the ledger; a holder's site has the same.
+    member: MemberId,
+    /// A role: administrator, officer, treasurer, holder, worker, research, validator, auditor;
+    /// repeat.
+    #[arg(long = "role", required = true, value_parser = role)]
+    roles: Vec<Role>,
+    /// The organisation's certificate with its intermediates, as PEM.
+    #[arg(long)]
+    certificate: PathBuf,
+    /// The certificate's key, PKCS#8 as PEM, which its owner alone may read.
+    #[arg(long)]
+    key: PathBuf,
+    /// The folder for MEMBER.keys, which stays here, and MEMBER.request, which is public.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct FoundArgs {
+    /// A first member's request; repeat. Those with the role validator order the ledger.
+    #[arg(long = "request", required = true)]
+    requests: Vec<PathBuf>,
+    /// A certificate authority whose certificates count, as PEM; repeat.
+    #[arg(long = "root", required = true)]
+    roots: Vec<PathBuf>,
+    /// How many administrators have to agree on members and configuration.
+    #[arg(long)]
+    agree: u16,
+    /// The genesis to write; everybody gets it, and compares its hash.
+    #[arg(long, default_value = "genesis.cbor")]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct InitArgs {
+    /// The folder to make.
+    folder: PathBuf,
+    /// The validator's own MEMBER.keys; removed once its keys are in the folder.
+    #[arg(long)]
+    keys: PathBuf,
+    /// What the ledger begins with.
+    #[arg(long)]
+    genesis: PathBuf,
+    /// Where validators reach this one.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Where members reach it, over HTTPS with mutual TLS.
+    #[arg(long)]
+    api: SocketAddr,
+    /// Another validator, as NAME@HOST:PORT; repeat. The genesis has its key.
+    #[arg(long = "peer", value_parser = peer)]
+    peers: Vec<(MemberId, SocketAddr)>,
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    Role::ALL.into_iter().find(|r| r.as_str() == word).ok_or_else(|| {
+        let words: Vec<&str> = Role::ALL.iter().map(|r| r.as_str()).collect();
+        format!("'{word}' is no role; use {}", words.join(", "))
+    })
+}
+
+fn peer(text: &str) -> Result<(MemberId, SocketAddr), String> {
+    let (name, address) = text.split_once('@').ok_or("write NAME@HOST:PORT")?;
+    let address = address.parse().map_err(|_| format!("'{address}' is no address with a port"))?;
+    Ok((MemberId::new(name).map_err(|e| e.to_string())?, address))
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |e| Failure::unavailable(format!("{}: {e}", path.display()))
+}
+
+/// The certificates of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<Opaque>, Failure> {
+    let text = read(path, MAX_KEYS_BYTES)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let found = found.map_err(|e| Failure::request(format!("{}: {e}", path.display())))?;
+    if found.is_empty() {
+        return Err(Failure::request(format!("{} holds no certificate as PEM", path.display())));
+    }
+    Ok(found.into_iter().map(|der| Opaque::new(der.to_vec())).collect())
+}
+
+#[derive(Serialize)]
+struct Requested {
+    member: String,
+    keys: PathBuf,
+    request: PathBuf,
+}
+
+pub(super) fn request(args: RequestArgs, output: &Output) -> Result<(), Failure> {
+    let chain = certificates(&args.certificate)?;
+    let key = read_secret(&args.key)?;
+    let enrolment = Enrolment::new(args.member.clone(), chain, &key)?;
+    let roles: BTreeSet<Role> = args.roles.into_iter().collect();
+    let asked = enrolment.request(&roles)?;
+    let (keys, request) = (
+        args.out.join(format!("{}.keys", args.member)),
+        args.out.join(format!("{}.request", args.member)),
+    );
+    if keys.exists() {
+        return Err(Failure::request(format!("{} is there already", keys.display())));
+    }
+    let passphrase = super::passphrase_of("passphrase for the keys", Asking::New)?;
+    let sealed = enrolment.seal(&passphrase, GuessCost::RFC_9106_SECOND)?;
+    write_private(&keys, &sealed).map_err(io(&keys))?;
+    let bytes = cbor::encode(&asked).map_err(|e| Failure::corrupt(e.to_string()))?;
+    std::fs::write(&request, bytes).map_err(io(&request))?;
+    let made = Requested { member: args.member.to_string(), keys, request };
+    output.print(&made, |m| {
+        format!(
+            "{} stays here, sealed.\nSend {} to the founders of the ledger.",
+            m.keys.display(),
+            m.request.display()
+        )
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Founded {
+    ledger: String,
+    members: Vec<String>,
+    validators: usize,
+    genesis: PathBuf,
+}
+
+pub(super) fn found(args: FoundArgs, output: &Output) -> Result<(), Failure> {
+    if args.out.exists() {
+        return Err(Failure::request(format!("{} is there already", args.out.display())));
+    }
+    let mut members = Vec::new();
+    for path in &args.requests {
+        let bytes = read(path, MAX_REQUEST_BYTES)?;
+        let request: AdmitMember = cbor::decode(&bytes, MAX_REQUEST_BYTES)
+            .map_err(|e| Failure::request(format!("{} is no request: {e}", path.display())))?;
+        members.push(request);
+    }
+    let seats = |request: &AdmitMember| {
+        let member = request.member.clone();
+        let keys: Vec<PublicKey> = request
+            .keys
+            .iter()
+            .filter(|key| key.roles.contains(&Role::Validator))
+            .map(|key| key.key)
+            .collect();
+        keys.into_iter().map(move |key| Seat { member: member.clone(), key })
+    };
+    let mut roots = Vec::new();
+    for path in &args.roots {
+        roots.extend(certificates(path)?);
+    }
+    let governance = Expression::Quorum { k: args.agree, role: Role::Administrator };
+    let form = ConfigForm {
+        version: 0,
+        roots,
+        validators: members.iter().flat_map(seats).collect(),
+        governance: Policy::new(governance).map_err(|e| Failure::request(e.to_string()))?,
+        policies: BTreeMap::new(),
+        limits: DEV_LIMITS,
+    };
+    let mut nonce = [0; 16];
+    OsEntropy.fill(&mut nonce).map_err(|e| Failure::unavailable(e.to_string()))?;
+    let genesis = Genesis {
+        nonce: Nonce::new(nonce),
+        kind: NetworkKind::Production,
+        time: SystemClock.now(),
+        config: PlatformConfig::new(form).map_err(|e| Failure::request(e.to_string()))?,
+        members,
+    };
+    let founded = genesis.found()?;
+    let bytes = cbor::encode(&genesis).map_err(|e| Failure::corrupt(e.to_string()))?;
+    std::fs::write(&args.out, bytes).map_err(io(&args.out))?;
+    let shown = Founded {
+        ledger: founded.ledger.to_string(),
+        members: genesis.members.iter().map(|m| m.member.to_string()).collect(),
+        validators: genesis.config.form().validators.len(),
+        genesis: args.out,
+    };
+    output.print(&shown, |f| {
+        format!(
+            "Ledger {} with {} validators, of {}.\nGive {} to each of them; the ledger's name is its hash: compare it.",
+            f.ledger,
+            f.validators,
+            f.members.join(", "),
+            f.genesis.display()
+        )
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Initialised {
+    folder: PathBuf,
+    ledger: String,
+    api: String,
+}
+
+pub(super) fn init(args: InitArgs, output: &Output) -> Result<(), Failure> {
+    if args.folder.exists() {
+        return Err(Failure::request(format!("{} is there already", args.folder.display())));
+    }
+    let genesis = super::verify::trusted(Some(&args.genesis), Path::new("."))?;
+    let passphrase = super::passphrase_of("passphrase of the keys", Asking::Known)?;
+    let Enrolment { member, identity } =
+        Enrolment::open(&passphrase, &read(&args.keys, MAX_KEYS_BYTES)?)?;
+    let own = identity.signer().public_key();
+    let seats = &genesis.config.form().validators;
+    if !seats.iter().any(|seat| seat.key == own) {
+        let told = format!("the genesis has no validator with the key of {member}");
+        return Err(Failure::request(told));
+    }
+    let mut peers = Vec::new();
+    for (name, address) in args.peers {
+        let seat = seats.iter().find(|seat| seat.member == name && seat.key != own);
+        let none = || Failure::request(format!("the genesis has no other validator of {name}"));
+        peers.push(Peer { key: seat.ok_or_else(none)?.key, address });
+    }
+    if peers.len() + 1 < seats.len() {
+        let told = format!(
+            "the genesis has {} validators; name each other one with --peer NAME@HOST:PORT",
+            seats.len()
+        );
+        return Err(Failure::request(told));
+    }
+    let config = ValidatorConfig { listen: args.listen, api: args.api, peers };
+    let folder = Folder::at(&args.folder);
+    let cost = GuessCost::RFC_9106_SECOND;
+    folder.create(&config, &identity, &genesis, &passphrase, cost, &mut OsEntropy)?;
+    std::fs::remove_file(&args.keys).map_err(io(&args.keys))?;
+    let ledger = genesis.ledger_id().map_err(|e| Failure::corrupt(e.to_string()))?;
+    let made = Initialised {
+        folder: args.folder,
+        ledger: ledger.to_string(),
+        api: format!("https://{}", args.api),
+    };
+    output.print(&made, |m| {
+        format!(
+            "A validator of {}, for members at {}.\nRun it with: salus ledger serve {}",
+            m.ledger,
+            m.api,
+            m.folder.display()
+        )
+    });
+    Ok(())
+}

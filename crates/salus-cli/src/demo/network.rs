@@ -1,0 +1,230 @@
+//! A hub, three hospitals, a university and a ledger of four validators: folders, key stores and
+//! processes of their own.
+
+use std::path::{Path, PathBuf};
+
+use salus_crypto::OsEntropy;
+use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_model::{DatasetId, Entropy as _, HolderId, MemberId, Secret};
+use salus_node::membership::Membership;
+use salus_node::operations::Call;
+use salus_node::{Config, HolderLedger, ListenConfig, Site, write_private};
+
+use super::data;
+use super::process::Process;
+use crate::commands::holder::{self, Place};
+use crate::commands::ledger::{Member, make};
+use crate::commands::{dataset, grounds};
+use crate::output::Failure;
+
+pub(super) const HUB: &str = "hub";
+pub(super) const UNIVERSITY: &str = "university";
+pub(super) const HOSPITALS: [&str; 3] = ["st-mary", "north-clinic", "lakeside"];
+const VALIDATORS: u8 = 4;
+/// All that may ever be spent on a hospital's visits.
+const BUDGET: &str = "12";
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |e| Failure::unavailable(format!("{}: {e}", path.display()))
+}
+
+/// The demo's folder.
+#[derive(Clone)]
+pub(super) struct Ground(pub(super) PathBuf);
+
+impl Ground {
+    fn passphrase_file(&self, of: &str) -> PathBuf {
+        self.0.join("passphrases").join(of)
+    }
+
+    /// A passphrase that lies beside what it opens, readable by its owner alone: that is what makes
+    /// this a demo.
+    fn new_passphrase(&self, of: &str) -> Result<Passphrase, Failure> {
+        let file = self.passphrase_file(of);
+        let folder = self.0.join("passphrases");
+        std::fs::create_dir_all(&folder).map_err(io(&folder))?;
+        let mut random = [0; 24];
+        OsEntropy.fill(&mut random).map_err(|e| Failure::unavailable(e.to_string()))?;
+        write_private(&file, hex::encode(random).as_bytes()).map_err(io(&file))?;
+        self.passphrase(of)
+    }
+
+    fn passphrase(&self, of: &str) -> Result<Passphrase, Failure> {
+        let file = self.passphrase_file(of);
+        let text = std::fs::read_to_string(&file).map_err(io(&file))?;
+        Ok(Passphrase::new(Secret::new(text.trim().to_owned()))?)
+    }
+
+    pub(super) fn site_folder(&self, of: &str) -> PathBuf {
+        self.0.join(of)
+    }
+
+    pub(super) fn genesis(&self) -> PathBuf {
+        self.0.join("ledger/genesis.cbor")
+    }
+
+    fn log(&self, of: &str) -> PathBuf {
+        self.0.join("logs").join(format!("{of}.log"))
+    }
+
+    pub(super) fn validator_folder(&self, number: usize) -> PathBuf {
+        self.0.join("ledger").join(format!("val-{number:02}"))
+    }
+
+    pub(super) fn is_made(&self) -> bool {
+        self.0.join("made").is_file()
+    }
+
+    /// Lays the ledger out: validators, and a membership file for each organisation.
+    fn make_ledger(&self) -> Result<(), Failure> {
+        use salus_ledger::policy::Role;
+        let member =
+            |name: &str, roles: &[Role]| Member { name: name.to_owned(), roles: roles.to_vec() };
+        let mut members = vec![
+            member(HUB, &[Role::Administrator, Role::Officer]),
+            member(UNIVERSITY, &[Role::Research]),
+        ];
+        members.extend(HOSPITALS.iter().map(|name| member(name, &[Role::Holder])));
+        let passphrase = self.new_passphrase("ledger")?;
+        let folder = self.0.join("ledger");
+        make(VALIDATORS, &folder, &members, &passphrase, GuessCost::OWASP_MINIMUM)?;
+        Ok(())
+    }
+
+    /// Makes an organisation's site, on the ledger, with its visits where it is a hospital.
+    async fn make_site(&self, name: &str) -> Result<(), Failure> {
+        let folder = self.site_folder(name);
+        std::fs::create_dir_all(&folder).map_err(io(&folder))?;
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = ListenConfig { http: any, postgres: any, flight: any };
+        let holder = HolderId::new(name).map_err(|e| Failure::request(e.to_string()))?;
+        let cost = GuessCost::OWASP_MINIMUM;
+        let config = Config::embedded(holder, listen);
+        Site::init(&folder, &config, self.new_passphrase(name)?, cost).await?;
+        let site = self.open(name).await?;
+        let file = self.0.join("ledger/members").join(format!("{name}.member"));
+        let bytes = std::fs::read(&file).map_err(io(&file))?;
+        site.join_ledger(&Membership::open(&self.passphrase("ledger")?, &bytes)?).await?;
+        std::fs::remove_file(&file).map_err(io(&file))?;
+        if let Some(number) = HOSPITALS.iter().position(|h| *h == name) {
+            data::load(&site, u32::try_from(number).unwrap_or_default()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn open(&self, name: &str) -> Result<Site, Failure> {
+        let passphrase = self.passphrase(name)?;
+        Ok(Site::open(&self.site_folder(name), passphrase, GuessCost::OWASP_MINIMUM).await?)
+    }
+
+    /// Starts the validators whose numbers are given, all at once.
+    pub(super) async fn start_validators(
+        &self,
+        numbers: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<Process>, Failure> {
+        let starting = numbers.into_iter().map(|number| {
+            let (name, folder) = (format!("val-{number:02}"), self.validator_folder(number));
+            async move {
+                let folder = folder.display().to_string();
+                let words = ["ledger", "serve", &folder];
+                Process::start(&name, &words, &self.passphrase_file("ledger"), &self.log(&name))
+                    .await
+            }
+        });
+        futures::future::join_all(starting).await.into_iter().collect()
+    }
+
+    pub(super) async fn start_node(&self, name: &str) -> Result<Process, Failure> {
+        let folder = self.site_folder(name).display().to_string();
+        let words = ["--site", &folder, "node", "run"];
+        Process::start(name, &words, &self.passphrase_file(name), &self.log(name)).await
+    }
+}
+
+/// What runs.
+pub(super) struct Network {
+    pub(super) ground: Ground,
+    pub(super) validators: Vec<Process>,
+    pub(super) hub: Process,
+    pub(super) hospitals: Vec<Process>,
+    /// The officer's and the researcher's own hands.
+    pub(super) office: Site,
+    pub(super) university: Site,
+    pub(super) asking: HolderLedger,
+}
+
+impl Network {
+    /// Makes everything that is not there yet, and starts it.
+    pub(super) async fn start(folder: &Path) -> Result<(Self, bool), Failure> {
+        let ground = Ground(folder.to_owned());
+        let logs = folder.join("logs");
+        std::fs::create_dir_all(&logs).map_err(io(&logs))?;
+        let new = !ground.is_made();
+        if new {
+            ground.make_ledger()?;
+        }
+        let (validators, made) =
+            tokio::join!(ground.start_validators(1..=usize::from(VALIDATORS)), async {
+                let names = [HUB, UNIVERSITY].into_iter().chain(HOSPITALS);
+                let making = names.filter(|_| new).map(|name| ground.make_site(name));
+                futures::future::join_all(making).await.into_iter().collect::<Result<Vec<()>, _>>()
+            });
+        made?;
+        let validators = validators?;
+        if new {
+            let shared = HOSPITALS.map(|name| share(&ground, name));
+            futures::future::try_join_all(shared).await?;
+            let file = folder.join("made");
+            std::fs::write(&file, b"").map_err(io(&file))?;
+        }
+        let starting = [HUB].into_iter().chain(HOSPITALS).map(|name| ground.start_node(name));
+        let (started, office, university) = tokio::join!(
+            futures::future::try_join_all(starting),
+            ground.open(HUB),
+            ground.open(UNIVERSITY)
+        );
+        let (mut started, office, university) = (started?, office?, university?);
+        let hospitals = started.split_off(1);
+        let hub = started.pop().ok_or_else(|| Failure::corrupt("no hub was started"))?;
+        let asking = university.ledger().await?;
+        let network = Self { ground, validators, hub, hospitals, office, university, asking };
+        for (name, node) in HOSPITALS.iter().zip(&network.hospitals) {
+            network.note_place(name, node)?;
+        }
+        Ok((network, new))
+    }
+
+    /// Notes for the university where a hospital's node listens.
+    pub(super) fn note_place(&self, name: &str, node: &Process) -> Result<(), Failure> {
+        let holder = HolderId::new(name).map_err(|e| Failure::request(e.to_string()))?;
+        let (url, ca) = (node.told("http")?.to_owned(), node.told("certificate")?.to_owned());
+        holder::add(&self.university.folder, holder, Place { url, ca })
+    }
+
+    /// Stops every process, nodes first.
+    pub(super) async fn stop(self) {
+        let nodes = self.hospitals.into_iter().chain([self.hub]).map(Process::stop);
+        futures::future::join_all(nodes).await;
+        futures::future::join_all(self.validators.into_iter().map(Process::stop)).await;
+    }
+}
+
+/// Puts a hospital's visits on the ledger.
+async fn share(ground: &Ground, name: &str) -> Result<(), Failure> {
+    let site = ground.open(name).await?;
+    let epsilon = grounds::epsilon(BUDGET).map_err(Failure::request)?;
+    let account =
+        dataset::account(epsilon, 6, salus_ledger::call::ReleaseRule::DpOnly).map(Some)?;
+    let visits = DatasetId::new("visits").map_err(|e| Failure::request(e.to_string()))?;
+    crate::site::ask(&site, Call::Share { dataset: visits, account }).await?;
+    Ok(())
+}
+
+/// The ledger's name for a hospital's visits.
+pub(super) fn visits(hospital: &str) -> Result<salus_ledger::DatasetRef, Failure> {
+    let wrong = |e: salus_model::IdError| Failure::request(e.to_string());
+    Ok(salus_ledger::DatasetRef {
+        holder: MemberId::new(hospital).map_err(wrong)?,
+        dataset: DatasetId::new("visits").map_err(wrong)?,
+    })
+}
