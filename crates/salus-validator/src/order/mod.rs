@@ -370,7 +370,9 @@ impl CommonwareOrderer {
     fn count(&mut self, vote: Vote, out: &mut Vec<OrdererOutput>) {
         match self.votes.count(vote) {
             Counted::Yes => {}
-            Counted::Equivocation(evidence) => out.push(OrdererOutput::Misbehaviour(evidence)),
+            Counted::Equivocation(evidence) => {
+                out.push(OrdererOutput::Misbehaviour(*evidence));
+            }
             Counted::No(reason) => tracing::debug!(%reason, "a vote does not count"),
         }
     }

@@ -10,7 +10,7 @@ const WINDOW: u64 = 256;
 pub(super) enum Counted {
     Yes,
     /// The validator voted for two blocks of one height.
-    Equivocation(Equivocation),
+    Equivocation(Box<Equivocation>),
     No(VoteRefused),
 }
 
@@ -60,7 +60,7 @@ impl Votes {
                 Counted::Yes
             }
             Ok(None) => Counted::Yes,
-            Err(VoteRefused::Equivocation { evidence, .. }) => Counted::Equivocation(*evidence),
+            Err(VoteRefused::Equivocation { evidence, .. }) => Counted::Equivocation(evidence),
             Err(other) => Counted::No(other),
         }
     }
