@@ -13,7 +13,7 @@ light p50 216 ms, longest gap 25 s, 143 to 275 MB each, first receipt after abou
 pub(crate) fn run(words: &[String]) -> Result<()> {
     let Some((what, rest)) = words.split_first() else {
         bail!(
-            "say what: cargo xtask bench lake, cargo xtask bench ledger [short], or cargo xtask \
+            "say what: cargo xtask bench lake, cargo xtask bench ledger [short|long], or cargo xtask \
              bench release [short]"
         )
     };
@@ -35,6 +35,10 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         println!("machine: {cores} cores; every validator is a process of its own\n{FABRIC}\n");
         run.arg("bench").args(rest);
+        // A short run is an indication; only a whole one is published.
+        if !rest.iter().any(|word| word == "short") {
+            run.args(["into", "docs/benchmarks.md"]);
+        }
     } else {
         run.args(words);
     }

@@ -12,6 +12,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("chromium", "the browser in which the console is tested"),
     ("tcpdump", "a capture of the demo, searched for anything personal"),
     ("curl", "a client that verifies the site's certificate"),
+    ("iproute2", "network namespaces, for the test that cuts a link between validators"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),
 ];

@@ -123,7 +123,8 @@ pub fn join(
     Ok(folder)
 }
 
-/// A validator of a ledger with those of its channels.
+/// A validator of a ledger with those of its channels. It keeps the passphrase for channels that
+/// are joined later.
 #[derive(Debug)]
 pub struct Host {
     folder: Folder,

@@ -1,11 +1,13 @@
-//! The proof verifiers: receipts, checkpoints, tlog proofs, forks and charters.
+//! The proof verifiers: receipts, checkpoints, requests to witnesses, tlog proofs, forks, charters.
 #![no_main]
 
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use salus_ledger::channel::Charter;
-use salus_ledger::proof::{Fork, SignedCheckpoint, TlogProof, TrustAnchor, verify_receipt};
+use salus_ledger::proof::{
+    AddCheckpoint, Fork, SignedCheckpoint, TlogProof, TrustAnchor, WitnessKey, verify_receipt,
+};
 
 static ANCHOR: OnceLock<TrustAnchor> = OnceLock::new();
 
@@ -22,6 +24,12 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes) {
         if let Ok(checkpoint) = SignedCheckpoint::from_text(text) {
             assert_eq!(checkpoint.to_string(), text);
+        }
+        if let Ok(request) = AddCheckpoint::from_text(text) {
+            assert_eq!(request.to_string(), text);
+        }
+        if let Ok(key) = text.parse::<WitnessKey>() {
+            assert_eq!(key.to_string(), text);
         }
         if let Ok(proof) = TlogProof::from_text(text) {
             assert_eq!(proof.to_string(), text);

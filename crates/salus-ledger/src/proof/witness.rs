@@ -174,8 +174,7 @@ impl Witness {
         // A stranger learns nothing of what was cosigned.
         request.checkpoint.verify(&self.trust)?;
         let known = self.last.map_or(0, |last| last.size);
-        let size = request.checkpoint.checkpoint().size;
-        if request.old != known && size > known {
+        if request.old != known {
             return Err(WitnessRefused::Conflict { known });
         }
         self.cosign(&request.checkpoint, request.proof().as_ref(), at)

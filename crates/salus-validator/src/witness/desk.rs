@@ -26,6 +26,9 @@ pub enum DeskError {
     /// What it cosigned could not be kept; the cosignature is withheld.
     #[error("the cosigned checkpoint cannot be kept")]
     Folder(#[from] FolderError),
+    /// It is being stopped.
+    #[error("the witness is stopping")]
+    Stopping,
     /// What it cosigned last is of another ledger than its genesis.
     #[error("the folder has a checkpoint of ledger {found}, its genesis begins {wanted}")]
     OtherLedger {
@@ -42,6 +45,7 @@ impl Classified for DeskError {
             Self::Refused(error) => error.class(),
             Self::Forked { .. } => Class::Peer,
             Self::Folder(error) => error.class(),
+            Self::Stopping => Class::Unavailable,
             Self::OtherLedger { .. } => Class::BadRequest,
         }
     }

@@ -89,7 +89,7 @@ async fn look_at(
             desk.trust(&anchor);
             desk.add(&request, clock::now())
         });
-        added.await.map_err(|_| DeskError::Refused(WitnessRefused::NotConsistent))??
+        added.await.map_err(|_| DeskError::Stopping)??
     };
     bring(client, &cosigned).await;
     Ok(())

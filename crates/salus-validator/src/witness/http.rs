@@ -75,7 +75,9 @@ fn failed(error: &DeskError, size: u64) -> Response {
             StatusCode::NOT_FOUND
         }
         DeskError::Refused(WitnessRefused::Checkpoint(_)) => StatusCode::FORBIDDEN,
-        DeskError::Folder(_) | DeskError::OtherLedger { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        DeskError::Folder(_) | DeskError::Stopping | DeskError::OtherLedger { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     refusal(status, error)
 }

@@ -254,7 +254,7 @@ pub(super) fn init(args: InitArgs, output: &Output) -> Result<(), Failure> {
         );
         return Err(Failure::request(told));
     }
-    let config = ValidatorConfig { listen: args.listen, api: args.api, peers };
+    let config = ValidatorConfig { listen: args.listen, api: args.api, explorer: None, peers };
     let folder = Folder::at(&args.folder);
     let cost = GuessCost::RFC_9106_SECOND;
     folder.create(&config, &identity, &genesis, &passphrase, cost, &mut OsEntropy)?;
