@@ -44,7 +44,7 @@ from SALUS_MEMBER_PASSPHRASE and SALUS_MEMBER_PASSPHRASE_FILE, in the same way."
 enum Command {
     /// Make a site: its key store, its authority, an empty lake and a roles file.
     Init(commands::init::Args),
-    /// Start a hospital with synthetic patients and show a first query; Ctrl-C stops it.
+    /// Start a hub, three hospitals and a ledger with synthetic patients; Ctrl-C stops them.
     Demo(demo::Args),
     /// Run the site's services.
     #[command(subcommand)]

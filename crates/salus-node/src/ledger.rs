@@ -84,7 +84,7 @@ impl HolderLedger {
         others: &[&Signer],
     ) -> Result<SignedTransaction, LedgerRefused> {
         if self.height.load(Ordering::Relaxed) == 0 {
-            match self.client.tip(Height::GENESIS).await {
+            match self.client.last_block().await {
                 Ok(tip) => self.saw(tip.finality.header.height),
                 // A ledger that has no block yet has no proof of one.
                 Err(ClientError::Refused { .. } | ClientError::NotProved { .. }) => {}
@@ -157,7 +157,7 @@ impl HolderLedger {
 
     /// The height of the last block, proved.
     async fn tip(&self) -> Result<Height, LedgerRefused> {
-        let tip = self.client.tip(Height::GENESIS).await.map_err(|e| refused(&e))?;
+        let tip = self.client.last_block().await.map_err(|e| refused(&e))?;
         self.saw(tip.finality.header.height);
         Ok(tip.finality.header.height)
     }

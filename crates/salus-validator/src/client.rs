@@ -517,7 +517,19 @@ impl LedgerClient {
     /// # Errors
     /// When no validator gives a proved answer.
     pub async fn tip(&self, after: Height) -> Result<ProvedBlock, ClientError> {
-        self.ask(&format!("/v1/tip?after={}", after.get()), |url, bytes| {
+        self.block_at(&format!("/v1/tip?after={}", after.get())).await
+    }
+
+    /// The last block, verified, without waiting for another.
+    ///
+    /// # Errors
+    /// When no validator gives a proved answer, as before the ledger's first block.
+    pub async fn last_block(&self) -> Result<ProvedBlock, ClientError> {
+        self.block_at("/v1/tip").await
+    }
+
+    async fn block_at(&self, path: &str) -> Result<ProvedBlock, ClientError> {
+        self.ask(path, |url, bytes| {
             let not_proved = |source| ClientError::NotProved { url: url.to_owned(), source };
             let block: ProvedBlock =
                 cbor::decode(bytes, MAX_PROOF_BYTES).map_err(|error| not_proved(error.into()))?;

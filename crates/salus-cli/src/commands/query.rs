@@ -4,15 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use salus_api::questions::{Answered, Asking, PlanWanted, Planned};
+use salus_api::questions::{Answered, Asking, PlanWanted, Planned, Published};
 use salus_dp::{Answer, Epsilon, Mechanism, Noise, Spend};
 use salus_ledger::DatasetRef;
 use salus_ledger::contract::records::PermitRecord;
 use salus_ledger::proof::{VerifiedReceipt, verify_receipt};
-use salus_model::{Class, Clock as _, HolderId, MicroRho, PermitId};
+use salus_model::{Class, Clock as _, DatasetId, HolderId, MicroRho, PermitId};
 use salus_node::permits::{Asked, permit_on};
 use salus_node::{HolderLedger, Site, SystemClock, write_private};
-use salus_private::Question;
+use salus_private::{Question, sql};
 use salus_spine::result_hash;
 use serde::Serialize;
 
@@ -28,9 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A file with the question as JSON; - reads it from the standard input.
-    #[arg(long)]
-    question: PathBuf,
+    /// The question in SQL, such as "SELECT count(*) FROM visits WHERE ward = 'icu'".
+    #[arg(required_unless_present = "question", requires = "epsilon")]
+    statement: Option<String>,
+    /// A file with the question as JSON, in place of SQL; - reads it from the standard input.
+    #[arg(long, conflicts_with = "statement")]
+    question: Option<PathBuf>,
     /// The permit to ask under.
     #[arg(long)]
     permit: PermitId,
@@ -125,21 +128,21 @@ fn text_of(path: &Path) -> Result<String, Failure> {
 /// Whose dataset is asked: as named, or the only one that fits permit and question.
 fn dataset_asked(
     named: Option<DatasetRef>,
-    question: &Question,
+    about: &DatasetId,
     record: &PermitRecord,
 ) -> Result<DatasetRef, Failure> {
     if let Some(named) = named {
-        if named.dataset != question.dataset {
-            let (one, other) = (named.dataset, &question.dataset);
+        if named.dataset != *about {
+            let (one, other) = (named.dataset, about);
             return Err(Failure::request(format!("the question is about {other}, not {one}")));
         }
         return Ok(named);
     }
     let grounds = record.terms.grounds.iter().map(|g| &g.dataset);
-    let fitting: Vec<&DatasetRef> = grounds.filter(|d| d.dataset == question.dataset).collect();
+    let fitting: Vec<&DatasetRef> = grounds.filter(|d| d.dataset == *about).collect();
     match fitting.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(Failure::refused(format!("the permit does not cover {}", question.dataset))),
+        [] => Err(Failure::refused(format!("the permit does not cover {about}"))),
         several => {
             let names: Vec<String> =
                 several.iter().map(|d| format!("{}/{}", d.holder, d.dataset)).collect();
@@ -149,20 +152,71 @@ fn dataset_asked(
     }
 }
 
+/// What is asked, as it was written.
+enum Wanted {
+    Sql(sql::Statement),
+    Json(Box<Question>),
+}
+
+impl Wanted {
+    fn about(&self) -> &DatasetId {
+        match self {
+            Self::Sql(statement) => &statement.dataset,
+            Self::Json(question) => &question.dataset,
+        }
+    }
+
+    /// The question with its spend. SQL is fitted to the profile that the holder publishes; a false
+    /// one can make the question another, and never dearer than its spend.
+    async fn question(
+        self,
+        args: &Args,
+        ledger: &HolderLedger,
+        dataset: &DatasetRef,
+        place: &Place,
+    ) -> Result<Question, Failure> {
+        let mechanism = match &self {
+            Self::Sql(_) => Mechanism::Gaussian,
+            Self::Json(question) => question.mechanism,
+        };
+        let spend = match args.epsilon {
+            None => None,
+            Some(epsilon) => Some(match mechanism {
+                Mechanism::Gaussian => {
+                    let account = super::grounds::account_of(ledger, dataset).await?;
+                    Spend::Epsilon { epsilon, delta: delta_of(&account)? }
+                }
+                Mechanism::Laplace => Spend::PureEpsilon(epsilon),
+            }),
+        };
+        match self {
+            Self::Json(question) => {
+                let spend = spend.unwrap_or(question.spend);
+                Ok(Question { spend, ..*question })
+            }
+            Self::Sql(statement) => {
+                let spend = spend.ok_or_else(|| Failure::request("say --epsilon"))?;
+                let published: Published = get(place, "/v1/questions/profiles").await?;
+                let profile = published.profiles.get(&statement.dataset).ok_or_else(|| {
+                    let (holder, dataset) = (&dataset.holder, &statement.dataset);
+                    Failure::request(format!("{holder} takes no questions about {dataset}"))
+                })?;
+                Ok(statement.question(profile, spend, mechanism)?)
+            }
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
     let ledger = site.ledger().await?;
     let record = permit_on(&ledger, &args.permit).await?;
-    let mut question = Question::parse(&text_of(&args.question)?)?;
-    let dataset = dataset_asked(args.dataset.clone(), &question, &record)?;
-    if let Some(epsilon) = args.epsilon {
-        let account = super::grounds::account_of(&ledger, &dataset).await?;
-        question.spend = match question.mechanism {
-            Mechanism::Gaussian => Spend::Epsilon { epsilon, delta: delta_of(&account)? },
-            Mechanism::Laplace => Spend::PureEpsilon(epsilon),
-        };
-    }
-    let asked = serde_json::to_string(&question).map_err(|e| Failure::request(e.to_string()))?;
+    let wanted = match (&args.statement, &args.question) {
+        (Some(statement), _) => Wanted::Sql(sql::parse(statement)?),
+        (None, Some(file)) => Wanted::Json(Box::new(Question::parse(&text_of(file)?)?)),
+        (None, None) => return Err(Failure::request("say what is asked, in SQL or by --question")),
+    };
+    let dataset = dataset_asked(args.dataset.clone(), wanted.about(), &record)?;
     let holder =
         HolderId::new(dataset.holder.as_str()).map_err(|e| Failure::request(e.to_string()))?;
     let place = match (&args.node, &args.ca) {
@@ -173,6 +227,8 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
         }
         _ => place(folder, &holder)?,
     };
+    let question = wanted.question(&args, &ledger, &dataset, &place).await?;
+    let asked = serde_json::to_string(&question).map_err(|e| Failure::request(e.to_string()))?;
     let (site, ledger) = (&site, &ledger);
     let ready = Ready { site, ledger, permit: args.permit, record, dataset, text: asked, place };
     if args.explain {
@@ -210,7 +266,19 @@ async fn post<T: serde::de::DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Failure> {
-    let url = format!("{}{path}", place.url);
+    let body = serde_json::to_vec(body).map_err(|e| Failure::request(e.to_string()))?;
+    let request = client(place)?.post(format!("{}{path}", place.url));
+    send(place, request.header("content-type", "application/json").body(body)).await
+}
+
+async fn get<T: serde::de::DeserializeOwned>(place: &Place, path: &str) -> Result<T, Failure> {
+    send(place, client(place)?.get(format!("{}{path}", place.url))).await
+}
+
+async fn send<T: serde::de::DeserializeOwned>(
+    place: &Place,
+    request: reqwest::RequestBuilder,
+) -> Result<T, Failure> {
     let unreachable = |e: reqwest::Error| {
         let mut said = e.to_string();
         let mut cause = std::error::Error::source(&e);
@@ -220,8 +288,6 @@ async fn post<T: serde::de::DeserializeOwned>(
         }
         Failure::unavailable(format!("the node at {} cannot be reached: {said}", place.url))
     };
-    let body = serde_json::to_vec(body).map_err(|e| Failure::request(e.to_string()))?;
-    let request = client(place)?.post(&url).header("content-type", "application/json").body(body);
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status();
     let bytes = answer.bytes().await.map_err(unreachable)?;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use salus_ledger::cbor;
 use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
 use salus_ledger::proof::{TrustAnchor, verify_receipt};
-use salus_ledger::{Height, cbor};
 use salus_model::PermitId;
 
 use super::data::{self, PEOPLE, PLANTED, PLANTED_LITERAL};
@@ -222,7 +222,7 @@ async fn outages(check: &mut Check<'_>, network: &mut Network, permit: &PermitId
         .await?;
     let before = check
         .step("kill all of them, and answer nothing", async {
-            let tip = network.asking.client().tip(Height::GENESIS).await?;
+            let tip = network.asking.client().last_block().await?;
             for validator in network.validators.drain(..) {
                 validator.kill()?;
             }
@@ -242,7 +242,7 @@ async fn outages(check: &mut Check<'_>, network: &mut Network, permit: &PermitId
             if !repeated.repeated {
                 return Err(Failure::corrupt("what was paid for is forgotten"));
             }
-            let tip = network.asking.client().tip(Height::GENESIS).await?;
+            let tip = network.asking.client().last_block().await?;
             let now = tip.finality.header.height;
             if now <= before {
                 return Err(Failure::corrupt(format!("block {now} after block {before}")));

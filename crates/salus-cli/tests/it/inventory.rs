@@ -150,6 +150,11 @@ const COMMANDS: &[(&str, &str)] = &[
         "unbias",
         "rates of groups by their values, and the mended plain file into a file of mode 600",
     ),
+    (
+        "deidentify fhir",
+        "counts by kind, and FHIR resources without identifiers into files of mode 600",
+    ),
+    ("deidentify text", "counts by kind, and a text without names into a file of mode 600"),
     ("doctor", "states, no values"),
     ("completions", "the commands' own words"),
 ];

@@ -42,6 +42,11 @@ fn a_permit_is_applied_for_granted_used_and_the_receipt_verified_without_network
     assert!(spent > 0);
     let again = world.ask(&permit, &count(FEMALE), "1");
     assert_eq!((again["repeated"].as_bool(), world.spent()), (Some(true), spent), "{again}");
+    // In SQL it is the same question, which is answered for nothing.
+    let asked = "SELECT count(*) FROM visits WHERE sex = 'female'";
+    let in_sql = world.json("uni", &["query", asked, "--permit", &permit, "--epsilon", "1"]);
+    assert_eq!((in_sql["repeated"].as_bool(), world.spent()), (Some(true), spent), "{in_sql}");
+    assert_eq!(in_sql["rows"], answer["rows"]);
 
     // Everything that serves is gone: what is left is the receipt and the genesis.
     world.hospital.take().unwrap().kill();

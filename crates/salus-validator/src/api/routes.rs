@@ -169,6 +169,12 @@ async fn genesis(State(api): State<Api>) -> Result<Response, Failure> {
     encoded(&api.handle.reader().view()?.genesis()?)
 }
 
+/// Whether to wait for a block after one; without, the answer comes at once.
+#[derive(Deserialize)]
+struct Newer {
+    after: Option<u64>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct After {
@@ -208,12 +214,14 @@ async fn block(State(api): State<Api>, Path(height): Path<u64>) -> Result<Respon
 
 async fn tip(
     State(api): State<Api>,
-    Query(After { after }): Query<After>,
+    Query(Newer { after }): Query<Newer>,
 ) -> Result<Response, Failure> {
-    let mut status = api.handle.follow();
-    let newer = status.wait_for(|status| status.height.get() > after);
-    // Whoever waits in vain gets the block that it has.
-    let _ = tokio::time::timeout(WAIT, newer).await;
+    if let Some(after) = after {
+        let mut status = api.handle.follow();
+        let newer = status.wait_for(|status| status.height.get() > after);
+        // Whoever waits in vain gets the block that it has.
+        let _ = tokio::time::timeout(WAIT, newer).await;
+    }
     let view = api.handle.reader().view()?;
     let height = view.tip().height;
     encoded(&proved(&view, height)?)

@@ -119,7 +119,7 @@ async fn malformed_requests_are_refused_by_name() {
         assert_eq!(world.get(token, path).await.issue().0, status, "{path}");
     }
     let reply = world.send((Method::PATCH, "/Patient/p-ann"), token, &[], "[]").await;
-    assert_eq!(reply.issue().0, 405);
+    assert_eq!(reply.issue().0, 415, "a patch says which kind it is");
     let reply = world.post(token, "", &json!({"resourceType": "Bundle", "type": "document"})).await;
     assert_eq!((reply.issue().0, reply.expression()), (400, "Bundle.type"));
     let role = [("salus-role", "dietitian")];

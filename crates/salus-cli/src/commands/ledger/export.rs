@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
     let ledger = site.ledger().await?;
     let client = ledger.client();
     let bug = |e: salus_ledger::cbor::CborError| Failure::corrupt(e.to_string());
-    let tip = client.tip(Height::GENESIS).await?;
+    let tip = client.last_block().await?;
     let last = tip.finality.header.height;
     let staged = args.file.with_extension("part");
     if args.file.exists() {

@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
     let client = ledger.client();
     let after = match args.after {
         Some(after) => after,
-        None => client.tip(Height::GENESIS).await?.finality.header.height.get(),
+        None => client.last_block().await?.finality.header.height.get(),
     };
     let (mut from, mut left) = (client.following(Height::new(after)).await?, args.blocks);
     let watching = async {
