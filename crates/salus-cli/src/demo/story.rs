@@ -81,7 +81,9 @@ impl Counted<'_> {
             Some((name, value)) => Some(Predicate::Compare {
                 column: column(name)?,
                 is: Comparison::Equal,
-                value: Literal::Text(value.to_owned()),
+                value: value
+                    .parse()
+                    .map_or_else(|_| Literal::Text(value.to_owned()), Literal::Number),
             }),
         };
         let epsilon = Epsilon::new(self.epsilon).map_err(wrong)?;
