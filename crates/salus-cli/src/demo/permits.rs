@@ -155,7 +155,10 @@ async fn refusals(check: &mut Check<'_>, network: &Network, permit: &PermitId) -
     check
         .step("refuse a column outside the permit", async {
             let outside = Counted { by: None, of: Some(("birth_year", "1950")), epsilon: 0.5 };
-            refusal(network.ask(permit, "st-mary", outside).await, "does not cover column birth_year")
+            refusal(
+                network.ask(permit, "st-mary", outside).await,
+                "does not cover column birth_year",
+            )
         })
         .await?;
     check
