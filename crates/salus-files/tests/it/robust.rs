@@ -236,7 +236,9 @@ fn synthetic_tables_keep_dates_gaps_and_decimal_marks() {
     let (mut gaps, mut rows) = (0, 0);
     for line in lines {
         let fields: Vec<&str> = line.split(';').collect();
-        assert!(fields[0].starts_with("19") && fields[0].len() == 10, "{line}");
+        // Private bounds may reach some years beyond the data.
+        let year: u32 = fields[0][..4].parse().unwrap();
+        assert!((1900..2100).contains(&year) && fields[0].len() == 10, "{line}");
         gaps += u32::from(fields[1].is_empty());
         assert!(fields[1].is_empty() || !fields[1].contains('.'), "{line}");
         assert!(matches!(fields[2], "f" | "m"), "{line}");
