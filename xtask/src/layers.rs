@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-private", 2),
     ("salus-query", 2),
     ("salus-ingest", 3),
+    ("salus-collect", 3),
     ("salus-validator", 3),
     ("salus-node", 3),
     ("salus-api", 3),

@@ -9,6 +9,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pkg-config", "finds libssl"),
     ("libssl-dev", "the randomness of the privacy noise"),
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
+    ("mosquitto", "an MQTT broker for the collector's tests"),
     ("curl", "a client that verifies the site's certificate"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),

@@ -23,9 +23,11 @@
 
 mod compute;
 mod desk;
+pub mod joint;
 mod predicate;
 mod profile;
 mod question;
+pub mod several;
 pub mod sql;
 
 pub use compute::ComputeError;
