@@ -585,7 +585,7 @@ impl Collector {
     /// written down anew.
     async fn trim(&self, open: &mut Open, through: u64) -> Result<(), CollectError> {
         let segments = open.journal.segments();
-        if !segments.get(1).is_some_and(|second| *second <= through.saturating_add(1)) {
+        if segments.get(1).is_none_or(|second| *second > through.saturating_add(1)) {
             return Ok(());
         }
         let known: Vec<Vec<u8>> = {

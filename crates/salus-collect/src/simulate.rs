@@ -391,7 +391,7 @@ impl FleetSimulation {
 
     /// Takes up what reached the device, and what became known of what has not.
     fn patch(&self, device: &mut Device, now: Timestamp) -> Result<(), ReasonRefused> {
-        let newest = device.reached.iter().filter(|(_, at)| *at <= now).next_back().copied();
+        let newest = device.reached.iter().rfind(|(_, at)| *at <= now).copied();
         let wave = newest.map(|(number, _)| number);
         // What a version mends, the versions after it mend too.
         let still_open = |number: usize| wave.is_none_or(|at| number > at);

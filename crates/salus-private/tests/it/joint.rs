@@ -610,8 +610,8 @@ fn joint_error_is_that_of_one_dataset_and_independent_error_that_of_three() {
         let mut invitation = world.invitation();
         invitation.round = format!("r{run}").parse().unwrap();
         let mut collecting = world.begin(&invitation);
-        for at in 0..3 {
-            for share in world.shares(at, &invitation, &Query::Count, rows[at], &mut 0).unwrap() {
+        for (at, n) in rows.into_iter().enumerate() {
+            for share in world.shares(at, &invitation, &Query::Count, n, &mut 0).unwrap() {
                 let party = usize::from(share.party);
                 world.parties[party].receive(&mut collecting[party], &world.known, &share).unwrap();
             }
