@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-query", 2),
     ("salus-files", 3),
     ("salus-ingest", 3),
+    ("salus-collect", 3),
     ("salus-validator", 3),
     ("salus-node", 3),
     ("salus-api", 3),

@@ -11,6 +11,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
     ("chromium", "the browser in which the console is tested"),
     ("tcpdump", "a capture of the demo, searched for anything personal"),
+    ("mosquitto", "an MQTT broker for the collector's tests"),
     ("curl", "a client that verifies the site's certificate"),
     ("iproute2", "network namespaces, for the test that cuts a link between validators"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),

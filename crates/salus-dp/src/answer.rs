@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 use crate::noise::{Mechanism, Noise, normal_quantile};
-use crate::noised::{Noised, Values};
+use crate::noised::{Noised, NoisedParts, Values};
 use crate::plan::{Ends, Layout, Want};
 use crate::query::Rank;
 use crate::schema::{Bounds, Domain, Edges};
@@ -94,6 +94,8 @@ pub struct Answer {
     pub bias: Bias,
     /// What each holder's account was charged.
     pub cost: Cost,
+    /// The released numbers themselves, for whoever puts several holders' answers together.
+    pub released: NoisedParts,
 }
 
 /// The half width of an interval around a sum of noise terms that misses with probability `miss`.
@@ -179,6 +181,7 @@ pub(crate) fn derive(noised: &Noised) -> Answer {
         interval,
         bias,
         cost: noised.shape.cost,
+        released: noised.clone().into_parts(),
     }
 }
 

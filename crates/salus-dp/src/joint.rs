@@ -152,6 +152,12 @@ impl Share {
         self.party
     }
 
+    /// How many holders' shares are in it.
+    #[must_use]
+    pub const fn holders(&self) -> u32 {
+        self.holders
+    }
+
     /// The sum of holders' shares for one party, which the party works out.
     ///
     /// # Errors

@@ -23,10 +23,12 @@
 
 mod compute;
 mod desk;
+pub mod joint;
 mod outbox;
 mod predicate;
 mod profile;
 mod question;
+pub mod several;
 pub mod sql;
 
 pub use compute::ComputeError;

@@ -168,3 +168,45 @@ fn the_same_question_never_gets_the_same_noise() {
     let answers: std::collections::HashSet<i128> = (0..200).map(|_| ask()).collect();
     assert!(answers.len() > 150, "{} different answers of 200", answers.len());
 }
+
+/// Who watches the clock: the time of an answer with one unit more, or with an extreme value in
+/// place of a plain one, tells them apart no better than the answer itself may.
+#[test]
+fn the_time_of_an_answer_says_nothing_of_one_unit() {
+    let schema = schema(PrivacyUnit::Device, 1, 1);
+    let query = Query::Sum { column: column("battery") };
+    let without = fleet(400);
+    let with: Vec<Device> =
+        without.iter().cloned().chain([Device { unit: 9_999, ..fleet(1)[0].clone() }]).collect();
+    let extreme: Vec<Device> = with
+        .iter()
+        .map(|d| Device {
+            battery: if d.unit == 9_999 { f64::MAX } else { d.battery },
+            ..d.clone()
+        })
+        .collect();
+    let time = |rows: &[Device]| {
+        let begun = std::time::Instant::now();
+        ask(&query, &schema, Spend::Rho(HALF), Mechanism::Gaussian, rows);
+        begun.elapsed().as_nanos() as u64
+    };
+    let runs = 4_000;
+    for other in [&without, &extreme] {
+        // In turns, so that what else the machine does falls on both alike.
+        let pairs: Vec<(u64, u64)> = (0..runs).map(|_| (time(&with), time(other))).collect();
+        let (train, test) = pairs.split_at(runs / 2);
+        let right = |pairs: &[(u64, u64)], cut: u64| {
+            pairs.iter().filter(|(a, _)| *a > cut).count()
+                + pairs.iter().filter(|(_, b)| *b <= cut).count()
+        };
+        let cuts = train.iter().map(|(a, _)| *a);
+        let cut = cuts.max_by_key(|cut| right(train, *cut)).unwrap();
+        let (hits, of) = (right(test, cut), test.len() * 2);
+        let (lower, _) = clopper_pearson(hits, of, 1e-6);
+        let bound = most(0.5);
+        println!(
+            "timing: n {of}, right {hits}, lower bound {lower:.4}, most {bound:.4}, alpha 1e-6"
+        );
+        assert!(lower <= bound);
+    }
+}

@@ -1,5 +1,6 @@
 //! Questions under permits, from the signed request to the opened answer.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod joint;
 mod network;
 mod questions;
