@@ -10,6 +10,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("libssl-dev", "the randomness of the privacy noise"),
     ("softhsm2", "a PKCS#11 token for the key-store tests"),
     ("curl", "a client that verifies the site's certificate"),
+    ("postgresql", "a database server, for the tests of accounts"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),
 ];
