@@ -32,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("salus-ingest", 3),
     ("salus-collect", 3),
     ("salus-validator", 3),
+    ("salus-accounts", 3),
     ("salus-node", 3),
     ("salus-api", 3),
     ("salus-cli", 4),

@@ -14,6 +14,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mosquitto", "an MQTT broker for the collector's tests"),
     ("curl", "a client that verifies the site's certificate"),
     ("iproute2", "network namespaces, for the test that cuts a link between validators"),
+    ("postgresql", "a database server, for the tests of accounts"),
     ("postgresql-client", "psql, for the PostgreSQL wire tests"),
     ("python3-venv", "peers from PyPI: pyarrow, hvac, ADBC, PySpark"),
 ];

@@ -1,0 +1,6 @@
+//! Accounts over both databases, and what an attacker would try.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod accounts;
+mod database;
