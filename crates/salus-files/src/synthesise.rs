@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{Datelike as _, NaiveDate};
+use chrono::NaiveDate;
 use clap::{Args, ValueEnum};
 use cpu_time::ProcessTime;
 use salus_deid::{Column, Table, is_missing};
@@ -155,7 +155,8 @@ enum Look {
         decimals: u8,
         comma: bool,
     },
-    /// Dates in this form, modelled as days.
+    /// Dates in this form, modelled as days since 1970: bounds are first told by their power of two,
+    /// and powers of two from there are months and decades, not millennia.
     Date(&'static str),
     Text,
 }
@@ -205,7 +206,7 @@ impl Look {
                 number.is_finite().then(|| number.to_string())
             }
             Self::Date(form) => {
-                Some(NaiveDate::parse_from_str(text, form).ok()?.num_days_from_ce().to_string())
+                Some(NaiveDate::parse_from_str(text, form).ok()?.to_epoch_days().to_string())
             }
             Self::Text => Some(text.to_owned()),
         }
@@ -218,7 +219,7 @@ impl Look {
             Self::Date(form) => text
                 .parse()
                 .ok()
-                .and_then(NaiveDate::from_num_days_from_ce_opt)
+                .and_then(NaiveDate::from_epoch_days)
                 .map_or_else(String::new, |day| day.format(form).to_string()),
             _ => text.to_owned(),
         }

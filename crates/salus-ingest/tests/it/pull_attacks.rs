@@ -270,11 +270,23 @@ async fn ids_of_two_servers_do_not_meet() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_is_on_disk_or_in_a_message() {
-    let server = two_patients().await;
+    // Six bytes and more: ciphertext of a megabyte has one of them by chance once in 10^8 runs.
+    const PLANTED: [&str; 6] = [
+        "SECRET-SIGNATURE",
+        "/jobs/",
+        "TOKEN-MARKER",
+        "planted-patient-id",
+        "Planted-Family-Name",
+        "Patient/planted",
+    ];
+    let server = BulkServer::start();
+    let mut patients = vec![patient("planted-patient-id", "Planted-Family-Name")];
+    patients.extend((0..20).map(|n| patient(&format!("other-{n}"), "Other")));
+    server.store(patients).await;
     let config = with_token(&server).await;
     let site = TestSite::new();
-    // Cut off while files are named, so that their addresses are kept.
-    let knobs = json!({"gzip": false, "ranges": false, "break_at": 20, "breaks": 1_000_000});
+    // Cut off when the planted patient has come, so that addresses are kept, and what came if it were.
+    let knobs = json!({"gzip": false, "ranges": false, "break_at": 300, "breaks": 1_000_000});
     server.control(knobs).await;
     let refused = site.pull(&config).await.unwrap_err();
     let mut said = format!("{refused} {refused:?}");
@@ -285,12 +297,14 @@ async fn nothing_secret_is_on_disk_or_in_a_message() {
     said.push_str(&format!("{failed} {failed:?}"));
     let folder = site.folder.path().join("pull");
     assert!(folder.join(format!("{}.state", SourceName::of(&config.url))).exists());
-    let bytes = bytes_below(site.folder.path());
-    for marker in ["SECRET-SIGNATURE", "/jobs/", "TOKEN-MARKER", "Patient/p1"] {
-        let found = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
-        assert!(!found, "{marker} is on disk");
-        assert!(!said.contains(marker), "{marker} is in: {said}");
-    }
+    let nothing_of_it_in = |bytes: &[u8], said: &str| {
+        for marker in PLANTED {
+            let found = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
+            assert!(!found, "{marker} is on disk");
+            assert!(!said.contains(marker), "{marker} is in: {said}");
+        }
+    };
+    nothing_of_it_in(&bytes_below(site.folder.path()), &said);
     assert!(!said.contains("MARKER-1"), "{said}");
     let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0);
@@ -302,6 +316,14 @@ async fn nothing_secret_is_on_disk_or_in_a_message() {
     std::fs::write(&file, sealed).unwrap();
     let refused = site.pull(&config).await.unwrap_err();
     assert!(matches!(refused, PullError::Sealed(_)), "{refused}");
+
+    // Nor when all of it came, and is in the lake.
+    server.control(json!({"failed": false})).await;
+    let report = site_two.pull(&config).await.unwrap();
+    assert_eq!(report.accepted, 21);
+    let kept = site_two.column("fhir_resources", "resource").await.join("\n");
+    assert!(kept.contains("Planted-Family-Name"));
+    nothing_of_it_in(&bytes_below(site_two.folder.path()), &format!("{report:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

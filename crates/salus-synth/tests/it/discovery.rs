@@ -24,10 +24,21 @@ fn the_domains_of_adult_are_found_for_half_an_epsilon() {
     assert_eq!(found.cost.rho, rho);
     assert_eq!(found.cost.threshold_delta, Delta::new(1e-7).ok());
     let of = |wanted: &str| found.attributes.iter().find(|a| a.name() == &name(wanted)).unwrap();
-    let Kind::Number { bounds, .. } = of("age").kind() else { panic!("age is a number") };
-    println!("age from {} to {} where 17 to 90 occur", bounds.low(), bounds.high());
-    // One in a hundred is older than 72: so thin a tail drowns in the noise of a ninth of ε = 0.5.
-    assert!((16..=19).contains(&bounds.low()) && (65..=105).contains(&bounds.high()));
+    let (mut lows, mut highs) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let again = discover(&names, &rows, 1, rho, Delta::new(1e-7).unwrap()).unwrap();
+        let age = again.attributes.iter().find(|a| a.name() == &name("age")).unwrap();
+        let Kind::Number { bounds, .. } = age.kind() else { panic!("age is a number") };
+        lows.push(bounds.low());
+        highs.push(bounds.high());
+    }
+    lows.sort_unstable();
+    highs.sort_unstable();
+    println!("age from {lows:?} to {highs:?} where 17 to 90 occur");
+    // The lowest cell that stands out is that of 17. One in a hundred is older than 72, and so thin
+    // a tail drowns in the noise of a ninth of ε = 0.5. One run in 250 ends in the empty cells
+    // beyond 90; three of five do with alpha = 6e-7.
+    assert!((16..=19).contains(&lows[2]) && (65..=95).contains(&highs[2]));
     assert_eq!(found.without_gaps.len(), 9);
     assert!(found.left_out.is_empty());
     let Kind::Category(sex) = of("sex").kind() else { panic!("sex is a category") };
