@@ -62,12 +62,16 @@ pub(crate) fn openapi() -> Result<()> {
     step("types", Command::new("npm").args(["run", "generate"]).current_dir("web"))
 }
 
-/// Makes the pictures of the console anew, by the test that walks through it.
+/// Makes the pictures of the console and of the demo anew, by the tests that walk through them.
 pub(crate) fn screenshots() -> Result<()> {
     let mut walk = cargo();
     let test = "test(an_auditor_reads_the_ledger_in_a_browser)";
     walk.args(["nextest", "run", "-p", "salus-validator", "-E", test]);
-    step("screenshots", walk.env("SALUS_SCREENSHOTS", "write"))
+    step("screenshots", walk.env("SALUS_SCREENSHOTS", "write"))?;
+    let mut demo = cargo();
+    let test = "package(salus-cli) and test(ctrl_c_stops_every_process)";
+    demo.args(["nextest", "run", "--workspace", "-E", test]);
+    step("picture of the demo", demo.env("SALUS_SCREENSHOTS", "write"))
 }
 
 /// Clippy over all targets.

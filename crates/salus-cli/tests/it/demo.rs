@@ -90,6 +90,15 @@ fn demo(folder: &Path) -> (Child, String) {
     (child, text)
 }
 
+/// Draws what the demo printed up to its first refusal, as README.md shows it.
+fn draw(text: &str, folder: &Path) {
+    let end = text.find("Loaded ").unwrap_or(text.len());
+    let shown = text[..end].trim_end().replace(folder.to_str().unwrap(), "salus-demo");
+    let drawn = anstyle_svg::Term::new().render_svg(&format!("$ cargo run -- demo\n\n{shown}\n"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/screenshots/demo.svg");
+    std::fs::write(file, drawn).unwrap();
+}
+
 /// How many other processes have this folder in their command line.
 fn running_on(folder: &Path, besides: u32) -> usize {
     let folder = folder.to_str().unwrap();
@@ -117,6 +126,9 @@ fn ctrl_c_stops_every_process_and_the_demo_starts_again_on_its_folder() {
     let folder = scratch.path().join("demo");
     let (mut child, text) = demo(&folder);
     println!("{text}");
+    if std::env::var("SALUS_SCREENSHOTS").is_ok_and(|word| word == "write") {
+        draw(&text, &folder);
+    }
     for part in ["From nothing to the first receipt", "is refused", "Charged", "ledger verify"] {
         assert!(text.contains(part), "{part}: {text}");
     }

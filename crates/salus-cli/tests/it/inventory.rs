@@ -23,6 +23,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
     ),
     ("fhir ", "fhir::errors::every_route_but_metadata_refuses_without_a_token"),
+    ("fhir POST /fhir-hooks/", "fhir_pull::a_server_tells_of_changes_and_the_pull_begins_at_once"),
     ("fhir bulk ", "fhir_pull::an_export_answers_to_its_owner_alone"),
     ("oauth ", "clients::tests::no_other_key_and_no_other_algorithm_signs"),
     ("validator ", "alone::only_members_connect_and_a_revoked_one_is_turned_away_at_once"),
