@@ -117,9 +117,9 @@ impl Rules {
     ///
     /// # Privacy
     /// Finds what it looks for: small cells, dominance, subtraction along one dimension of a
-    /// table and between outputs with the same categories. Differencing across several tables
-    /// with different categories is for the human reviewers. Empty cells pass: that nobody is in
-    /// a cell is disclosed only through [`Objection::GroupDisclosure`].
+    /// table and between outputs with the same categories. What follows from all margins, and from
+    /// several tables, together is found by [`inference`]. Empty cells pass: that nobody is in a
+    /// cell is disclosed only through [`Objection::GroupDisclosure`].
     #[must_use]
     pub fn review(&self, cells: &[Cell], earlier: &[Cell]) -> Vec<Objection> {
         let mut found = Vec::new();
@@ -215,6 +215,8 @@ impl Rules {
         }
     }
 }
+
+pub mod inference;
 
 #[cfg(test)]
 mod tests;
