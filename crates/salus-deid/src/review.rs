@@ -92,6 +92,48 @@ pub enum Objection {
     },
 }
 
+impl Objection {
+    /// The position of the cell that it is about.
+    #[must_use]
+    pub const fn cell_mut(&mut self) -> &mut usize {
+        match self {
+            Self::SmallCount { cell, .. }
+            | Self::Dominance { cell, .. }
+            | Self::Estimable { cell, .. }
+            | Self::Differencing { total: cell, .. }
+            | Self::GroupDisclosure { cell }
+            | Self::EarlierOutput { cell, .. }
+            | Self::Contributions { cell } => cell,
+        }
+    }
+}
+
+impl std::fmt::Display for Objection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SmallCount { count, .. } => write!(f, "too few people: {count}"),
+            Self::Dominance { share, .. } => {
+                write!(f, "the largest contributors make up {:.0} % of the sum", share * 100.0)
+            }
+            Self::Estimable { error, .. } => write!(
+                f,
+                "the second largest contributor can tell the largest one's value within {:.1} %",
+                error * 100.0
+            ),
+            Self::Differencing { count, .. } => {
+                write!(f, "this total less its parts leaves {count}")
+            }
+            Self::GroupDisclosure { .. } => {
+                f.write_str("everybody in this group falls into this one category")
+            }
+            Self::EarlierOutput { count, .. } => {
+                write!(f, "differs by {count} from what went out before")
+            }
+            Self::Contributions { .. } => f.write_str("contributions are not one per person"),
+        }
+    }
+}
+
 impl Rules {
     /// At least `least` people a cell; the `dominant` largest contributors make up at most
     /// `dominance` of a sum; nobody's value can be told closer than `prior` of itself.

@@ -6,6 +6,7 @@ use salus_deid::attack::AttackError;
 use salus_deid::fhir::FhirError;
 use salus_deid::model::ModelError;
 use salus_deid::quasi::QuasiIdentifierError;
+use salus_deid::review::inference::InferenceError;
 use salus_deid::transform::TransformError;
 use salus_deid::unbias::BiasError;
 use salus_deid::{HierarchyError, ProblemError, SearchError, TableError};
@@ -139,6 +140,9 @@ pub enum FilesError {
     /// A resource could not be de-identified.
     #[error(transparent)]
     Fhir(#[from] FhirError),
+    /// Nothing can be inferred from a table of counts.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
     /// Bias could not be measured or mended.
     #[error(transparent)]
     Bias(#[from] BiasError),
@@ -203,6 +207,7 @@ impl Classified for FilesError {
             Self::Plain(e) => e.class(),
             Self::Attack(e) => e.class(),
             Self::Fhir(e) => e.class(),
+            Self::Inference(e) => e.class(),
             Self::Bias(e) => e.class(),
             Self::Loss(e) => e.class(),
             Self::Attribute(e) => e.class(),

@@ -65,9 +65,15 @@ pub struct Source {
     pub format: CsvFormat,
     /// What a person should know about the reading.
     pub notes: Vec<String>,
+    first_line: usize,
 }
 
 impl Source {
+    /// The line of the first record, counted from 1, if every record has one line.
+    pub(crate) const fn first_line(&self) -> usize {
+        self.first_line
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -105,7 +111,8 @@ impl Source {
             other => other,
         };
         let table = named(read.map_err(failed)?).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), table, format, notes })
+        let before = usize::from(format.header == Header::Present) + usize::from(stated.is_some());
+        Ok(Self { path: path.to_owned(), table, format, notes, first_line: before + 1 })
     }
 
     /// Checks that columns exist.

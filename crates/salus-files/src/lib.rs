@@ -14,6 +14,7 @@
 //! | `salus synthesise` | [`synthesise`] |
 //! | `salus attack` | [`attack`] |
 //! | `salus unbias` | [`unbias`] |
+//! | `salus review` | [`review`] |
 //! | `salus deidentify` | [`mod@deidentify`] |
 //!
 //! The commands' words are defined here, so that `salus` shows them and tests without the data
@@ -34,6 +35,7 @@ mod evidence;
 mod file;
 mod generator;
 mod hierarchies;
+pub mod review;
 pub mod risk;
 pub mod synthesise;
 mod text;
@@ -46,6 +48,7 @@ use serde::Serialize;
 use anonymise::AnonymiseArgs;
 use attack::AttackArgs;
 use deidentify::Deidentify;
+use review::ReviewArgs;
 use risk::RiskArgs;
 use synthesise::SynthesiseArgs;
 use unbias::UnbiasArgs;
@@ -68,6 +71,8 @@ pub enum Command {
     Attack(AttackArgs),
     /// Measure bias between groups and mend it.
     Unbias(UnbiasArgs),
+    /// Check a table of counts before it leaves a secure environment.
+    Review(ReviewArgs),
     /// Take what names a person out of FHIR resources or a clinical text.
     #[command(subcommand)]
     Deidentify(Deidentify),
@@ -110,6 +115,7 @@ impl Command {
             Self::Synthesise(args) => synthesise::run(args, &SystemClock, entropy),
             Self::Attack(args) => attack::run(args, entropy),
             Self::Unbias(args) => unbias::run(args),
+            Self::Review(args) => review::run(args),
             Self::Deidentify(what) => deidentify::run(what, &SystemClock, entropy),
         }
     }

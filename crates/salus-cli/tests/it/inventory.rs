@@ -70,6 +70,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command anonymise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command synthesise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command attack", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command review", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command unbias", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command deidentify", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command doctor", "doctor::a_key_store_that_does_not_open_or_is_open_to_others"),
@@ -147,6 +148,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     ("synthesise", "ε spent and quality, and synthetic records into a file of mode 600"),
     ("attack", "risks and a score of plain files; no values"),
+    ("review", "counts that are small or follow from others, and the plain table without them"),
     (
         "unbias",
         "rates of groups by their values, and the mended plain file into a file of mode 600",

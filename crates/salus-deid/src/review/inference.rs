@@ -130,13 +130,14 @@ pub fn inferred(
 ///
 /// # Privacy
 /// Protects against inference that a cell holds at least one and fewer than the rules' least
-/// number of people. The choice is greedy: it holds back more than the least possible at times.
+/// number of people. The choice is greedy: none of the cells that it holds back could be shown, but
+/// another choice may hold back fewer.
 ///
 /// # Errors
 /// Those of [`inferred`].
 ///
 /// # Cost
-/// One [`inferred`] for each further cell that is held back.
+/// Two [`inferred`] for each further cell that is held back.
 pub fn protect(rules: Rules, cells: &[Cell]) -> Result<Suppression, InferenceError> {
     let small = |i: &usize| rules.small(cells[*i].count);
     let primary: Vec<usize> = (0..cells.len()).filter(small).collect();
@@ -146,6 +147,15 @@ pub fn protect(rules: Rules, cells: &[Cell]) -> Result<Suppression, InferenceErr
         let Some(next) = companion(cells, &held_back, &exposed.place) else { break };
         held_back.insert(next);
         secondary.push(next);
+    }
+    // Some were taken on the way to others that do the work alone.
+    for i in secondary.clone() {
+        held_back.remove(&i);
+        if inferred(rules, cells, &held_back)?.is_empty() {
+            secondary.retain(|other| *other != i);
+        } else {
+            held_back.insert(i);
+        }
     }
     Ok(Suppression { primary, secondary })
 }

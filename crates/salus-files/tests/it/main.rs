@@ -4,6 +4,7 @@
 
 mod reference;
 mod release;
+mod review;
 mod robust;
 
 use std::path::{Path, PathBuf};
