@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use salus_crypto::Digest;
+use salus_ledger::PublicKey;
 use salus_model::{Entropy, EntropyFailed, MemberId, Timestamp};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
@@ -16,6 +17,18 @@ impl AccountId {
         let mut bytes = [0; 16];
         entropy.fill(&mut bytes)?;
         Ok(Self(hex::encode(bytes)))
+    }
+
+    /// Who acts with the site's own key and folder at hand, as on its command line; no account.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self("0".repeat(32))
+    }
+
+    /// Whom a try under a name that nobody has is written down for; no account.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self("f".repeat(32))
     }
 
     /// The id as text: 32 hexadecimal digits.
@@ -216,6 +229,15 @@ impl FromStr for AccountState {
     }
 }
 
+/// The key of an organisation on the ledger that a role is bound to, with its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bound {
+    /// The ledger key.
+    pub key: PublicKey,
+    /// The SHA-256 of the certificate's DER form.
+    pub certificate: Digest,
+}
+
 /// An account as an administrator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
@@ -229,9 +251,8 @@ pub struct Account {
     pub role: AccountRole,
     /// The organisation on the ledger to which the person belongs.
     pub member: MemberId,
-    /// The organisation's certificate on the ledger under which the role holds, when it has been
-    /// bound: the SHA-256 of its DER form.
-    pub certificate: Option<Digest>,
+    /// The organisation's key on the ledger under which the role holds, when it has been bound.
+    pub bound: Option<Bound>,
     /// Whether it may be used.
     pub state: AccountState,
     /// Whether a second factor is set up.

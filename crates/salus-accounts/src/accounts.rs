@@ -7,13 +7,13 @@ use sqlx::{Any, AnyPool, Transaction};
 use tokio::sync::Semaphore;
 
 use crate::AccountError;
-use crate::account::{Account, AccountId, AccountRole, AccountState, LoginName};
+use crate::account::{Account, AccountId, AccountRole, AccountState, Bound, LoginName};
+use crate::authority::Authority;
 use crate::events::{Event, EventKind};
-use crate::limit::Tries;
 use crate::password::{Kept, Password};
 use crate::second::{self, Enrolment, Second};
 use crate::session::{SessionRules, SessionToken, SignedIn, Standing, Strength};
-use crate::store::{self, Database, Field, OpenError, Rows, Stored, hexed};
+use crate::store::{self, Database, Field, OpenError, Rows, Stored};
 
 const INVITATION_PREFIX: &str = "salus_i_";
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
@@ -57,10 +57,10 @@ pub struct SignIn {
 
 /// The accounts of one site.
 pub struct Accounts {
-    pool: AnyPool,
-    key: AeadKey,
+    pub(crate) pool: AnyPool,
+    pub(crate) key: AeadKey,
     names: PseudonymKey,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     rules: SessionRules,
     nobody: Kept,
     hashing: Semaphore,
@@ -115,7 +115,7 @@ impl Accounts {
             return Err(AccountError::NotTheFirst);
         }
         let new = NewAccount { login, name, role: AccountRole::Administrator, member };
-        let invitation = self.make(&mut transaction, new, None).await?;
+        let invitation = self.make(&mut transaction, new, &AccountId::operator()).await?;
         transaction.commit().await?;
         Ok(invitation)
     }
@@ -124,12 +124,29 @@ impl Accounts {
     ///
     /// # Errors
     /// When the caller is no administrator, or the login name is taken.
-    pub async fn invite(&self, by: &Standing, new: NewAccount) -> Result<Invitation, AccountError> {
-        let by = administrator(by)?;
+    pub async fn invite(
+        &self,
+        by: impl Into<Authority<'_>>,
+        new: NewAccount,
+    ) -> Result<Invitation, AccountError> {
+        let by = by.into().administrator()?;
         let mut transaction = self.alone().await?;
-        let invitation = self.make(&mut transaction, new, Some(by)).await?;
+        let invitation = self.make(&mut transaction, new, &by).await?;
         transaction.commit().await?;
         Ok(invitation)
+    }
+
+    /// Takes back an account that nobody has used yet, name and all.
+    ///
+    /// # Errors
+    /// When its code was used already.
+    pub async fn withdraw(&self, invitation: &Invitation) -> Result<(), AccountError> {
+        let mut transaction = self.alone().await?;
+        let mut rows = Rows(&mut transaction);
+        if !rows.remove_unused(&invitation.account.id).await? {
+            return Err(AccountError::NoInvitation);
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Gives a person a new code, for one who lost the first or forgot the password. Its use sets
@@ -139,16 +156,16 @@ impl Accounts {
     /// When the caller is no administrator, or the account is unknown or closed.
     pub async fn invite_again(
         &self,
-        by: &Standing,
+        by: impl Into<Authority<'_>>,
         id: &AccountId,
     ) -> Result<Invitation, AccountError> {
-        let by = administrator(by)?;
+        let by = by.into().administrator()?;
         let mut transaction = self.alone().await?;
         let account = Rows(&mut transaction).by_id(id).await?.account;
         if account.state == AccountState::Revoked {
             return Err(AccountError::NoAccount { id: id.clone() });
         }
-        let invitation = self.code_for(&mut transaction, account, by).await?;
+        let invitation = self.code_for(&mut transaction, account, &by).await?;
         transaction.commit().await?;
         Ok(invitation)
     }
@@ -157,7 +174,7 @@ impl Accounts {
         &self,
         transaction: &mut Transaction<'static, Any>,
         new: NewAccount,
-        by: Option<&AccountId>,
+        by: &AccountId,
     ) -> Result<Invitation, AccountError> {
         let account = Account {
             id: AccountId::generate(&mut OsEntropy)?,
@@ -165,14 +182,13 @@ impl Accounts {
             name: new.name.chars().filter(|c| !c.is_control()).take(128).collect(),
             role: new.role,
             member: new.member,
-            certificate: None,
+            bound: None,
             state: AccountState::Invited,
             second_factor: false,
             created: self.clock.now(),
         };
         Rows(&mut *transaction).insert(&account).await?;
-        let by = by.unwrap_or(&account.id).clone();
-        self.code_for(transaction, account, &by).await
+        self.code_for(transaction, account, by).await
     }
 
     async fn code_for(
@@ -263,7 +279,11 @@ impl Accounts {
         let usable = known.filter(|stored| stored.account.state == AccountState::Active);
         let kept = usable.as_ref().and_then(|stored| stored.password.clone());
         let fits = self.fits(kept.as_ref(), &sign_in.password).await?;
-        let Some(stored) = usable else { return Err(AccountError::Refused) };
+        let Some(stored) = usable else {
+            // The same writing to the disk as for a name that exists, which would be heard.
+            self.note_failure(&AccountId::nobody()).await?;
+            return Err(AccountError::Refused);
+        };
         if !fits || kept.is_none() {
             self.note_failure(&stored.account.id).await?;
             return Err(AccountError::Refused);
@@ -310,15 +330,14 @@ impl Accounts {
     pub async fn who(&self, token: &SessionToken) -> Result<Standing, AccountError> {
         let now = self.clock.now();
         let idle = now.saturating_add_micros(-self.rules.idle_micros);
-        let mut transaction = self.pool.begin().await?;
-        let mut rows = Rows(&mut transaction);
+        let mut connection = self.pool.acquire().await?;
+        let mut rows = Rows(&mut connection);
         let found = rows.use_session(&token.digest(), idle, now).await?;
         let (id, strength, expires) = found.ok_or(AccountError::NoSession)?;
         let account = rows.by_id(&id).await?.account;
         if account.state != AccountState::Active {
             return Err(AccountError::NoSession);
         }
-        transaction.commit().await?;
         Ok(Standing { account, strength, expires })
     }
 
@@ -334,11 +353,12 @@ impl Accounts {
     /// Begins to set up a second factor; nothing changes before [`Accounts::confirm_enrolment`].
     ///
     /// # Errors
-    /// When the database or the source of randomness does not answer.
+    /// When there is one already, or the database or the source of randomness does not answer.
     pub async fn enrol(&self, of: &Standing) -> Result<Enrolment, AccountError> {
         let account = &of.account;
-        if account.second_factor && of.strength != Strength::Full {
-            return Err(AccountError::NoSession);
+        // Whoever got hold of a session must not make it last by a factor of their own.
+        if account.second_factor {
+            return Err(AccountError::FactorSet);
         }
         let enrolment =
             Enrolment::generate(&mut OsEntropy, &self.key, &account.id, account.login.as_str())?;
@@ -392,7 +412,7 @@ impl Accounts {
         present: &Secret<String>,
         new: &Secret<String>,
     ) -> Result<SignedIn, AccountError> {
-        full(of)?;
+        Authority::from(of).full()?;
         let id = &of.account.id;
         let name = self.tried(of.account.login.as_str());
         self.count_try(&name).await?;
@@ -426,11 +446,11 @@ impl Accounts {
     /// When the caller is no administrator, or the account is the last one.
     pub async fn change_role(
         &self,
-        by: &Standing,
+        by: impl Into<Authority<'_>>,
         id: &AccountId,
         role: AccountRole,
     ) -> Result<(), AccountError> {
-        let by = administrator(by)?;
+        let by = by.into().administrator()?;
         let mut transaction = self.alone().await?;
         if role != AccountRole::Administrator {
             not_the_last(&mut transaction, id).await?;
@@ -438,30 +458,30 @@ impl Accounts {
         let mut rows = Rows(&mut transaction);
         rows.set(id, Field::Role, role.as_str()).await?;
         // The organisation vouched for the former role.
-        rows.set(id, Field::Certificate, "").await?;
+        rows.bind(id, None).await?;
         rows.end_sessions(id).await?;
-        rows.record(self.clock.now(), id, by, EventKind::RoleChanged).await?;
+        rows.record(self.clock.now(), id, &by, EventKind::RoleChanged).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Binds an account's role to a certificate of its organisation on the ledger.
+    /// Binds an account's role to a key of its organisation on the ledger; none takes it away.
     ///
-    /// That the certificate is on the ledger with this role is the caller's to prove; the ledger's
-    /// contracts check it again for each transaction.
+    /// That the key is on the ledger, the organisation's and good for the role is the caller's to
+    /// prove; the ledger's contracts check it again for each transaction.
     ///
     /// # Errors
     /// When the caller is no administrator or the account is unknown.
     pub async fn bind(
         &self,
-        by: &Standing,
+        by: impl Into<Authority<'_>>,
         id: &AccountId,
-        certificate: &Digest,
+        bound: Option<&Bound>,
     ) -> Result<(), AccountError> {
-        let by = administrator(by)?;
+        let by = by.into().administrator()?;
         let mut transaction = self.alone().await?;
         let mut rows = Rows(&mut transaction);
-        rows.set(id, Field::Certificate, &hexed(certificate)).await?;
-        rows.record(self.clock.now(), id, by, EventKind::Bound).await?;
+        rows.bind(id, bound).await?;
+        rows.record(self.clock.now(), id, &by, EventKind::Bound).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -469,15 +489,19 @@ impl Accounts {
     ///
     /// # Errors
     /// When the caller is no administrator or the account is unknown.
-    pub async fn remove_factor(&self, by: &Standing, id: &AccountId) -> Result<(), AccountError> {
-        let by = administrator(by)?;
+    pub async fn remove_factor(
+        &self,
+        by: impl Into<Authority<'_>>,
+        id: &AccountId,
+    ) -> Result<(), AccountError> {
+        let by = by.into().administrator()?;
         let mut transaction = self.alone().await?;
         let mut rows = Rows(&mut transaction);
         rows.set(id, Field::Totp, "").await?;
         rows.forget_recovery(id, 0).await?;
         rows.forget_recovery(id, 1).await?;
         rows.end_sessions(id).await?;
-        rows.record(self.clock.now(), id, by, EventKind::FactorRemoved).await?;
+        rows.record(self.clock.now(), id, &by, EventKind::FactorRemoved).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -485,8 +509,12 @@ impl Accounts {
     ///
     /// # Errors
     /// When the caller is no administrator, or the account is the last one.
-    pub async fn revoke(&self, by: &Standing, id: &AccountId) -> Result<(), AccountError> {
-        let by = administrator(by)?;
+    pub async fn revoke(
+        &self,
+        by: impl Into<Authority<'_>>,
+        id: &AccountId,
+    ) -> Result<(), AccountError> {
+        let by = by.into().administrator()?;
         let mut transaction = self.alone().await?;
         not_the_last(&mut transaction, id).await?;
         let mut rows = Rows(&mut transaction);
@@ -494,7 +522,7 @@ impl Accounts {
         rows.set(id, Field::Password, "").await?;
         rows.end_sessions(id).await?;
         rows.end_invitations(id).await?;
-        rows.record(self.clock.now(), id, by, EventKind::Revoked).await?;
+        rows.record(self.clock.now(), id, &by, EventKind::Revoked).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -502,8 +530,8 @@ impl Accounts {
     ///
     /// # Errors
     /// When the caller is neither administrator nor auditor.
-    pub async fn list(&self, by: &Standing) -> Result<Vec<Account>, AccountError> {
-        overseer(by)?;
+    pub async fn list(&self, by: impl Into<Authority<'_>>) -> Result<Vec<Account>, AccountError> {
+        by.into().overseer()?;
         let mut connection = self.pool.acquire().await?;
         Rows(&mut connection).all().await
     }
@@ -515,14 +543,13 @@ impl Accounts {
     /// When the database does not answer.
     pub async fn history(
         &self,
-        by: &Standing,
+        by: impl Into<Authority<'_>>,
         before: Option<i64>,
         most: u16,
     ) -> Result<Vec<Event>, AccountError> {
-        full(by)?;
-        let own = overseer(by).is_err().then_some(&by.account.id);
+        let own = by.into().only()?;
         let mut connection = self.pool.acquire().await?;
-        Rows(&mut connection).events(own, before.unwrap_or(i64::MAX), most.into()).await
+        Rows(&mut connection).events(own.as_ref(), before.unwrap_or(i64::MAX), most.into()).await
     }
 
     /// Removes sessions, invitations and waits that have ended; to be called now and then.
@@ -538,7 +565,7 @@ impl Accounts {
     }
 
     /// A transaction that follows every other one begun here.
-    async fn alone(&self) -> Result<Transaction<'static, Any>, AccountError> {
+    pub(crate) async fn alone(&self) -> Result<Transaction<'static, Any>, AccountError> {
         let mut transaction = self.pool.begin().await?;
         Rows(&mut transaction).one_at_a_time().await?;
         Ok(transaction)
@@ -579,13 +606,16 @@ impl Accounts {
     }
 
     async fn keep(&self, account: &Account, chosen: &Secret<String>) -> Result<Kept, AccountError> {
-        let about = [account.login.as_str(), account.name.as_str(), account.member.as_str()];
-        let password = Password::chosen(chosen, &about)?;
+        let about = [account.login.to_string(), account.name.clone(), account.member.to_string()];
+        let chosen = Secret::new(chosen.expose().clone());
         let _permit = self.hashing.acquire().await.map_err(|_| AccountError::Stopping)?;
-        tokio::task::spawn_blocking(move || Kept::new(&mut OsEntropy, &password))
-            .await
-            .map_err(|_| AccountError::Stopping)?
-            .map_err(AccountError::from)
+        // Guessing at a long password takes a core for a moment too.
+        let kept = tokio::task::spawn_blocking(move || {
+            let about = about.each_ref().map(String::as_str);
+            let password = Password::chosen(&chosen, &about)?;
+            Ok::<_, AccountError>(Kept::new(&mut OsEntropy, &password)?)
+        });
+        kept.await.map_err(|_| AccountError::Stopping)?
     }
 
     /// Whether a second factor was shown; refused when it is wrong or missing.
@@ -648,30 +678,6 @@ impl Second {
 
 fn invitation_digest(code: &Secret<String>) -> Digest {
     Digest::of_parts("salus.account.invitation.v1", &[code.expose().trim().as_bytes()])
-}
-
-fn full(of: &Standing) -> Result<&AccountId, AccountError> {
-    match of.strength {
-        Strength::Full => Ok(&of.account.id),
-        Strength::Enrolment => Err(AccountError::EnrolFirst { role: of.account.role }),
-    }
-}
-
-fn administrator(by: &Standing) -> Result<&AccountId, AccountError> {
-    let id = full(by)?;
-    if by.account.role == AccountRole::Administrator {
-        Ok(id)
-    } else {
-        Err(AccountError::NotAdministrator)
-    }
-}
-
-fn overseer(by: &Standing) -> Result<&AccountId, AccountError> {
-    let id = full(by)?;
-    match by.account.role {
-        AccountRole::Administrator | AccountRole::Auditor => Ok(id),
-        AccountRole::Researcher | AccountRole::Steward => Err(AccountError::NotAdministrator),
-    }
 }
 
 /// Refuses when `id` is the only administrator who can still sign in.

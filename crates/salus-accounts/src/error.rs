@@ -32,6 +32,12 @@ pub enum AccountError {
     /// The role may not do this.
     #[error("only administrators may do this")]
     NotAdministrator,
+    /// The account has a second factor.
+    #[error("a second factor is set up already; an administrator takes it away when it is lost")]
+    FactorSet,
+    /// The role asks no questions.
+    #[error("only researchers ask questions under permits")]
+    NotResearcher,
     /// The invitation is unknown, used or too old.
     #[error("this invitation is not valid any more; ask an administrator for a new one")]
     NoInvitation,
@@ -62,6 +68,9 @@ pub enum AccountError {
     /// The second factor could not be worked with.
     #[error("the second factor could not be worked with")]
     Second(#[from] SecondError),
+    /// A question could not be sealed for the history.
+    #[error("the question could not be written down, so it was not asked")]
+    Seal(#[source] salus_crypto::aead::SealFailed),
     /// No randomness.
     #[error("no random bytes could be drawn")]
     Entropy(#[from] EntropyFailed),
@@ -100,6 +109,8 @@ impl Classified for AccountError {
             | Self::NoSession
             | Self::EnrolFirst { .. }
             | Self::NotAdministrator
+            | Self::NotResearcher
+            | Self::FactorSet
             | Self::NoInvitation
             | Self::LastAdministrator
             | Self::NotTheFirst => Class::Refused,

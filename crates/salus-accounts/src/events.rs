@@ -25,7 +25,7 @@ pub enum EventKind {
     PasswordChanged,
     /// The role was changed.
     RoleChanged,
-    /// The role was bound to a certificate of the organisation.
+    /// The role was bound to a key of the organisation on the ledger.
     Bound,
     /// It was closed.
     Revoked,

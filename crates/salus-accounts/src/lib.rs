@@ -26,13 +26,15 @@
 //! | [`password`] | what is accepted as a password, and how it is kept |
 //! | [`second`] | time-based codes and recovery codes |
 //! | [`limit`] | how long a name has to wait after failed tries |
-//! | [`Accounts`] | the operations, over SQLite or PostgreSQL |
+//! | [`Accounts`] | the operations, over SQLite or PostgreSQL; with the history of questions |
 //!
 //! # Source
 //! NIST SP 800-63B-4 (passwords, rate limits, sessions); RFC 6238 (codes); RFC 9106 (Argon2id).
 
 mod account;
 mod accounts;
+mod asked;
+mod authority;
 mod error;
 mod events;
 pub mod limit;
@@ -41,8 +43,10 @@ pub mod second;
 mod session;
 mod store;
 
-pub use account::{Account, AccountId, AccountRole, AccountState, LoginName, NameRefused};
+pub use account::{Account, AccountId, AccountRole, AccountState, Bound, LoginName, NameRefused};
 pub use accounts::{Accounts, Invitation, NewAccount, SignIn};
+pub use asked::{Asked, Asking, Outcome, Pending};
+pub use authority::Authority;
 pub use error::AccountError;
 pub use events::{Event, EventKind};
 pub use second::Enrolment;

@@ -36,6 +36,19 @@ pub enum PasswordRefused {
     },
 }
 
+/// Texts as an attacker would spell them: whole, in their words, and with the words run together.
+fn spellings(about: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for text in about {
+        let words: Vec<&str> =
+            text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).collect();
+        found.extend(words.iter().map(|word| (*word).to_owned()));
+        found.push(words.concat());
+        found.push((*text).to_owned());
+    }
+    found
+}
+
 /// A password as typed, in its one Unicode form.
 #[derive(Debug)]
 pub struct Password(Secret<String>);
@@ -60,8 +73,8 @@ impl Password {
         if !(CHARACTERS_MIN..=CHARACTERS_MAX).contains(&found) {
             return Err(PasswordRefused::Length { found });
         }
-        let mut known: Vec<&str> = about.to_vec();
-        known.push("salus");
+        let known = spellings(about);
+        let known: Vec<&str> = known.iter().map(String::as_str).chain(["salus"]).collect();
         let estimate = zxcvbn(password.0.expose(), &known);
         if estimate.score() < Score::Three {
             let advice = estimate.feedback().and_then(|feedback| {

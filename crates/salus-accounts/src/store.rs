@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use salus_crypto::Digest;
+use salus_ledger::PublicKey;
 use salus_model::{Class, Classified, MemberId, Secret, Timestamp};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{Any, AnyConnection, AnyPool, Row as _};
 
-use crate::account::{Account, AccountId, AccountRole, AccountState, LoginName};
+use crate::account::{Account, AccountId, AccountRole, AccountState, Bound, LoginName};
 use crate::events::{Event, EventKind};
 use crate::limit::Tries;
 use crate::password::Kept;
@@ -68,14 +69,16 @@ impl Classified for OpenError {
 }
 
 const SCHEMA_VERSION: i64 = 1;
+/// How exactly the last use of a session is kept, in microseconds.
+const MARKED_EVERY: i64 = 20_000_000;
 
 /// Text and whole numbers alone, so that one schema serves both databases. Empty text is absence.
 const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS salus_schema (version BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS account (
         id TEXT PRIMARY KEY, login TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL,
-        member TEXT NOT NULL, certificate TEXT NOT NULL, state TEXT NOT NULL,
-        password TEXT NOT NULL, totp TEXT NOT NULL, totp_pending TEXT NOT NULL,
+        member TEXT NOT NULL, ledger_key TEXT NOT NULL, certificate TEXT NOT NULL,
+        state TEXT NOT NULL, password TEXT NOT NULL, totp TEXT NOT NULL, totp_pending TEXT NOT NULL,
         totp_step BIGINT NOT NULL, created BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS recovery (
         digest TEXT PRIMARY KEY, account TEXT NOT NULL, pending BIGINT NOT NULL)",
@@ -89,6 +92,10 @@ const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS event (
         number BIGINT PRIMARY KEY, at BIGINT NOT NULL, account TEXT NOT NULL, by_account TEXT NOT NULL,
         kind TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS asked (
+        number BIGINT PRIMARY KEY, at BIGINT NOT NULL, account TEXT NOT NULL, permit TEXT NOT NULL,
+        dataset TEXT NOT NULL, sealed TEXT NOT NULL, outcome TEXT NOT NULL, deal TEXT NOT NULL,
+        receipt TEXT NOT NULL, micro_rho BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS guard (id BIGINT PRIMARY KEY, count BIGINT NOT NULL)",
     "INSERT INTO guard (id, count) VALUES (1, 0) ON CONFLICT (id) DO NOTHING",
 ];
@@ -111,13 +118,24 @@ fn prepare_file(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// A file's URL, in which no character of its path says anything but itself.
+fn file_url(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-');
+    let bytes = path.as_os_str().as_bytes().iter();
+    let text: String = bytes
+        .map(|&b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
+    format!("sqlite://{text}")
+}
+
 pub(crate) async fn open(database: &Database) -> Result<AnyPool, OpenError> {
     sqlx::any::install_default_drivers();
     let (url, connections) = match database {
         Database::Sqlite(path) => {
             prepare_file(path)?;
             // One connection: SQLite has one writer, and waiting in the pool is fairer than retries.
-            (format!("sqlite://{}", path.display()), 1)
+            (file_url(path), 1)
         }
         Database::Postgres(url) => (url.expose().clone(), 8),
     };
@@ -138,6 +156,10 @@ pub(crate) async fn open(database: &Database) -> Result<AnyPool, OpenError> {
         .connect_with(options)
         .await?;
     let mut transaction = pool.begin().await?;
+    if !sqlite {
+        // Two programs that begin at once would both make the tables.
+        sqlx::query("SELECT pg_advisory_xact_lock(8315173)").execute(&mut *transaction).await?;
+    }
     for statement in SCHEMA {
         sqlx::query(*statement).execute(&mut *transaction).await?;
     }
@@ -181,10 +203,13 @@ fn id(row: &AnyRow, column: &'static str) -> Result<AccountId, AccountError> {
 }
 
 fn stored(row: &AnyRow) -> Result<Stored, AccountError> {
-    let certificate = text(row, "certificate")?;
-    let certificate = match certificate.as_str() {
+    let (key, certificate) = (text(row, "ledger_key")?, text(row, "certificate")?);
+    let bound = match key.as_str() {
         "" => None,
-        hex => Some(digest(hex, "certificate")?),
+        hex => Some(Bound {
+            key: PublicKey::new(*digest(hex, "ledger_key")?.as_bytes()),
+            certificate: digest(&certificate, "certificate")?,
+        }),
     };
     let password = Some(text(row, "password")?).filter(|hash| !hash.is_empty()).map(Kept::stored);
     let totp = text(row, "totp")?;
@@ -196,7 +221,7 @@ fn stored(row: &AnyRow) -> Result<Stored, AccountError> {
             name: text(row, "name")?,
             role: text(row, "role")?.parse::<AccountRole>()?,
             member: member.map_err(|_| AccountError::CorruptField { what: "member" })?,
-            certificate,
+            bound,
             state: text(row, "state")?.parse::<AccountState>()?,
             second_factor: !totp.is_empty(),
             created: time(row, "created")?,
@@ -261,9 +286,9 @@ impl Rows<'_> {
 
     pub(crate) async fn insert(&mut self, account: &Account) -> Result<(), AccountError> {
         let made = sqlx::query(
-            "INSERT INTO account (id, login, name, role, member, certificate, state, password, \
-             totp, totp_pending, totp_step, created) \
-             VALUES ($1, $2, $3, $4, $5, '', $6, '', '', '', 0, $7)",
+            "INSERT INTO account (id, login, name, role, member, ledger_key, certificate, state, \
+             password, totp, totp_pending, totp_step, created) \
+             VALUES ($1, $2, $3, $4, $5, '', '', $6, '', '', '', 0, $7)",
         )
         .bind(account.id.as_str().to_owned())
         .bind(account.login.as_str().to_owned())
@@ -282,6 +307,16 @@ impl Rows<'_> {
         }
     }
 
+    /// Removes an account that was never used, with what hangs on it; false when it was used.
+    pub(crate) async fn remove_unused(&mut self, id: &AccountId) -> Result<bool, AccountError> {
+        let done = sqlx::query("DELETE FROM account WHERE id = $1 AND state = 'invited'")
+            .bind(id.as_str().to_owned())
+            .execute(&mut *self.0)
+            .await?;
+        self.end_invitations(id).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Sets one text of an account.
     pub(crate) async fn set(
         &mut self,
@@ -293,7 +328,6 @@ impl Rows<'_> {
             Field::Password => "UPDATE account SET password = $1 WHERE id = $2",
             Field::Role => "UPDATE account SET role = $1 WHERE id = $2",
             Field::State => "UPDATE account SET state = $1 WHERE id = $2",
-            Field::Certificate => "UPDATE account SET certificate = $1 WHERE id = $2",
             Field::Totp => "UPDATE account SET totp = $1, totp_pending = '' WHERE id = $2",
             Field::TotpPending => "UPDATE account SET totp_pending = $1 WHERE id = $2",
         };
@@ -302,6 +336,25 @@ impl Rows<'_> {
             .bind(id.as_str().to_owned())
             .execute(&mut *self.0)
             .await?;
+        if done.rows_affected() == 0 {
+            return Err(AccountError::NoAccount { id: id.clone() });
+        }
+        Ok(())
+    }
+
+    /// Binds a role to a key on the ledger, or takes that away.
+    pub(crate) async fn bind(
+        &mut self,
+        id: &AccountId,
+        bound: Option<&Bound>,
+    ) -> Result<(), AccountError> {
+        let done =
+            sqlx::query("UPDATE account SET ledger_key = $1, certificate = $2 WHERE id = $3")
+                .bind(bound.map(|b| b.key.to_string()).unwrap_or_default())
+                .bind(bound.map(|b| hexed(&b.certificate)).unwrap_or_default())
+                .bind(id.as_str().to_owned())
+                .execute(&mut *self.0)
+                .await?;
         if done.rows_affected() == 0 {
             return Err(AccountError::NoAccount { id: id.clone() });
         }
@@ -409,23 +462,24 @@ impl Rows<'_> {
         idle: Timestamp,
         now: Timestamp,
     ) -> Result<Option<(AccountId, Strength, Timestamp)>, AccountError> {
-        let done = sqlx::query(
-            "UPDATE session SET used = $1 WHERE digest = $2 AND used >= $3 AND expires > $4",
+        let row = sqlx::query(
+            "SELECT account, strength, used, expires FROM session \
+             WHERE digest = $1 AND used >= $2 AND expires > $3",
         )
-        .bind(now.as_micros())
         .bind(hexed(session))
         .bind(idle.as_micros())
         .bind(now.as_micros())
-        .execute(&mut *self.0)
+        .fetch_optional(&mut *self.0)
         .await?;
-        if done.rows_affected() != 1 {
-            return Ok(None);
-        }
-        let row = sqlx::query("SELECT account, strength, expires FROM session WHERE digest = $1")
-            .bind(hexed(session))
-            .fetch_optional(&mut *self.0)
-            .await?;
         let Some(row) = row else { return Ok(None) };
+        // A page asks many things at once; the disk need not hear of each.
+        if now.micros_since(time(&row, "used")?) >= MARKED_EVERY {
+            sqlx::query("UPDATE session SET used = $1 WHERE digest = $2")
+                .bind(now.as_micros())
+                .bind(hexed(session))
+                .execute(&mut *self.0)
+                .await?;
+        }
         let strength = Strength::stored(&text(&row, "strength")?);
         Ok(Some((id(&row, "account")?, strength, time(&row, "expires")?)))
     }
@@ -539,11 +593,104 @@ impl Rows<'_> {
             .bind(now.as_micros())
             .execute(&mut *self.0)
             .await?;
+        // Tries under names that nobody has say nothing after a while, and anybody can make them.
+        sqlx::query("DELETE FROM event WHERE account = $1 AND at < $2")
+            .bind(AccountId::nobody().as_str().to_owned())
+            .bind(forgotten.as_micros())
+            .execute(&mut *self.0)
+            .await?;
         sqlx::query("DELETE FROM tries WHERE next < $1")
             .bind(forgotten.as_micros())
             .execute(&mut *self.0)
             .await?;
         Ok(())
+    }
+
+    /// Appends a question to the history, sealed; callers hold [`Rows::one_at_a_time`].
+    pub(crate) async fn insert_asked(&mut self, asked: &SealedAsked) -> Result<(), AccountError> {
+        sqlx::query(
+            "INSERT INTO asked (number, at, account, permit, dataset, sealed, outcome, deal, \
+             receipt, micro_rho) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(asked.number)
+        .bind(asked.at.as_micros())
+        .bind(asked.account.as_str().to_owned())
+        .bind(asked.permit.clone())
+        .bind(asked.dataset.clone())
+        .bind(asked.sealed.clone())
+        .bind(asked.outcome.clone())
+        .bind(asked.deal.clone())
+        .bind(asked.receipt.clone())
+        .bind(asked.micro_rho)
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn next_asked(&mut self) -> Result<i64, AccountError> {
+        let row = sqlx::query("SELECT COALESCE(MAX(number), 0) + 1 AS next FROM asked")
+            .fetch_one(&mut *self.0)
+            .await?;
+        Ok(row.try_get("next")?)
+    }
+
+    /// How a question ended.
+    pub(crate) async fn end_asked(
+        &mut self,
+        number: i64,
+        (outcome, deal, receipt, micro_rho): (&str, &str, &str, i64),
+    ) -> Result<(), AccountError> {
+        sqlx::query(
+            "UPDATE asked SET outcome = $1, deal = $2, receipt = $3, micro_rho = $4 \
+             WHERE number = $5",
+        )
+        .bind(outcome.to_owned())
+        .bind(deal.to_owned())
+        .bind(receipt.to_owned())
+        .bind(micro_rho)
+        .bind(number)
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn asked(
+        &mut self,
+        account: Option<&AccountId>,
+        before: i64,
+        most: i64,
+    ) -> Result<Vec<SealedAsked>, AccountError> {
+        let query = match account {
+            None => {
+                sqlx::query("SELECT * FROM asked WHERE number < $1 ORDER BY number DESC LIMIT $2")
+                    .bind(before)
+                    .bind(most)
+            }
+            Some(account) => sqlx::query(
+                "SELECT * FROM asked WHERE number < $1 AND account = $2 \
+                 ORDER BY number DESC LIMIT $3",
+            )
+            .bind(before)
+            .bind(account.as_str().to_owned())
+            .bind(most),
+        };
+        let rows = query.fetch_all(&mut *self.0).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SealedAsked {
+                    number: row.try_get("number")?,
+                    at: time(row, "at")?,
+                    account: id(row, "account")?,
+                    permit: text(row, "permit")?,
+                    dataset: text(row, "dataset")?,
+                    sealed: text(row, "sealed")?,
+                    outcome: text(row, "outcome")?,
+                    deal: text(row, "deal")?,
+                    receipt: text(row, "receipt")?,
+                    micro_rho: row.try_get("micro_rho")?,
+                })
+            })
+            .collect()
     }
 
     /// Appends to the history; callers hold [`Rows::one_at_a_time`].
@@ -603,13 +750,26 @@ impl Rows<'_> {
     }
 }
 
+/// A question of the history as it is kept.
+pub(crate) struct SealedAsked {
+    pub(crate) number: i64,
+    pub(crate) at: Timestamp,
+    pub(crate) account: AccountId,
+    pub(crate) permit: String,
+    pub(crate) dataset: String,
+    pub(crate) sealed: String,
+    pub(crate) outcome: String,
+    pub(crate) deal: String,
+    pub(crate) receipt: String,
+    pub(crate) micro_rho: i64,
+}
+
 /// A text of an account that can be set.
 #[derive(Clone, Copy)]
 pub(crate) enum Field {
     Password,
     Role,
     State,
-    Certificate,
     Totp,
     TotpPending,
 }

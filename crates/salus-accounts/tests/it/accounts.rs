@@ -1,10 +1,12 @@
 use salus_accounts::second::Second;
 use salus_accounts::{
-    AccountError, AccountRole, Accounts, Database, EventKind, Invitation, LoginName, NewAccount,
-    OpenError, SessionRules, SessionToken, SignIn, SignedIn, Strength,
+    AccountError, AccountRole, Accounts, Asking, Authority, Bound, Database, EventKind, Invitation,
+    LoginName, NewAccount, OpenError, Outcome, SessionRules, SessionToken, SignIn, SignedIn,
+    Strength,
 };
 use salus_crypto::Digest;
-use salus_model::{MemberId, Secret};
+use salus_ledger::PublicKey;
+use salus_model::{Class, MemberId, MicroRho, PermitId, Secret};
 
 use crate::database::Site;
 
@@ -81,6 +83,10 @@ async fn life_of_an_account(site: Site) {
         .await;
     assert!(matches!(change, Err(AccountError::NotAdministrator)));
 
+    // A session makes no second factor of its own beside the one that there is.
+    let another = accounts.enrol(&admin.standing).await;
+    assert!(matches!(another, Err(AccountError::FactorSet)), "{another:?}");
+
     // Codes: wanted, wrong, used twice, and a recovery code once.
     site.clock.advance_micros(MINUTE);
     let wanted = accounts.sign_in(with("root.admin", GOOD, None)).await;
@@ -101,12 +107,15 @@ async fn life_of_an_account(site: Site) {
 
     // A changed role ends sessions; so does closing the account.
     let id = ana.standing.account.id.clone();
-    accounts.bind(&admin.standing, &id, &Digest::of(b"certificate")).await.unwrap();
+    let bound = Bound { key: PublicKey::new([7; 32]), certificate: Digest::of(b"certificate") };
+    accounts.bind(&admin.standing, &id, Some(&bound)).await.unwrap();
+    let listed = accounts.list(&admin.standing).await.unwrap();
+    assert_eq!(listed.iter().find(|account| account.id == id).unwrap().bound, Some(bound));
     accounts.change_role(&admin.standing, &id, AccountRole::Auditor).await.unwrap();
     assert!(matches!(accounts.who(&ana.token).await, Err(AccountError::NoSession)));
     let listed = accounts.list(&admin.standing).await.unwrap();
     let row = listed.iter().find(|account| account.id == id).unwrap();
-    assert_eq!((row.role, row.certificate), (AccountRole::Auditor, None));
+    assert_eq!((row.role, row.bound), (AccountRole::Auditor, None));
     let ana = accounts.sign_in(with("ana", BETTER, None)).await.unwrap();
     accounts.revoke(&admin.standing, &id).await.unwrap();
     assert!(matches!(accounts.who(&ana.token).await, Err(AccountError::NoSession)));
@@ -327,4 +336,91 @@ async fn the_database_is_the_owners_and_needs_its_key() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = Accounts::open(&database, &site.key, site.clock.clone(), SessionRules::OFFICE).await;
     assert!(matches!(open, Err(OpenError::Readable { .. })));
+}
+
+async fn history_of_questions(site: Site) {
+    const NEEDLE: &str = "haemochromatosis-in-the-valley";
+    let (admin, _, _) = administrator(&site).await;
+    let (_, ana) = researcher(&site, &admin, "ana").await;
+    let (_, bea) = researcher(&site, &admin, "bea").await;
+    let accounts = &site.accounts;
+    let permit = PermitId::new(format!("permit-{}", "0".repeat(32))).unwrap();
+    let question = format!("SELECT count(*) FROM visits WHERE code = '{NEEDLE}'");
+    let asking = Asking { permit: &permit, dataset: "st-anna/visits", question: &question };
+    let refused = accounts.ask(&admin.standing, &asking).await;
+    assert!(matches!(refused, Err(AccountError::NotResearcher)), "{refused:?}");
+    let first = accounts.ask(&ana.standing, &asking).await.unwrap();
+    let second = accounts.ask(&bea.standing, &asking).await.unwrap();
+    let third = accounts.ask(&ana.standing, &asking).await.unwrap();
+    let answered = Outcome::Answered {
+        deal: "q-1".into(),
+        receipt: "receipt-1".into(),
+        micro_rho: MicroRho::new(500),
+    };
+    accounts.ended(first, &answered).await.unwrap();
+    accounts.ended(second, &Outcome::failed(Class::Refused)).await.unwrap();
+    drop(third);
+
+    let own = accounts.asked(&ana.standing, None, 10).await.unwrap();
+    let ends: Vec<_> = own.iter().map(|asked| (asked.number, asked.outcome.clone())).collect();
+    assert_eq!(ends, [(3, Outcome::Sent), (1, answered)]);
+    assert!(own.iter().all(|asked| asked.account == ana.standing.account.id));
+    assert_eq!(own[0].question, question);
+    let all = accounts.asked(&admin.standing, None, 10).await.unwrap();
+    assert_eq!(all.iter().map(|asked| asked.number).collect::<Vec<_>>(), [3, 2, 1]);
+    assert_eq!(all[1].outcome, Outcome::Failed { class: "refused" });
+    let page = accounts.asked(Authority::Operator, Some(3), 1).await.unwrap();
+    assert_eq!(page.iter().map(|asked| asked.number).collect::<Vec<_>>(), [2]);
+
+    let found = |needle: &str| {
+        let files = site.on_disk();
+        let bytes = needle.as_bytes();
+        files.iter().any(|(_, file)| file.windows(bytes.len()).any(|window| window == bytes))
+    };
+    assert!(found("st-anna/visits"));
+    assert!(!found(NEEDLE), "a question's text is on the disk");
+    assert!(!found(&hex::encode(NEEDLE)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_kept_sealed_and_shown_to_whom_they_concern_in_sqlite() {
+    history_of_questions(Site::sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_kept_sealed_and_shown_to_whom_they_concern_in_postgresql() {
+    history_of_questions(Site::postgres().await).await;
+}
+
+/// The time that a refusal takes says nothing about whether the name exists. 31 interleaved pairs;
+/// the medians may differ by a fifth, while leaving the hash out would make one a hundredth of the
+/// other, and leaving the write to the disk out would show with a slow disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_name_takes_as_long_as_a_known_one() {
+    const PAIRS: usize = 31;
+    let site = Site::sqlite().await;
+    let (admin, _, _) = administrator(&site).await;
+    researcher(&site, &admin, "ana").await;
+    let mut taken = [Vec::new(), Vec::new()];
+    for _ in 0..PAIRS {
+        for (name, taken) in ["ana", "nobody-by-this-name"].into_iter().zip(&mut taken) {
+            let begun = std::time::Instant::now();
+            let refused = site.accounts.sign_in(with(name, "a wrong password", None)).await;
+            taken.push(begun.elapsed());
+            assert!(matches!(refused, Err(AccountError::Refused)), "{refused:?}");
+        }
+        site.clock.advance_micros(61 * MINUTE);
+    }
+    let median = |taken: &mut Vec<std::time::Duration>| {
+        taken.sort();
+        taken[PAIRS / 2].as_secs_f64()
+    };
+    let [known, unknown] = &mut taken;
+    let (known, unknown) = (median(known), median(unknown));
+    println!("n = {PAIRS}; medians: known {known:.4} s, unknown {unknown:.4} s");
+    assert!((known / unknown - 1.0).abs() < 0.2, "{known} s against {unknown} s");
+    // And in the history both have left a line.
+    let history = site.accounts.history(Authority::Operator, None, 1000).await.unwrap();
+    let failed = history.iter().filter(|event| event.kind == EventKind::Failed);
+    assert_eq!(failed.count(), 2 * PAIRS);
 }

@@ -8,22 +8,22 @@ use salus_crypto::aead::AeadKey;
 use salus_model::{ManualClock, Secret, Timestamp};
 
 /// A site: its database, its key and its clock.
-pub struct Site {
-    pub folder: tempfile::TempDir,
-    pub clock: Arc<ManualClock>,
-    pub accounts: Accounts,
-    pub key: AeadKey,
+pub(crate) struct Site {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) accounts: Accounts,
+    pub(crate) key: AeadKey,
     server: Option<Postgres>,
 }
 
 impl Site {
-    pub async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::Sqlite(folder.path().join("accounts.sqlite"));
         Self::over(folder, database, None).await
     }
 
-    pub async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Postgres::start(&folder.path().join("pg"));
         let database = Database::Postgres(Secret::new(server.url()));
@@ -40,7 +40,7 @@ impl Site {
     }
 
     /// Everything that is on the disk, database and all.
-    pub fn on_disk(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(crate) fn on_disk(&self) -> Vec<(PathBuf, Vec<u8>)> {
         if let Some(server) = &self.server {
             server.checkpoint();
         }
