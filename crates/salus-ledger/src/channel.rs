@@ -3,11 +3,12 @@
 //! A channel is a whole ledger with a genesis, and therefore an id, of its own: its signatures
 //! count nowhere else, and nothing of it is written to the ledger on which its members met.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use salus_model::{Class, Classified, MemberId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::call::AdmitMember;
 use crate::cbor::{self, CborError};
 use crate::contract::records::Standing;
 use crate::genesis::Genesis;
@@ -18,7 +19,7 @@ use crate::words::{LedgerId, PublicKey, SignatureBytes};
 
 const CONSENT: &[u8] = b"salus-ledger/channel-consent/v1\0";
 /// The most bytes of a charter.
-const MAX_CHARTER_BYTES: usize = crate::genesis::MAX_GENESIS_BYTES + 64 * 1024;
+pub const MAX_CHARTER_BYTES: usize = crate::genesis::MAX_GENESIS_BYTES + 64 * 1024;
 
 /// A channel's genesis with the consent of every member in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub enum CharterError {
         /// The key.
         key: PublicKey,
     },
+    /// Two charters of two channels.
+    #[error("the charters are not of one channel")]
+    OtherChannel,
     /// The parent's state cannot be read.
     #[error("the parent ledger's state cannot be read")]
     State(#[from] StateError),
@@ -67,7 +71,7 @@ impl Classified for CharterError {
     fn class(&self) -> Class {
         match self {
             Self::State(error) => error.class(),
-            Self::File(_) => Class::BadRequest,
+            Self::File(_) | Self::OtherChannel => Class::BadRequest,
             _ => Class::Refused,
         }
     }
@@ -92,6 +96,36 @@ impl Charter {
         let channel = self.genesis.ledger_id()?;
         let signature = signer.sign(&message(&self.parent, &channel));
         self.consents.insert(signer.public_key(), signature);
+        Ok(self)
+    }
+
+    /// The founders that agreed with a key with which the channel begins. Whether that key counts on
+    /// the parent ledger is for [`Charter::verify`], which has its state.
+    ///
+    /// # Errors
+    /// Names the key whose consent is forged.
+    pub fn agreed(&self) -> Result<BTreeSet<MemberId>, CharterError> {
+        let message = message(&self.parent, &self.genesis.ledger_id()?);
+        for (key, signature) in &self.consents {
+            sign::verify(key, &message, signature)
+                .map_err(|_| CharterError::Forged { key: *key })?;
+        }
+        let has_agreed = |founder: &&AdmitMember| {
+            founder.keys.iter().any(|listed| self.consents.contains_key(&listed.key))
+        };
+        Ok(self.genesis.members.iter().filter(has_agreed).map(|m| m.member.clone()).collect())
+    }
+
+    /// Takes the consents of another copy of the same charter, on which others agreed.
+    ///
+    /// # Errors
+    /// When it is another channel's, or one of its consents is forged.
+    pub fn with_consents_of(mut self, other: Self) -> Result<Self, CharterError> {
+        if (self.parent, &self.genesis) != (other.parent, &other.genesis) {
+            return Err(CharterError::OtherChannel);
+        }
+        other.agreed()?;
+        self.consents.extend(other.consents);
         Ok(self)
     }
 
@@ -127,7 +161,7 @@ impl Charter {
         }
         let channel = self.genesis.ledger_id()?;
         let message = message(&self.parent, &channel);
-        let mut agreed = std::collections::BTreeSet::new();
+        let mut agreed = BTreeSet::new();
         for (key, signature) in &self.consents {
             sign::verify(key, &message, signature)
                 .map_err(|_| CharterError::Forged { key: *key })?;

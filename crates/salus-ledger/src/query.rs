@@ -7,7 +7,8 @@ use salus_model::{Class, Classified, DealId, MemberId, PermitId, Purpose, Receip
 use crate::config::PlatformConfig;
 use crate::contract::records::{
     Account, ContractSchedule, CrlRecord, DatasetRecord, Deal, HolderOptOuts, KeyRecord,
-    MemberRecord, PermitRecord, PermitSpending, PermitState, ReceiptRecord, Standing, Tip,
+    MemberRecord, PermitRecord, PermitSpending, PermitState, ReceiptRecord, RevokedSerial,
+    Standing, Tip,
 };
 use crate::contract::{Contract, PermitRefusal};
 use crate::policy::Role;
@@ -335,24 +336,39 @@ fn holder(
     block_time: Timestamp,
     now: Timestamp,
 ) -> Result<Result<Holder, HolderError>, StateError> {
-    let id = record.member.clone();
-    let Some(member) = member(store, &id)? else { return Ok(Err(HolderError::Unknown)) };
-    if record.standing != Standing::Active || member.standing != Standing::Active {
-        return Ok(Err(HolderError::Revoked { member: id }));
-    }
+    let member = member(store, &record.member)?;
+    let mut revoked = Vec::new();
     for serial in &record.certificate.serials {
         let slot = slot::revoked_serial(serial.issuer.as_bytes(), serial.serial.as_bytes());
-        if slot::read(store, &slot)?.is_some_and(|revoked| revoked.since <= block_time) {
-            return Ok(Err(HolderError::CertificateRevoked { member: id }));
-        }
+        revoked.extend(slot::read(store, &slot)?);
+    }
+    Ok(judge(key, record, member.as_ref(), &revoked, (block_time, now)))
+}
+
+/// What the ledger's records say of a certificate: `revoked` are those of its serials that an
+/// authority has revoked, as of the block.
+pub(crate) fn judge(
+    key: PublicKey,
+    record: KeyRecord,
+    member: Option<&MemberRecord>,
+    revoked: &[RevokedSerial],
+    (block_time, now): (Timestamp, Timestamp),
+) -> Result<Holder, HolderError> {
+    let id = record.member;
+    let Some(member) = member else { return Err(HolderError::Unknown) };
+    if record.standing != Standing::Active || member.standing != Standing::Active {
+        return Err(HolderError::Revoked { member: id });
+    }
+    if revoked.iter().any(|revoked| revoked.since <= block_time) {
+        return Err(HolderError::CertificateRevoked { member: id });
     }
     let roles: BTreeSet<Role> = record.roles.intersection(&member.roles).copied().collect();
     let window = record.certificate;
     let ran_out = window.not_after < now;
     let excused = ran_out && roles.contains(&Role::Validator);
     if now < window.not_before || (ran_out && !excused) {
-        return Ok(Err(HolderError::NotValidNow { member: id }));
+        return Err(HolderError::NotValidNow { member: id });
     }
     let expired = ran_out.then_some(window.not_after);
-    Ok(Ok(Holder { member: id, key, roles, expired }))
+    Ok(Holder { member: id, key, roles, expired })
 }

@@ -288,6 +288,15 @@ impl Envelope {
         id_of(&self.payload)
     }
 
+    /// Goes on collecting signatures where somebody else left off; [`Draft::finish`] checks them
+    /// all.
+    #[must_use]
+    pub fn draft(self) -> Draft {
+        let id = self.id();
+        let Self { transaction, payload, signatures, .. } = self;
+        Draft { transaction, payload, id, signatures }
+    }
+
     /// The keys whose signatures it carries, unchecked, in ascending order.
     pub fn claimed_keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.signatures.keys()

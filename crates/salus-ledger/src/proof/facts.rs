@@ -1,15 +1,16 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use salus_model::{Class, Classified, MemberId, PermitId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::contract::records::{
-    Account, DatasetRecord, HolderOptOuts, PermitRecord, PermitSpending,
+    Account, DatasetRecord, HolderOptOuts, KeyRecord, PermitRecord, PermitSpending,
 };
+use crate::query::{self, Holder, HolderError};
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
-use crate::words::{DatasetRef, Height, LedgerId};
+use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, PublicKey};
 
 /// The most proofs in one piece of evidence.
 pub const MAX_FACTS: usize = 256;
@@ -28,6 +29,12 @@ pub enum Fact {
     OptOuts(MemberId),
     /// What a permit has spent on a dataset.
     Spending(PermitId, DatasetRef),
+    /// A member.
+    Member(MemberId),
+    /// A key of a member, with the certificate that vouches for it.
+    Key(PublicKey),
+    /// Whether an authority revoked a certificate: by the authority's key and the serial number.
+    Revoked(Fingerprint, Vec<u8>),
 }
 
 impl Fact {
@@ -38,6 +45,11 @@ impl Fact {
             Self::Account(id) => slot::account(id).key().to_vec(),
             Self::OptOuts(holder) => slot::opt_outs(holder).key().to_vec(),
             Self::Spending(permit, dataset) => slot::spending(permit, dataset).key().to_vec(),
+            Self::Member(id) => slot::member(id).key().to_vec(),
+            Self::Key(key) => slot::key(key).key().to_vec(),
+            Self::Revoked(issuer, serial) => {
+                slot::revoked_serial(issuer.as_bytes(), serial).key().to_vec()
+            }
         }
     }
 }
@@ -222,5 +234,49 @@ impl ProvenState {
     ) -> Result<Option<PermitSpending>, EvidenceError> {
         let fact = Fact::Spending(permit.clone(), dataset.clone());
         self.value(&slot::spending(permit, dataset), fact)
+    }
+
+    fn key(&self, key: &PublicKey) -> Result<Option<KeyRecord>, EvidenceError> {
+        self.value(&slot::key(key), Fact::Key(*key))
+    }
+
+    /// Everything that [`ProvenState::certificate_holder`] has to know of a key; the key itself
+    /// alone where the ledger knows no such key.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of the key.
+    pub fn facts_of_key(&self, key: &PublicKey) -> Result<BTreeSet<Fact>, EvidenceError> {
+        let mut facts = BTreeSet::from([Fact::Key(*key)]);
+        if let Some(record) = self.key(key)? {
+            let serials = record.certificate.serials.into_iter();
+            facts.extend(serials.map(|s| Fact::Revoked(s.issuer, s.serial.as_bytes().to_vec())));
+            facts.insert(Fact::Member(record.member));
+        }
+        Ok(facts)
+    }
+
+    /// The member whose certificate this is, by the key that it is bound to: the same rules as
+    /// [`crate::query::certificate_holder`], for whoever has proofs and no copy of the ledger.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of all that it takes; what is against the certificate is
+    /// the inner error.
+    pub fn certificate_holder(
+        &self,
+        key: &PublicKey,
+        certificate: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Result<Holder, HolderError>, EvidenceError> {
+        let record = self.key(key)?.filter(|record| record.certificate.fingerprint == *certificate);
+        let Some(record) = record else { return Ok(Err(HolderError::Unknown)) };
+        let member =
+            self.value(&slot::member(&record.member), Fact::Member(record.member.clone()))?;
+        let mut revoked = Vec::new();
+        for serial in &record.certificate.serials {
+            let fact = Fact::Revoked(serial.issuer, serial.serial.as_bytes().to_vec());
+            let slot = slot::revoked_serial(serial.issuer.as_bytes(), serial.serial.as_bytes());
+            revoked.extend(self.value(&slot, fact)?);
+        }
+        Ok(query::judge(*key, record, member.as_ref(), &revoked, (self.time, now)))
     }
 }

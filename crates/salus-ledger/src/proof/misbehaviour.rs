@@ -10,7 +10,7 @@ use crate::cbor::{self, CborError};
 use crate::words::{LedgerId, PublicKey, TreeRoot};
 
 /// The most bytes of a fork's proof.
-const MAX_BYTES: usize = 256 * 1024;
+pub const MAX_FORK_BYTES: usize = 256 * 1024;
 
 /// Two checkpoints of one ledger that cannot both be true, whoever reads them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl Fork {
     /// # Errors
     /// When it is too large, or not in its one form.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ForkError> {
-        Ok(cbor::decode(bytes, MAX_BYTES)?)
+        Ok(cbor::decode(bytes, MAX_FORK_BYTES)?)
     }
 
     /// Its one form in bytes.

@@ -15,7 +15,7 @@ pub use checkpoint::{
     WitnessKeyError, WitnessName, WitnessNameError,
 };
 pub use facts::{EvidenceError, Fact, MAX_FACTS, ProvenState, StateEvidence};
-pub use misbehaviour::{Fork, ForkError};
+pub use misbehaviour::{Fork, ForkError, MAX_FORK_BYTES};
 pub use pruned::{PrunedBlock, PrunedError};
 pub use receipt::{
     MAX_RECEIPT_BYTES, ReceiptError, ReceiptParts, VerifiedReceipt, issue_receipt, verify_receipt,

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use salus_crypto::Digest;
 use salus_crypto::merkle::{self, LeafHash};
-use salus_ledger::block::{Block, CertificateError, HistoryEntry, Outcome};
+use salus_ledger::block::{Block, CertificateError, FinalBlock, HistoryEntry, Outcome};
 use salus_ledger::call::{ChangeConfig, GrantPermit, RecordRelease, ReleaseRule};
 use salus_ledger::config::{ConfigForm, PlatformConfig, Validator};
+use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
-    AnchorError, Checkpoint, CheckpointError, CheckpointTrust, FinalityError, FinalityProof, Fork,
-    ForkError, Handover, PrunedBlock, PrunedError, ReceiptError, ReceiptParts, SignedCheckpoint,
-    TlogError, TlogProof, TrustAnchor, Witness, WitnessName, WitnessRefused, issue_receipt,
-    verify_receipt,
+    AnchorError, Checkpoint, CheckpointError, CheckpointTrust, Fact, FinalityError, FinalityProof,
+    Fork, ForkError, Handover, PrunedBlock, PrunedError, ReceiptError, ReceiptParts,
+    SignedCheckpoint, StateEvidence, TlogError, TlogProof, TrustAnchor, Witness, WitnessName,
+    WitnessRefused, issue_receipt, verify_receipt,
 };
 use salus_ledger::restore::{RestoreError, restore};
 use salus_ledger::state::StateStore as _;
@@ -83,7 +84,31 @@ impl Archive {
         self.receipt_of(&self.tx, 1).unwrap()
     }
 
-    fn checkpoint(&self) -> SignedCheckpoint {
+    pub(crate) fn final_block(&self) -> FinalBlock {
+        FinalBlock { block: self.block.clone(), certificate: self.finality().certificate }
+    }
+
+    pub(crate) fn pruned(&self) -> PrunedBlock {
+        PrunedBlock::of(&self.block, self.finality().certificate, self.entries.clone()).unwrap()
+    }
+
+    /// The facts that a question under the permit needs.
+    pub(crate) fn evidence(&self) -> StateEvidence {
+        let data = dataset(ANNA, "observations");
+        let facts = [
+            Fact::Permit(self.permit.clone()),
+            Fact::Dataset(data.clone()),
+            Fact::Account(data),
+            Fact::OptOuts(member(CHARITE)),
+        ];
+        StateEvidence::of(&self.world.store, (self.finality(), Vec::new()), &facts).unwrap()
+    }
+
+    pub(crate) fn genesis(&self) -> Genesis {
+        genesis(&self.world.authority, 1, &VALIDATORS)
+    }
+
+    pub(crate) fn checkpoint(&self) -> SignedCheckpoint {
         let new = SignedCheckpoint::new(Checkpoint::of(self.world.tip()));
         self.validators[..3].iter().fold(new, |c, name| c.sign(&signer(name)))
     }

@@ -1,17 +1,24 @@
 //! Forms on the wire: vectors that are kept for ever, an independent implementation of COSE, and
 //! the fuzzers' corpora on the stable toolchain.
 
+use std::path::{Path, PathBuf};
+
+use salus_ledger::block::FinalBlock;
 use salus_ledger::cbor;
+use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
 use salus_ledger::proof::{
-    AddCheckpoint, SignedCheckpoint, TlogProof, TrustAnchor, verify_receipt,
+    ProvenState, PrunedBlock, StateEvidence, TlogProof, TrustAnchor, verify_receipt,
 };
-use salus_ledger::transaction::{Envelope, SignedTransaction};
+use salus_ledger::transaction::SignedTransaction;
 
 use crate::ca::signer;
 use crate::golden::{path, same_as_file};
 use crate::proofs::Archive;
 use crate::samples::{SIGNER, sample};
-use crate::world::World;
+use crate::world::{ANNA, World, dataset};
+
+#[path = "../../../../fuzz/ledger/targets.rs"]
+mod targets;
 
 fn kept(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).unwrap()
@@ -23,6 +30,11 @@ fn version_1_is_written_as_ever() {
     same_as_file("wire-v1/anchor.cbor", &cbor::encode(&archive.anchor).unwrap());
     same_as_file("wire-v1/receipt.cbor", &archive.receipt());
     same_as_file("wire-v1/proof.tlog-proof", archive.tlog_proof().to_string().as_bytes());
+    same_as_file("wire-v1/block.cbor", &archive.final_block().to_bytes().unwrap());
+    same_as_file("wire-v1/pruned.cbor", &cbor::encode(&archive.pruned()).unwrap());
+    same_as_file("wire-v1/evidence.cbor", &cbor::encode(&archive.evidence()).unwrap());
+    same_as_file("wire-v1/genesis.cbor", &cbor::encode(&archive.genesis()).unwrap());
+    same_as_file("wire-v1/checkpoint.txt", archive.checkpoint().to_string().as_bytes());
     let mut world = World::new();
     for method in salus_ledger::call::Method::ALL {
         let call = sample(&world, *method, "nobody");
@@ -41,6 +53,16 @@ fn version_1_is_read_as_ever() {
         let tx = SignedTransaction::from_bytes(&bytes, anchor.ledger()).unwrap();
         assert_eq!(tx.transaction().call().method(), *method);
     }
+    let block = FinalBlock::from_bytes(&kept("wire-v1/block.cbor")).unwrap();
+    assert!(block.block.is_whole());
+    block.certificate.verify(&block.block.header, anchor.validators()).unwrap();
+    let pruned: PrunedBlock = cbor::decode(&kept("wire-v1/pruned.cbor"), 1 << 16).unwrap();
+    pruned.verify(&anchor).unwrap();
+    let evidence: StateEvidence = cbor::decode(&kept("wire-v1/evidence.cbor"), 1 << 16).unwrap();
+    let proven = ProvenState::verify(&evidence, &anchor).unwrap();
+    assert!(proven.account(&dataset(ANNA, "observations")).unwrap().is_some());
+    let genesis: Genesis = cbor::decode(&kept("wire-v1/genesis.cbor"), MAX_GENESIS_BYTES).unwrap();
+    assert_eq!(genesis.ledger_id().unwrap(), *anchor.ledger());
     let text = String::from_utf8(kept("wire-v1/proof.tlog-proof")).unwrap();
     assert!(TlogProof::from_text(&text).is_ok());
 }
@@ -59,28 +81,6 @@ fn another_implementation_of_cose_signs_and_verifies_the_same() {
         assert_eq!(hex::encode(kept(&format!("wire-v1/{name}"))), bytes, "{name}");
     }
     assert!(lines.contains("receipt.cbor-cose-verified-by-cryptography"));
-}
-
-/// What the fuzz targets do with their input.
-fn feed(bytes: &[u8], anchor: &TrustAnchor) {
-    if let Ok(envelope) = Envelope::from_bytes(bytes) {
-        let ledger = *envelope.transaction().ledger();
-        if let Ok(tx) = envelope.verify(&ledger) {
-            assert_eq!(tx.as_bytes(), bytes, "one form only");
-        }
-    }
-    let _ = verify_receipt(bytes, anchor);
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        if let Ok(checkpoint) = SignedCheckpoint::from_text(text) {
-            assert_eq!(checkpoint.to_string(), text, "one form only");
-        }
-        if let Ok(request) = AddCheckpoint::from_text(text) {
-            assert_eq!(request.to_string(), text, "one form only");
-        }
-        if let Ok(proof) = TlogProof::from_text(text) {
-            assert_eq!(proof.to_string(), text, "one form only");
-        }
-    }
 }
 
 /// Bytes bent by a seed: flipped, cut, doubled, overwritten with heads that promise much.
@@ -111,23 +111,46 @@ fn bent(bytes: &[u8], seed: u64) -> Vec<u8> {
     bent
 }
 
+fn corpus(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/ledger/corpus").join(target)
+}
+
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
 #[test]
-fn the_corpus_and_its_neighbours_are_read_without_panic() {
-    let anchor: TrustAnchor = cbor::decode(&kept("wire-v1/anchor.cbor"), 4096).unwrap();
+fn no_input_of_the_corpus_panics() {
+    for (name, bytes) in targets::seed_calls() {
+        same_as_file(&format!("../../../fuzz/ledger/corpus/call/{name}"), &bytes);
+    }
+    for (name, run) in targets::ALL {
+        let inputs = files(&corpus(name));
+        inputs.iter().for_each(|bytes| run(bytes));
+        println!("{name}: {} inputs", inputs.len());
+        assert!(inputs.len() >= 10, "{name} has {} inputs", inputs.len());
+    }
+}
+
+#[test]
+fn the_vectors_and_their_neighbours_are_read_without_panic() {
     let mut count = 0;
-    for file in std::fs::read_dir(path("wire-v1")).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        feed(&bytes, &anchor);
+    let mut feed = |bytes: &[u8]| {
+        count += 1;
+        targets::ALL.iter().for_each(|(_, run)| run(bytes));
+    };
+    for bytes in files(&path("wire-v1")) {
+        feed(&bytes);
         for seed in 0..150 {
-            feed(&bent(&bytes, seed), &anchor);
-            count += 1;
+            feed(&bent(&bytes, seed));
         }
     }
+    // Deeply nested, and lengths that nothing follows.
+    feed(&[0x81; 60_000]);
+    feed(&[0xd8; 60_000]);
+    feed(&[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    feed(&[0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
     println!("{count} inputs");
     assert!(count > 5_000);
-    // Deeply nested, and lengths that nothing follows.
-    feed(&[0x81; 60_000], &anchor);
-    feed(&[0xd8; 60_000], &anchor);
-    feed(&[0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &anchor);
-    feed(&[0x5b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], &anchor);
 }
