@@ -2,16 +2,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    Array as _, ArrayRef, AsArray as _, BooleanArray, Float64Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
 use salus_model::{ColumnPath, DatasetId, IdError, KeyClass, Timestamp};
 use salus_store::{DatasetSpec, EncryptionSettings, Identity, KeyChoice, KeyPolicy};
+use serde_json::{Map, Value};
 
-use crate::fields::{FIELDS, FieldKind};
-use crate::record::DeviceRecord;
+use crate::fields::{FIELDS, FieldKind, FieldSpec};
+use crate::record::{DeviceRecord, Form, read_record};
 
 /// The dataset with the latest record of each device.
 pub const DEVICES: &str = "devices";
@@ -114,6 +118,61 @@ fn column(name: &str, records: &[(&DeviceRecord, Timestamp)]) -> Result<ArrayRef
         "open_port_count" => wholes(&|r| r.open_ports.len() as u64),
         other => return Err(ArrowError::SchemaError(format!("no column for field '{other}'"))),
     })
+}
+
+/// Records from rows of [`schema`], each with the moment at which it was taken in; columns that a
+/// role may not see are null, and rows that are no record without them are left out.
+///
+/// # Errors
+/// When a column of the schema is missing or of another type.
+pub fn records(rows: &RecordBatch) -> Result<Vec<(DeviceRecord, Timestamp)>, ArrowError> {
+    let columns = FIELDS
+        .iter()
+        .map(|spec| {
+            let found = rows.column_by_name(spec.name);
+            let missing = || ArrowError::SchemaError(format!("there is no column '{}'", spec.name));
+            Ok((spec, cast(found.ok_or_else(missing)?, &data_type(spec.kind))?))
+        })
+        .collect::<Result<Vec<(&FieldSpec, ArrayRef)>, ArrowError>>()?;
+    Ok((0..rows.num_rows()).filter_map(|row| record_at(&columns, row)).collect())
+}
+
+fn record_at(columns: &[(&FieldSpec, ArrayRef)], row: usize) -> Option<(DeviceRecord, Timestamp)> {
+    let mut fields = Map::new();
+    let mut received = None;
+    for (spec, column) in columns {
+        if column.is_null(row) || matches!(spec.kind, FieldKind::Length) {
+            continue;
+        }
+        let text = || column.as_string::<i32>().value(row);
+        let value = match spec.kind {
+            FieldKind::Text { .. } | FieldKind::Word { .. } => Value::from(text()),
+            FieldKind::List => {
+                let number =
+                    |entry: &str| entry.parse::<u64>().map_or(Value::from(entry), Value::from);
+                text().split(',').filter(|entry| !entry.is_empty()).map(number).collect()
+            }
+            FieldKind::Sequence | FieldKind::Length => {
+                Value::from(column.as_primitive::<Int64Type>().value(row))
+            }
+            FieldKind::Moment => {
+                let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
+                let moment = Timestamp::from_micros(micros).ok()?;
+                if spec.name == "received" {
+                    received = Some(moment);
+                    continue;
+                }
+                Value::from(moment.to_string())
+            }
+            FieldKind::Number { .. } => {
+                Value::from(column.as_primitive::<Float64Type>().value(row))
+            }
+            FieldKind::Truth => Value::from(column.as_boolean().value(row)),
+        };
+        fields.insert(spec.name.to_owned(), value);
+    }
+    let received = received?;
+    Some((read_record(&fields, Form::Json, received).ok()?, received))
 }
 
 /// The dataset's and its subject's specification: by device, or by patient where patients are what

@@ -41,7 +41,7 @@ mod simulate;
 mod speciality;
 
 pub use alerts::{Advisory, Affected, Alert, AlertKind, AlertRules, alerts};
-pub use arrow_form::{DEVICES, DEVICES_HISTORY, DEVICES_QUARANTINE, batch, schema};
+pub use arrow_form::{DEVICES, DEVICES_HISTORY, DEVICES_QUARANTINE, batch, records, schema};
 pub use collector::{CollectError, Collector, CollectorParts, Incoming, Published, Source, Taken};
 pub use csv_form::{CsvError, CsvRecords, write_csv};
 pub use drop_folder::{AfterImport, DropError, DropFolder, Dropped};
@@ -50,7 +50,7 @@ pub use fhir::{SYSTEM as FHIR_FIELD_SYSTEM, from_bundle};
 pub use fields::{FIELDS, FieldKind, FieldSpec, Unit};
 pub use fleet::{Fleet, Known, Place};
 pub use http::router;
-pub use mqtt::{MqttCollector, MqttSettings, MqttStopped};
+pub use mqtt::{MqttCollector, MqttSettings, MqttStopped, send_reports};
 pub use profile::{Domains, ProfileRefused, profile};
 pub use record::{
     Category, CveId, DeviceId, DeviceRecord, Form, PatientRef, ReasonRefused, Refusal, SbomRef,

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::collector::{CollectError, Collector, Incoming, Source};
+use crate::record::DeviceId;
 
 /// How long reports are gathered before they are written with one sync.
 const GATHER: Duration = Duration::from_millis(20);
@@ -35,6 +36,55 @@ pub struct MqttSettings {
     pub login: Option<(String, Secret<String>)>,
     /// TLS, with the certificate that the broker asks for; none on a loopback only.
     pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl MqttSettings {
+    fn connect(&self) -> (AsyncClient, EventLoop) {
+        let Self { host, port, client, login, tls, .. } = self;
+        let mut options = MqttOptions::new(client, host, *port);
+        options.set_clean_session(false);
+        options.set_manual_acks(true);
+        options.set_keep_alive(Duration::from_secs(30));
+        let longest = crate::report::MAX_REPORT_BYTES + 1024;
+        options.set_max_packet_size(longest, longest);
+        if let Some((name, password)) = login {
+            options.set_credentials(name, password.expose());
+        }
+        if let Some(tls) = tls {
+            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+            options.set_transport(Transport::tls_with_config(tls));
+        }
+        AsyncClient::new(options, TOGETHER + 64)
+    }
+}
+
+/// Sends sealed reports to a broker as devices do, each on its own topic, and returns when the broker
+/// has acknowledged them all. The settings' topic is what the devices' names stand below.
+///
+/// # Errors
+/// When the broker is away or refuses; those that it had by then come again as duplicates.
+pub async fn send_reports<'a>(
+    settings: &MqttSettings,
+    reports: impl IntoIterator<Item = (&'a DeviceId, &'a [u8])>,
+) -> Result<(), MqttStopped> {
+    let (client, mut events) = settings.connect();
+    let mut reports = reports.into_iter().peekable();
+    let (mut sent, mut acknowledged) = (0usize, 0usize);
+    while reports.peek().is_some() || acknowledged < sent {
+        // No more under way than the client's queue takes: nobody else empties it.
+        while sent - acknowledged < TOGETHER {
+            let Some((device, report)) = reports.next() else { break };
+            let topic = format!("{}/{device}/report", settings.topic);
+            let published = client.publish(topic, QoS::AtLeastOnce, false, report).await;
+            published.map_err(|e| MqttStopped::Client(Box::new(e)))?;
+            sent += 1;
+        }
+        match events.poll().await.map_err(|e| MqttStopped::Connection(Box::new(e)))? {
+            Event::Incoming(Packet::PubAck(_)) => acknowledged += 1,
+            Event::Incoming(_) | Event::Outgoing(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The collector's subscription at an MQTT broker.
@@ -69,21 +119,7 @@ impl MqttCollector {
     }
 
     fn connect(&self) -> (AsyncClient, EventLoop) {
-        let MqttSettings { host, port, client, login, tls, .. } = &self.settings;
-        let mut options = MqttOptions::new(client, host, *port);
-        options.set_clean_session(false);
-        options.set_manual_acks(true);
-        options.set_keep_alive(Duration::from_secs(30));
-        let longest = crate::report::MAX_REPORT_BYTES + 1024;
-        options.set_max_packet_size(longest, longest);
-        if let Some((name, password)) = login {
-            options.set_credentials(name, password.expose());
-        }
-        if let Some(tls) = tls {
-            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
-            options.set_transport(Transport::tls_with_config(tls));
-        }
-        AsyncClient::new(options, TOGETHER + 64)
+        self.settings.connect()
     }
 
     /// Takes reports in until `stop` says so; connections that end are made anew.

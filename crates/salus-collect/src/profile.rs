@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use salus_dp::{
     Bounds, Column, ContributionBound, Domain, PrivacyUnit, RowsPerUnit, Schema, SchemaError,
 };
-use salus_model::{ColumnPath, IdError};
+use salus_model::{Class, Classified, ColumnPath, IdError};
 use salus_private::Profile;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,15 @@ pub enum ProfileRefused {
     /// Bounds that are none, which is a bug.
     #[error(transparent)]
     Bounds(#[from] SchemaError),
+}
+
+impl Classified for ProfileRefused {
+    fn class(&self) -> Class {
+        match self {
+            Self::Domain { .. } | Self::NoText { .. } => Class::BadRequest,
+            Self::Name(_) | Self::Bounds(_) => Class::Bug,
+        }
+    }
 }
 
 /// The column whose values are the units.

@@ -36,9 +36,9 @@ const MODELS: &[Model] = &[
         device_type: "infusion pump",
         category: Category::Portable,
         specialities: &[
-            Speciality::Anaesthetics,
-            Speciality::GeneralMedicine,
-            Speciality::MedicalOncology,
+            Speciality::CriticalCare,
+            Speciality::InternalMedicine,
+            Speciality::Oncology,
         ],
         firmware: "4.0",
         os: "QNX 7.0",
@@ -51,7 +51,7 @@ const MODELS: &[Model] = &[
         model: "Breathe S",
         device_type: "ventilator",
         category: Category::Portable,
-        specialities: &[Speciality::Anaesthetics, Speciality::RespiratoryMedicine],
+        specialities: &[Speciality::CriticalCare, Speciality::Pulmonology],
         firmware: "2.1",
         os: "QNX 7.0",
         sync_interval_s: 60,
@@ -63,7 +63,7 @@ const MODELS: &[Model] = &[
         model: "Vista 12",
         device_type: "patient monitor",
         category: Category::Portable,
-        specialities: &[Speciality::Cardiology, Speciality::AccidentAndEmergencyMedicine],
+        specialities: &[Speciality::Cardiology, Speciality::EmergencyMedicine],
         firmware: "9.3",
         os: "Linux 4.19",
         sync_interval_s: 60,
@@ -75,7 +75,7 @@ const MODELS: &[Model] = &[
         model: "Patch One",
         device_type: "ECG patch",
         category: Category::Wearable,
-        specialities: &[Speciality::Cardiology, Speciality::GeneralPractice],
+        specialities: &[Speciality::Cardiology, Speciality::FamilyMedicine],
         firmware: "1.4",
         os: "Zephyr 3.2",
         sync_interval_s: 900,
@@ -87,7 +87,7 @@ const MODELS: &[Model] = &[
         model: "Gluco 2",
         device_type: "glucose monitor",
         category: Category::Wearable,
-        specialities: &[Speciality::Endocrinology, Speciality::Paediatrics],
+        specialities: &[Speciality::Endocrinology, Speciality::Pediatrics],
         firmware: "3.3",
         os: "FreeRTOS 10.4",
         sync_interval_s: 600,
@@ -100,8 +100,8 @@ const MODELS: &[Model] = &[
         device_type: "ultrasound scanner",
         category: Category::Portable,
         specialities: &[
-            Speciality::ObstetricsAndGynaecology,
-            Speciality::Radiology,
+            Speciality::ObstetricsAndGynecology,
+            Speciality::DiagnosticRadiology,
             Speciality::Urology,
         ],
         firmware: "12.0",
@@ -237,7 +237,7 @@ impl FleetSimulation {
         let production = start.saturating_add_micros(-age_days * DAY);
         let duty = 0.15 + 0.75 * self.chance();
         let first = self.chance() * f64::from(model.sync_interval_s) * 1e6;
-        let speciality = self.pick(model.specialities, Speciality::GeneralMedicine);
+        let speciality = self.pick(model.specialities, Speciality::InternalMedicine);
         let segment = self.pick(SEGMENTS, "ward-a");
         let serviced = -((self.chance() * age_days.min(365) as f64) as i64) * DAY;
         let wearer = model.category == Category::Wearable && self.chance() < 0.9;

@@ -5,8 +5,9 @@ macro_rules! specialities {
         /// The clinical speciality that a device is used in.
         ///
         /// # Source
-        /// Directive 2005/36/EC, Annex V: the 54 titles of point 5.1.3, and general practice of
-        /// point 5.1.4.
+        /// The 55 values of `MedicalSpeciality` in MedTech Chain's published protocol
+        /// (`MedTechChain/protos`, `proto/devicedata/devicedata.proto`), with its spelling, in
+        /// kebab case; its zero value, "unspecified", is no speciality here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Speciality {
@@ -25,7 +26,7 @@ macro_rules! specialities {
                 }
             }
 
-            /// The title as the directive has it.
+            /// The title for people.
             #[must_use]
             pub const fn title(self) -> &'static str {
                 match self {
@@ -37,61 +38,61 @@ macro_rules! specialities {
 }
 
 specialities! {
-    Anaesthetics "anaesthetics" "Anaesthetics",
-    GeneralSurgery "general-surgery" "General surgery",
-    NeurologicalSurgery "neurological-surgery" "Neurological surgery",
-    ObstetricsAndGynaecology "obstetrics-and-gynaecology" "Obstetrics and gynaecology",
-    GeneralMedicine "general-medicine" "General (internal) medicine",
-    Ophthalmology "ophthalmology" "Ophthalmology",
-    Otorhinolaryngology "otorhinolaryngology" "Otorhinolaryngology",
-    Paediatrics "paediatrics" "Paediatrics",
-    RespiratoryMedicine "respiratory-medicine" "Respiratory medicine",
-    Urology "urology" "Urology",
-    Orthopaedics "orthopaedics" "Orthopaedics",
-    PathologicalAnatomy "pathological-anatomy" "Pathological anatomy",
-    Neurology "neurology" "Neurology",
-    Psychiatry "psychiatry" "Psychiatry",
-    DiagnosticRadiology "diagnostic-radiology" "Diagnostic radiology",
-    Radiotherapy "radiotherapy" "Radiotherapy",
-    PlasticSurgery "plastic-surgery" "Plastic surgery",
-    ClinicalBiology "clinical-biology" "Clinical biology",
-    MicrobiologyBacteriology "microbiology-bacteriology" "Microbiology-bacteriology",
-    BiologicalChemistry "biological-chemistry" "Biological chemistry",
-    Immunology "immunology" "Immunology",
-    ThoracicSurgery "thoracic-surgery" "Thoracic surgery",
-    PaediatricSurgery "paediatric-surgery" "Paediatric surgery",
-    VascularSurgery "vascular-surgery" "Vascular surgery",
-    Cardiology "cardiology" "Cardiology",
-    Gastroenterology "gastroenterology" "Gastroenterology",
-    Rheumatology "rheumatology" "Rheumatology",
-    GeneralHaematology "general-haematology" "General haematology",
-    Endocrinology "endocrinology" "Endocrinology",
-    Physiotherapy "physiotherapy" "Physiotherapy",
-    Neuropsychiatry "neuropsychiatry" "Neuropsychiatry",
-    DermatoVenereology "dermato-venereology" "Dermato-venereology",
+    AllergyAndImmunology "allergy-and-immunology" "Allergy and immunology",
+    Anesthesiology "anesthesiology" "Anesthesiology",
     Dermatology "dermatology" "Dermatology",
-    Venereology "venereology" "Venereology",
-    Radiology "radiology" "Radiology",
-    ChildPsychiatry "child-psychiatry" "Child psychiatry",
-    Geriatrics "geriatrics" "Geriatrics",
-    RenalDiseases "renal-diseases" "Renal diseases",
-    CommunicableDiseases "communicable-diseases" "Communicable diseases",
-    CommunityMedicine "community-medicine" "Community medicine",
-    Pharmacology "pharmacology" "Pharmacology",
-    OccupationalMedicine "occupational-medicine" "Occupational medicine",
-    Allergology "allergology" "Allergology",
-    NuclearMedicine "nuclear-medicine" "Nuclear medicine",
-    MaxilloFacialSurgery "maxillo-facial-surgery" "Maxillo-facial surgery",
-    BiologicalHaematology "biological-haematology" "Biological haematology",
-    Stomatology "stomatology" "Stomatology",
-    TropicalMedicine "tropical-medicine" "Tropical medicine",
-    GastroenterologicalSurgery "gastroenterological-surgery" "Gastroenterological surgery",
-    AccidentAndEmergencyMedicine "accident-and-emergency-medicine" "Accident and emergency medicine",
-    ClinicalNeurophysiology "clinical-neurophysiology" "Clinical neurophysiology",
-    OralAndMaxilloFacialSurgery "oral-and-maxillo-facial-surgery" "Dental, oral and maxillo-facial surgery",
-    MedicalOncology "medical-oncology" "Medical oncology",
+    DiagnosticRadiology "diagnostic-radiology" "Diagnostic radiology",
+    EmergencyMedicine "emergency-medicine" "Emergency medicine",
+    FamilyMedicine "family-medicine" "Family medicine",
+    InternalMedicine "internal-medicine" "Internal medicine",
     MedicalGenetics "medical-genetics" "Medical genetics",
-    GeneralPractice "general-practice" "General practice",
+    Neurology "neurology" "Neurology",
+    NuclearMedicine "nuclear-medicine" "Nuclear medicine",
+    ObstetricsAndGynecology "obstetrics-and-gynecology" "Obstetrics and gynecology",
+    Ophthalmology "ophthalmology" "Ophthalmology",
+    Pathology "pathology" "Pathology",
+    Pediatrics "pediatrics" "Pediatrics",
+    PhysicalMedicineAndRehabilitation "physical-medicine-and-rehabilitation" "Physical medicine and rehabilitation",
+    PreventiveMedicine "preventive-medicine" "Preventive medicine",
+    Psychiatry "psychiatry" "Psychiatry",
+    RadiationOncology "radiation-oncology" "Radiation oncology",
+    Surgery "surgery" "Surgery",
+    Urology "urology" "Urology",
+    Cardiology "cardiology" "Cardiology",
+    Endocrinology "endocrinology" "Endocrinology",
+    Gastroenterology "gastroenterology" "Gastroenterology",
+    Geriatrics "geriatrics" "Geriatrics",
+    Hematology "hematology" "Hematology",
+    InfectiousDisease "infectious-disease" "Infectious disease",
+    Nephrology "nephrology" "Nephrology",
+    Oncology "oncology" "Oncology",
+    Pulmonology "pulmonology" "Pulmonology",
+    Rheumatology "rheumatology" "Rheumatology",
+    Orthopedics "orthopedics" "Orthopedics",
+    Otolaryngology "otolaryngology" "Otolaryngology",
+    PlasticSurgery "plastic-surgery" "Plastic surgery",
+    VascularSurgery "vascular-surgery" "Vascular surgery",
+    ThoracicSurgery "thoracic-surgery" "Thoracic surgery",
+    Neurosurgery "neurosurgery" "Neurosurgery",
+    Podiatry "podiatry" "Podiatry",
+    Dentistry "dentistry" "Dentistry",
+    OralAndMaxillofacialSurgery "oral-and-maxillofacial-surgery" "Oral and maxillofacial surgery",
+    Audiology "audiology" "Audiology",
+    SpeechLanguagePathology "speech-language-pathology" "Speech-language pathology",
+    OccupationalTherapy "occupational-therapy" "Occupational therapy",
+    PhysicalTherapy "physical-therapy" "Physical therapy",
+    Chiropractic "chiropractic" "Chiropractic",
+    PainMedicine "pain-medicine" "Pain medicine",
+    SportsMedicine "sports-medicine" "Sports medicine",
+    PalliativeCare "palliative-care" "Palliative care",
+    Pharmacology "pharmacology" "Pharmacology",
+    Nutrition "nutrition" "Nutrition",
+    Midwifery "midwifery" "Midwifery",
+    Neonatology "neonatology" "Neonatology",
+    CriticalCare "critical-care" "Critical care",
+    HospiceAndPalliativeMedicine "hospice-and-palliative-medicine" "Hospice and palliative medicine",
+    SleepMedicine "sleep-medicine" "Sleep medicine",
+    ClinicalNeurophysiology "clinical-neurophysiology" "Clinical neurophysiology",
 }
 
 impl std::fmt::Display for Speciality {
@@ -101,9 +102,14 @@ impl std::fmt::Display for Speciality {
 }
 
 impl Speciality {
-    /// The speciality with this word.
+    /// The speciality with this word, or with MedTech Chain's own name for it, such as
+    /// `CRITICAL_CARE`.
     #[must_use]
     pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|s| s.as_str() == word)
+        let same = |s: &Self| {
+            let wire = |b: u8| if b == b'-' { b'_' } else { b.to_ascii_uppercase() };
+            s.as_str() == word || s.as_str().bytes().map(wire).eq(word.bytes())
+        };
+        Self::ALL.iter().copied().find(same)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::Array as _;
+use arrow::array::{Array as _, RecordBatch};
 use proptest::prelude::*;
 use salus_dp::{Column, ContributionBound, PrivacyUnit, RowsPerUnit};
 use salus_model::{HolderId, Timestamp};
@@ -39,7 +39,7 @@ fn example() -> Map<String, Value> {
     let value = json!({
         "device_id": "pump-000001", "sequence": 7, "hospital": "st-mary", "patient_id": "p-12",
         "manufacturer": "Aldermed", "model": "Flow 300", "device_type": "infusion pump",
-        "category": "portable", "speciality": "anaesthetics", "firmware_version": "4.0.1",
+        "category": "portable", "speciality": "anesthesiology", "firmware_version": "4.0.1",
         "os_version": "QNX 7.0", "production": "2021-03-01T00:00:00Z",
         "last_service": "2026-01-15T10:00:00Z", "warranty_end": "2027-03-01T00:00:00Z",
         "last_sync": "2026-05-31T23:59:00Z", "last_patch": "2026-02-01T00:00:00Z",
@@ -63,6 +63,14 @@ fn records(seed: u64, devices: u32) -> Vec<DeviceRecord> {
 fn there_are_55_specialities_each_with_a_word_of_its_own() {
     let words: BTreeSet<&str> = Speciality::ALL.iter().map(|s| s.as_str()).collect();
     assert_eq!((Speciality::ALL.len(), words.len()), (55, 55));
+    // Read in MedTech Chain's own spelling too.
+    assert_eq!(
+        Speciality::named("SPEECH_LANGUAGE_PATHOLOGY"),
+        Speciality::named("speech-language-pathology")
+    );
+    assert_eq!(Speciality::named("CRITICAL_CARE"), Some(Speciality::CriticalCare));
+    assert_eq!(Speciality::named("Critical-Care"), None);
+    assert_eq!(Speciality::named("MEDICAL_SPECIALITY_UNSPECIFIED"), None);
     for speciality in Speciality::ALL {
         assert_eq!(Speciality::named(speciality.as_str()), Some(*speciality));
         assert_eq!(serde_json::to_value(speciality).unwrap(), json!(speciality.as_str()));
@@ -489,4 +497,34 @@ proptest! {
             prop_assert!(text.starts_with("CVE-"));
         }
     }
+}
+
+/// What staff see is worked out from rows as the gateway gives them: the same records, or less where
+/// a role may not see a column.
+#[test]
+fn rows_become_records_again_and_masked_columns_stay_out() {
+    let records = records(5, 40);
+    let at = now().saturating_add_micros(days(1));
+    let rows: Vec<(&DeviceRecord, Timestamp)> = records.iter().map(|r| (r, at)).collect();
+    let rows = batch(&rows).unwrap();
+    let back: Vec<DeviceRecord> =
+        crate::records(&rows).unwrap().into_iter().map(|(record, _)| record).collect();
+    assert_eq!(back, records);
+    let masked: Vec<(String, arrow::array::ArrayRef)> = rows
+        .schema()
+        .fields()
+        .iter()
+        .zip(rows.columns())
+        .map(|(field, column)| {
+            let hidden = field.name() == "patient_id";
+            let null = || arrow::array::new_null_array(field.data_type(), rows.num_rows());
+            (field.name().clone(), if hidden { null() } else { Arc::clone(column) })
+        })
+        .collect();
+    let masked = RecordBatch::try_from_iter(masked).unwrap();
+    let back = crate::records(&masked).unwrap();
+    assert_eq!(back.len(), records.len());
+    assert!(back.iter().all(|(record, _)| record.patient_id.is_none()));
+    let missing = rows.project(&[0, 1]).unwrap();
+    assert!(crate::records(&missing).is_err());
 }

@@ -113,6 +113,13 @@ impl JointRule {
     pub const fn honest(self) -> u32 {
         self.holders - self.dishonest
     }
+
+    /// The fewest holders whose shares are opened together: the honest ones, and never one alone,
+    /// whose own number that would be.
+    #[must_use]
+    pub const fn fewest(self) -> u32 {
+        if self.honest() < 2 { 2 } else { self.honest() }
+    }
 }
 
 impl TryFrom<(u32, u32, u32, u64)> for JointRule {
@@ -314,18 +321,27 @@ impl JointPlan {
         Ok(shares)
     }
 
-    /// The noisy total, from the sums of all parties.
+    /// The noisy total, from the sums of all parties over the same holders.
+    ///
+    /// # Privacy
+    /// Up to `dishonest` holders may be missing from the sums: those that are in it bring noise
+    /// enough, of which the answer tells as much as there is.
     ///
     /// # Errors
-    /// When a party or a holder is missing, or the total is out of the public range.
+    /// When a party is missing, or more holders than the noise was sized for, or the total is out of
+    /// the public range.
     pub fn open(&self, sums: &[Share]) -> Result<Noised, JointError> {
         let lengths = self.shape.blocks.iter().map(|b| b.len).sum::<usize>();
+        let present = sums.first().map_or(0, |share| share.holders);
         if sums.len() < 2 {
             return Err(JointError::Parties);
         }
+        if !(self.rule.fewest()..=self.rule.holders).contains(&present) {
+            return Err(JointError::ForeignShare);
+        }
         let mut total = vec![0u128; lengths];
         for (share, party) in sums.iter().zip(0u8..) {
-            let complete = share.holders == self.rule.holders && share.party == party;
+            let complete = share.holders == present && share.party == party;
             if !complete || share.values.len() != lengths {
                 return Err(JointError::ForeignShare);
             }
@@ -335,12 +351,12 @@ impl JointPlan {
         }
         let values: Vec<i128> = total.into_iter().map(u128::cast_signed).collect();
         self.check_range(&values)?;
-        let each = |noise: &Noise| vec![*noise; self.rule.holders as usize];
+        let each = |noise: &Noise| vec![*noise; present as usize];
         Ok(Noised {
             shape: Arc::clone(&self.shape),
             values: Values::Vector(values),
             noise: self.noise.iter().map(each).collect(),
-            sources: self.rule.holders as usize,
+            sources: present as usize,
         })
     }
 

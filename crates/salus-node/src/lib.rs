@@ -11,6 +11,7 @@ pub mod exports;
 mod fhir;
 mod gateway;
 mod hooks;
+pub mod joint;
 mod keystore;
 mod ledger;
 pub mod membership;

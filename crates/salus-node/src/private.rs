@@ -220,6 +220,7 @@ impl Site {
             audit,
             profiles,
             opt_outs: self.opt_outs().await?,
+            joint: crate::joint::JointTrust::read(&self.folder)?.policy(),
             partitions,
             outbox: Arc::new(AnswerFiles(folder)),
             keeping: self.answers_key().await?,

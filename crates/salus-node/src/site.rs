@@ -130,6 +130,9 @@ pub enum SiteError {
     /// The kept answers cannot be read.
     #[error("the answers that were kept cannot be read")]
     Answers(#[source] Box<salus_private::DeskError>),
+    /// Joint answers cannot be taken part in.
+    #[error(transparent)]
+    Joint(#[from] crate::joint::JointError),
     /// The privacy profiles are refused.
     #[error(transparent)]
     Profiles(#[from] salus_private::ProfileError),
@@ -159,6 +162,7 @@ impl Classified for SiteError {
             Self::AuthorityKey | Self::OptOuts { .. } | Self::AnswersKey { .. } => Class::Corrupt,
             Self::Answers(e) => e.class(),
             Self::Profiles(e) => e.class(),
+            Self::Joint(e) => e.class(),
             Self::Entropy(_) | Self::Io { .. } => Class::Unavailable,
             Self::Roles(_) => Class::BadRequest,
             Self::Audit(e) => e.class(),

@@ -15,6 +15,7 @@ use salus_store::{ReadSession, ScanError, TableSource};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use zeroize::Zeroizing;
 
+use crate::joint::JointRefused;
 use crate::predicate::{Predicate, as_moments, as_numbers, as_texts, column};
 use crate::question::Prepared;
 
@@ -50,6 +51,9 @@ pub enum ComputeError {
     /// The noise could not be drawn.
     #[error("the noise cannot be drawn")]
     Noise(#[from] PlanError),
+    /// The shares of a joint answer were not made.
+    #[error("the shares of the joint answer cannot be made")]
+    Joint(#[from] JointRefused),
     /// No key for the units could be drawn.
     #[error("no random key can be drawn")]
     Entropy(#[from] EntropyFailed),
@@ -66,6 +70,7 @@ impl Classified for ComputeError {
         match self {
             Self::Scan(e) => e.class(),
             Self::NoColumn { .. } | Self::Arrow(_) => Class::BadRequest,
+            Self::Joint(e) => e.class(),
             Self::Entropy(_) => Class::Unavailable,
             _ => Class::Bug,
         }
@@ -133,7 +138,8 @@ impl Prepared {
         }
         drop(send);
         let mut open = source.partitions(partitions).len();
-        let mut partial = self.plan.partial();
+        let partial = self.joint.as_ref().map(crate::joint::Contribution::partial);
+        let mut partial = partial.unwrap_or_else(|| self.plan.partial());
         while let Some(message) = receive.recv().await {
             match message {
                 Some(batch) => reader.observe(&mut partial, &batch?)?,
@@ -144,8 +150,11 @@ impl Prepared {
             return Err(ComputeError::Ended);
         }
         let cost = self.plan.cost();
-        let noised = self.plan.execute(partial)?;
-        let value = serde_json::to_vec(&noised.answer()).map_err(ComputeError::Answer)?;
+        let value = match self.joint {
+            Some(joint) => serde_json::to_vec(&joint.shares(partial, &mut OsEntropy)?),
+            None => serde_json::to_vec(&self.plan.execute(partial)?.answer()),
+        };
+        let value = value.map_err(ComputeError::Answer)?;
         let charges = BTreeMap::from([(dataset, PrivacyCharge::Bounded(cost.rho))]);
         Ok(Priced { value, charges })
     }

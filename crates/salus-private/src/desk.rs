@@ -9,7 +9,7 @@ use salus_ledger::proof::{EvidenceError, Fact, ProvenState, StateEvidence, Trust
 use salus_ledger::{CodeHash, Commitment, DatasetRef, Opaque};
 use salus_model::{
     Class, Classified, Clock, DatasetId, DatasetVersion, DealId, Entropy as _, EntropyFailed,
-    IdError, MemberId, PrivacyCharge, RoleName, StaffId, Timestamp,
+    HolderId, IdError, MemberId, PermitId, PrivacyCharge, RoleName, StaffId, Timestamp,
 };
 use salus_spine::{
     AuthoriseError, Authority, BudgetCharged, Freshness, Held, InputRead, KeepError, KeyRelease,
@@ -22,9 +22,10 @@ use salus_store::audit::{AccessKind, AuditEntry, AuditError, AuditLog, Outcome, 
 use salus_store::{Lake, ScanError};
 
 use crate::compute::ComputeError;
+use crate::joint::{Contribution, HolderPolicy, JointRefused};
 use crate::outbox::{Entry, Outbox, Remembered, SignedRelease};
 use crate::profile::{ProfileError, Profiles};
-use crate::question::{Prepared, Question, QuestionError};
+use crate::question::{Asked, Prepared, Question, QuestionError};
 
 /// How long a statement of the holder's own premises holds.
 const PREMISES_MICROS: i64 = 10 * 60 * 1_000_000;
@@ -114,6 +115,9 @@ pub enum DeskError {
     /// The dataset has no privacy profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The holder does not take part in the joint answer.
+    #[error(transparent)]
+    Joint(#[from] JointRefused),
     /// The request was signed for another question.
     #[error("the request was signed for another question than the one that came with it")]
     OtherQuestion,
@@ -181,6 +185,7 @@ impl Classified for DeskError {
         match self {
             Self::Question(e) => e.class(),
             Self::Profile(e) => e.class(),
+            Self::Joint(e) => e.class(),
             Self::OtherQuestion | Self::OtherCode { .. } | Self::Replayed => Class::Refused,
             Self::Request(e) => e.class(),
             Self::OptOuts(e) => e.class(),
@@ -221,6 +226,9 @@ pub struct DeskParts {
     pub profiles: Profiles,
     /// Who opted out.
     pub opt_outs: OptOutList,
+    /// Under which conditions the holder answers jointly with others; it does not when there are
+    /// none.
+    pub joint: Option<HolderPolicy>,
     /// Parts of a dataset that are read beside each other.
     pub partitions: usize,
     /// Where sealed answers outlive the process.
@@ -321,9 +329,17 @@ impl Desk {
     /// # Errors
     /// When the question does not fit.
     pub fn explain(&self, text: &str) -> Result<Prepared, DeskError> {
-        let question = Question::parse(text)?;
+        let (question, invitation) = match Asked::parse(text)? {
+            Asked::Alone(question) => (question, None),
+            Asked::Joint(joint) => (joint.inner()?, Some(joint.joint)),
+        };
         let profile = self.parts.profiles.of(&question.dataset)?;
-        Ok(question.prepare(profile)?)
+        let Some(invitation) = invitation else { return Ok(question.prepare(profile)?) };
+        let policy = self.parts.joint.as_ref().ok_or(JointRefused::NoJoint)?;
+        let plan = question.plan(profile)?;
+        let (me, authority) = (self.parts.lake.holder(), Arc::clone(&self.parts.authority));
+        let contribution = Contribution::accept(invitation, policy, me, plan, authority)?;
+        Ok(question.prepare(profile)?.jointly(contribution))
     }
 
     /// Answers a request, or says why not; either is in the access log.
@@ -435,6 +451,7 @@ impl Desk {
         let now = self.parts.clock.now();
         let permit =
             PermitChecked::verify_request(request, holder, &wanted, &state, now, freshness)?;
+        check_invited(&asked.permit, &state, &prepared)?;
         let mut versions = BTreeMap::new();
         let mut seen = Vec::new();
         for dataset in wanted.keys() {
@@ -566,6 +583,25 @@ impl Desk {
         let salt = *sealed.salt();
         Ok(Reply { deal, message: sealed.into_message(), salt, receipt, charges })
     }
+}
+
+/// Whether the permit covers every holder that a joint answer relies on for noise: a holder that
+/// nobody knows adds none.
+fn check_invited(
+    permit: &PermitId,
+    state: &ProvenState,
+    prepared: &Prepared,
+) -> Result<(), DeskError> {
+    let Some(joint) = &prepared.joint else { return Ok(()) };
+    let record = state.permit(permit)?;
+    let grounds = record.map(|record| record.terms.grounds).unwrap_or_default();
+    let covered = |holder: &HolderId| {
+        let of = |d: &DatasetRef| {
+            d.holder.as_str() == holder.as_str() && d.dataset == *prepared.dataset()
+        };
+        grounds.iter().any(|ground| of(&ground.dataset))
+    };
+    if joint.holders().iter().all(covered) { Ok(()) } else { Err(JointRefused::NotInvited.into()) }
 }
 
 /// What was read, committed to under a salt that nobody keeps: it is there to be unequal for

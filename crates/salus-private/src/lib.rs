@@ -36,7 +36,7 @@ pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_i
 pub use outbox::{Outbox, SignedRelease};
 pub use predicate::{Comparison, Literal, Predicate, PredicateError};
 pub use profile::{Profile, ProfileError, Profiles};
-pub use question::{Prepared, Question, QuestionError, QuestionVersion, UnknownVersion};
+pub use question::{Asked, Prepared, Question, QuestionError, QuestionVersion, UnknownVersion};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use salus_dp::{Cost, ExpectedError, Mechanism, Plan, PlanError, Query, Spend, pl
 use salus_model::{Class, Classified, ColumnPath, DatasetId};
 use serde::{Deserialize, Serialize};
 
+use crate::joint::{Contribution, JointQuestion, JointRefused};
 use crate::predicate::{Predicate, PredicateError};
 use crate::profile::Profile;
 
@@ -131,12 +132,16 @@ pub enum QuestionError {
     /// The question does not fit the dataset or the spend.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The invitation to answer jointly is not accepted.
+    #[error(transparent)]
+    Joint(#[from] JointRefused),
 }
 
 impl Classified for QuestionError {
     fn class(&self) -> Class {
         match self {
             Self::Plan(e) => e.class(),
+            Self::Joint(e) => e.class(),
             _ => Class::BadRequest,
         }
     }
@@ -160,6 +165,14 @@ impl Question {
         Digest::of_parts("salus private question v1", &[text.as_bytes()])
     }
 
+    /// What the question is over a profile: cost, noise and shape, without its filter.
+    ///
+    /// # Errors
+    /// When the question does not fit what is publicly known of the dataset.
+    pub fn plan(&self, profile: &Profile) -> Result<Plan, QuestionError> {
+        Ok(plan(&self.query, &profile.schema, self.spend, self.mechanism)?)
+    }
+
     /// Fixes columns, cost and noise, before any key is touched.
     ///
     /// # Errors
@@ -168,11 +181,12 @@ impl Question {
         if let Some(filter) = &self.filter {
             filter.check(profile)?;
         }
-        let plan = plan(&self.query, &profile.schema, self.spend, self.mechanism)?;
+        let plan = self.plan(profile)?;
         if plan.cost().threshold_delta.is_some() {
             return Err(QuestionError::Threshold);
         }
         Ok(Prepared {
+            joint: None,
             dataset: self.dataset,
             filter: self.filter,
             unit_column: profile.unit_column.clone(),
@@ -187,9 +201,56 @@ impl Question {
     }
 }
 
+/// What a text asks: a question of one holder, or one that several answer jointly.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// Of one holder.
+    Alone(Question),
+    /// Of several together.
+    Joint(Box<JointQuestion>),
+}
+
+/// What stands in a joint question's text and in no other.
+#[derive(Deserialize)]
+struct Marked {
+    joint: Option<serde::de::IgnoredAny>,
+}
+
+impl Asked {
+    /// Reads what is asked.
+    ///
+    /// # Errors
+    /// Names line and column of what is wrong.
+    pub fn parse(text: &str) -> Result<Self, QuestionError> {
+        let marked = text.len() <= MAX_TEXT_BYTES
+            && serde_json::from_str::<Marked>(text).is_ok_and(|marked| marked.joint.is_some());
+        if !marked {
+            return Question::parse(text).map(Self::Alone);
+        }
+        let joint: JointQuestion = serde_json::from_str(text)
+            .map_err(|e| QuestionError::Text { reason: e.to_string() })?;
+        if joint.joint.question != Question::digest(&joint.question) {
+            return Err(JointRefused::OtherQuestion.into());
+        }
+        Ok(Self::Joint(Box::new(joint)))
+    }
+}
+
+impl JointQuestion {
+    /// The question itself, apart from who answers it.
+    ///
+    /// # Errors
+    /// Names line and column of what is wrong.
+    pub fn inner(&self) -> Result<Question, QuestionError> {
+        Question::parse(&self.question)
+    }
+}
+
 /// A question that is ready to be computed, once.
 #[derive(Debug)]
 pub struct Prepared {
+    /// How its numbers leave when several holders answer together; noised alone otherwise.
+    pub(crate) joint: Option<Contribution>,
     pub(crate) dataset: DatasetId,
     pub(crate) filter: Option<Predicate>,
     pub(crate) unit_column: ColumnPath,
@@ -199,6 +260,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The same question, whose numbers leave as shares that only all parties together can add up.
+    pub(crate) fn jointly(self, contribution: Contribution) -> Self {
+        Self { joint: Some(contribution), ..self }
+    }
+
     /// What the answer will be charged.
     #[must_use]
     pub fn cost(&self) -> Cost {

@@ -86,6 +86,12 @@ impl HolderAuthority {
         &self.holder
     }
 
+    /// What its signatures are verified with.
+    #[must_use]
+    pub const fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
     /// Verifies holder, signature and validity, in this order.
     ///
     /// # Errors

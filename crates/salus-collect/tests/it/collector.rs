@@ -191,7 +191,8 @@ async fn nothing_on_the_disk_is_in_plaintext() {
     let search = || {
         let files = files(folder.path());
         assert!(files.iter().any(|(path, _)| path.starts_with(folder.path().join("collector"))));
-        let words = ["Plantedmaker", "Aldermed", "Norvia", "battery_percent", "usage_hours"];
+        let words =
+            ["Plantedmaker", "Kestrel Medical", "infusion pump", "battery_percent", "usage_hours"];
         let devices: Vec<String> = records.iter().map(|r| r.device_id.to_string()).collect();
         for (path, bytes) in files {
             for word in words.iter().copied().chain(devices.iter().map(String::as_str)) {

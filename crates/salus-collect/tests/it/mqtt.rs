@@ -204,7 +204,7 @@ async fn reports_survive_the_brokers_restart_and_the_collectors_absence() {
     // What passed the broker is on its disk as ciphertext.
     let kept = crate::world::files(broker_folder.path());
     for (path, bytes) in kept {
-        for word in ["Aldermed", "Norvia", "usage_hours", "infusion"] {
+        for word in ["Kestrel Medical", "infusion pump", "usage_hours", "patient monitor"] {
             let found = bytes.windows(word.len()).any(|w| w == word.as_bytes());
             assert!(!found, "'{word}' is in {}", path.display());
         }

@@ -188,6 +188,84 @@ fn joint_answers_lose_no_more_than_their_charge() {
     }
 }
 
+/// Three hospitals, of which one has failed: what the other two give has to carry the whole noise.
+fn joint_without_one(query: &Query, schema: &Schema, holders: [&[Device]; 2]) -> Noised {
+    let rule = JointRule::new(3, 1, 1, 10_000).unwrap();
+    let plan_of = || plan(query, schema, Spend::Rho(HALF), Mechanism::Gaussian).unwrap();
+    let mut shares: Vec<Vec<Share>> = vec![Vec::new(); 2];
+    for (rows, seed) in holders.into_iter().zip(1u64..) {
+        let mine = JointPlan::new(plan_of(), rule).unwrap();
+        let mut partial = mine.partial();
+        crate::support::observe_into(&mut partial, &plan_of(), rows);
+        for share in mine.contribute(partial, 2, &mut Counter(seed)).unwrap() {
+            shares[usize::from(share.party())].push(share);
+        }
+    }
+    let sums: Vec<Share> = shares.into_iter().map(|s| Share::sum(s).unwrap()).collect();
+    JointPlan::new(plan_of(), rule).unwrap().open(&sums).unwrap()
+}
+
+#[test]
+fn joint_answers_without_a_failed_hospital_lose_no_more_than_their_charge() {
+    let runs = RUNS / 4;
+    for unit in UNITS {
+        for query in
+            kinds().into_iter().filter(|q| !is_open(q) && !matches!(q, Query::DistinctCount { .. }))
+        {
+            let schema = schema_of(unit);
+            let (with, without) = neighbours(unit);
+            let towards = direction(&query, &schema, &with, &without);
+            let others = fleet(4);
+            let once = |rows: &[Device]| {
+                statistic(&joint_without_one(&query, &schema, [rows, &others]), &towards)
+            };
+            let audit = audit(runs, ALPHA, DELTA, || once(&with), || once(&without));
+            println!(
+                "{unit:?} joint without one {query:?}: n {runs}, ρ ≥ {:.3}, claimed 0.5, alpha {ALPHA}",
+                audit.rho.at_least
+            );
+            assert!(claims(&audit, HALF), "{query:?} {unit:?}: {audit:?}");
+        }
+    }
+    // Two shares where the noise was sized for 32: the audit finds that it is too little.
+    let each = Scale::at_least(1.0 / f64::from(32u32).sqrt()).unwrap();
+    let each = Noise { mechanism: Mechanism::Gaussian, scale: each };
+    let sum = |exact: i128| (exact + each.draw().unwrap() + each.draw().unwrap()) as f64;
+    let found = audit(RUNS, ALPHA, DELTA, || sum(1), || sum(0));
+    assert!(!claims(&found, HALF), "too little noise is not found: {found:?}");
+}
+
+/// Independent mode: what three holders release together about one unit of one of them.
+#[test]
+fn independent_answers_lose_no_more_than_one_holders_charge() {
+    let runs = RUNS / 4;
+    for unit in UNITS {
+        for query in kinds().into_iter().filter(|q| !is_open(q)) {
+            let schema = schema_of(unit);
+            let (with, without) = neighbours(unit);
+            let towards = direction(&query, &schema, &with, &without);
+            // Whoever asks sees each holder's numbers, so the one's alone are judged too.
+            let once = |rows: &[Device]| {
+                let answer = |rows: &[Device]| {
+                    ask(&query, &schema, Spend::Rho(HALF), Mechanism::Gaussian, rows)
+                };
+                let (own, other, third) = (answer(rows), answer(&fleet(6)), answer(&fleet(3)));
+                let alone = statistic(&own, &towards);
+                let together = Noised::combine([own, other, third]).unwrap();
+                assert_eq!(together.sources(), 3);
+                (alone, statistic(&together, &towards))
+            };
+            let alone = audit(runs, ALPHA, DELTA, || once(&with).0, || once(&without).0);
+            let together = audit(runs, ALPHA, DELTA, || once(&with).1, || once(&without).1);
+            println!(
+                "{unit:?} independent {query:?}: n {runs}, ρ ≥ {:.3} alone, {:.3} together, claimed 0.5, alpha {ALPHA}",
+                alone.rho.at_least, together.rho.at_least
+            );
+            assert!(claims(&alone, HALF) && claims(&together, HALF), "{query:?} {unit:?}");
+        }
+    }
+}
+
 #[test]
 fn halved_noise_is_found_in_every_kind() {
     // Half of the scale is four times the loss.

@@ -81,6 +81,38 @@ fn the_joint_error_is_within_1_3_of_the_central_one() {
     assert!(measured >= central, "the honest two alone must carry the noise");
 }
 
+/// A hospital that fails is simply not in the sum: the others' noise suffices, and no more is asked.
+#[test]
+fn who_drops_out_is_left_out_and_the_rest_still_carries_the_noise() {
+    let spend = Spend::Rho(MicroRho::new(5_000));
+    let rule = JointRule::new(3, 1, 1, 1_000).unwrap();
+    let runs = 4_000;
+    let errors: f64 = (0..runs)
+        .map(|_| (open(&Query::Count, spend, rule, &[20, 30]).unwrap()[0] - 50) as f64)
+        .map(|e| e * e)
+        .sum();
+    let measured = (errors / f64::from(runs)).sqrt();
+    let central = 2.0 / (2.0 * 0.005f64).sqrt();
+    // Five standard errors of a deviation over this many runs.
+    let slack = 5.0 / (2.0 * f64::from(runs)).sqrt();
+    println!("two of three: n {runs}, error {measured:.2}, central {central:.2}, alpha 6e-7");
+    assert!((measured / central - 1.0).abs() < slack, "neither less nor more than one dataset's");
+    // Two that fail are one too many; and nobody's own number is ever opened.
+    let alone = open(&Query::Count, spend, rule, &[20]);
+    assert!(matches!(alone, Err(JointError::ForeignShare)), "{alone:?}");
+    let trusting = JointRule::new(3, 2, 1, 1_000).unwrap();
+    assert_eq!((trusting.honest(), trusting.fewest()), (1, 2));
+    let alone = open(&Query::Count, spend, trusting, &[20]);
+    assert!(matches!(alone, Err(JointError::ForeignShare)), "{alone:?}");
+    // Parties that added up different sets of holders tell nothing.
+    let of = |rows: u32, seed| shares(&Query::Count, spend, rule, rows, seed);
+    let (a, b, c) = (of(20, 1), of(20, 2), of(20, 3));
+    let first = Share::sum([a[0].clone(), b[0].clone(), c[0].clone()]).unwrap();
+    let second = Share::sum([a[1].clone(), b[1].clone()]).unwrap();
+    let differing = joint(&Query::Count, spend, rule).open(&[first, second]);
+    assert!(matches!(differing, Err(JointError::ForeignShare)), "{differing:?}");
+}
+
 #[test]
 fn what_one_party_sees_is_independent_of_the_numbers() {
     // The same masks for different rows: all but the last party's share are equal.

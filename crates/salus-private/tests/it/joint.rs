@@ -1,7 +1,9 @@
 //! Joint and independent answers over three hospitals, with everything recorded that the hub gets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use salus_crypto::hpke::RecipientKey;
 use salus_crypto::{Digest, OsEntropy, SigningKey};
 use salus_dp::joint::Share;
@@ -11,10 +13,11 @@ use salus_dp::{
 };
 use salus_model::{ColumnPath, HolderId, MicroRho, Secret};
 use salus_private::joint::{
-    Collecting, Directory, HolderMachine, HubMachine, HubStep, Invitation, JointRefused, OnFailure,
-    PartyMachine, Readiness, SealedShare, Turn,
+    Contribution, Directory, Gathering, HolderPolicy, Invitation, JointRefused, Party, RevealLog,
+    Revealed, SealedShare, SumWanted,
 };
 use salus_private::several::{HolderOutcome, MissingReason, SeveralError, combine};
+use salus_spine::Authority;
 
 const HOSPITALS: [&str; 3] = ["st-anna", "st-berta", "st-clara"];
 /// Devices at each; numbers that are easily told apart in a recording.
@@ -126,10 +129,25 @@ fn byte_arrays(value: &serde_json::Value) -> Vec<Vec<u8>> {
     }
 }
 
+/// What a party has revealed, in memory; a party that is made anew over it has not forgotten.
+#[derive(Default)]
+struct Memory(Mutex<BTreeMap<Digest, Revealed>>);
+
+impl RevealLog for Memory {
+    fn first(&self, invitation: &Digest, revealed: &Revealed) -> std::io::Result<Revealed> {
+        Ok(self.0.lock().entry(*invitation).or_insert_with(|| revealed.clone()).clone())
+    }
+
+    fn look(&self, invitation: &Digest) -> std::io::Result<Option<Revealed>> {
+        Ok(self.0.lock().get(invitation).cloned())
+    }
+}
+
 struct World {
     known: Directory,
-    holders: Vec<HolderMachine>,
-    parties: Vec<PartyMachine>,
+    authorities: Vec<Arc<Authority>>,
+    policy: HolderPolicy,
+    memories: Vec<Arc<Memory>>,
     keys: Vec<RecipientKey>,
 }
 
@@ -137,121 +155,99 @@ fn party_key(at: u8) -> RecipientKey {
     RecipientKey::from_secret(&Secret::new([at + 1; 32])).unwrap()
 }
 
+fn authority(at: usize) -> Arc<Authority> {
+    let key = SigningKey::from_secret(&Secret::new([at as u8 + 40; 32]));
+    Arc::new(Authority::new(hospital(at), key))
+}
+
 fn world(parties: u8) -> World {
-    let key = |at: usize| SigningKey::from_secret(&Secret::new([at as u8 + 40; 32]));
+    let keys: Vec<RecipientKey> = (0..parties).map(party_key).collect();
+    let named = |(at, key): (usize, &RecipientKey)| {
+        (format!("party-{at}").parse().unwrap(), key.public_key())
+    };
     World {
-        known: (0..3).map(|at| (hospital(at), key(at).verifying_key())).collect(),
-        holders: (0..3).map(|at| HolderMachine::new(hospital(at), key(at), 2)).collect(),
-        parties: (0..parties).map(|at| PartyMachine::new(party_key(at))).collect(),
-        keys: (0..parties).map(party_key).collect(),
+        known: (0..3).map(|at| (hospital(at), *authority(at).verifier().key())).collect(),
+        authorities: (0..3).map(authority).collect(),
+        policy: HolderPolicy {
+            fewest_honest: 2,
+            parties: keys.iter().enumerate().map(named).collect(),
+        },
+        memories: keys.iter().map(|_| Arc::default()).collect(),
+        keys,
     }
 }
 
 impl World {
-    fn invitation(&self) -> Invitation {
+    /// An invitation of all three, of whom one may fail.
+    fn invitation(&self, round: &str) -> Invitation {
         Invitation {
-            round: "round-1".parse().unwrap(),
-            attempt: 1,
+            round: round.parse().unwrap(),
             question: Digest::of(b"how many"),
             holders: (0..3).map(hospital).collect(),
-            dishonest: 0,
+            dishonest: 1,
             unit_holders: 1,
             most_rows: 1_000_000,
             parties: self.keys.iter().map(RecipientKey::public_key).collect(),
         }
     }
 
+    /// A party as the next process has it: with its key and its memory.
+    fn party(&self, at: usize) -> Party {
+        let log: Arc<dyn RevealLog> = self.memories[at].clone();
+        Party::new(party_key(at as u8), self.known.clone(), log)
+    }
+
     fn shares(
-        &mut self,
+        &self,
         at: usize,
         invitation: &Invitation,
         query: &Query,
         n: u64,
-        charges: &mut u32,
     ) -> Result<Vec<SealedShare>, JointRefused> {
         let question = plan_of(query);
         let columns = question.columns().to_vec();
-        let holder = &mut self.holders[at];
-        let turn: Turn = holder.accept(invitation.clone(), &self.known, question)?;
-        let mut partial = turn.partial();
+        let (me, authority) = (hospital(at), Arc::clone(&self.authorities[at]));
+        let invitation = invitation.clone();
+        let mine = Contribution::accept(invitation, &self.policy, &me, question, authority)?;
+        let mut partial = mine.partial();
         observe(&mut partial, &columns, n);
-        if let Some(cost) = turn.due() {
-            assert_eq!(cost.rho, RHO);
-            *charges += 1;
-        }
-        let charged = holder.charged(turn);
-        holder.contribute(charged, partial, &mut OsEntropy)
+        mine.shares(partial, &mut OsEntropy)
     }
 
-    fn begin(&self, invitation: &Invitation) -> Vec<Collecting> {
-        let begin = |p: &PartyMachine| p.begin(invitation.clone(), &self.known).unwrap();
-        self.parties.iter().map(begin).collect()
-    }
-
-    /// Runs a round; `absent` holders send nothing in the first attempt. The answer, the recording
-    /// of all that the hub got, and how often anybody was charged.
+    /// Runs a round; `absent` holders send nothing. The answer, and the recording of all that
+    /// whoever asks got.
     fn run(
-        &mut self,
+        &self,
+        invitation: Invitation,
         query: &Query,
         absent: &[usize],
-        on_failure: OnFailure,
         rows: [u64; 3],
-    ) -> (Result<Noised, BTreeSet<HolderId>>, Recording, [u32; 3]) {
-        let mut hub = HubMachine::new(self.invitation(), on_failure);
-        let (mut recording, mut charges) = (Recording::default(), [0; 3]);
-        loop {
-            let invitation = hub.invitation().clone();
-            let attempt = invitation.attempt;
-            let mut collecting = self.begin(&invitation);
-            for at in 0..3 {
-                let gone = attempt == 1 && absent.contains(&at);
-                if gone || !invitation.holders.contains(&hospital(at)) {
-                    continue;
-                }
-                let shares = self.shares(at, &invitation, query, rows[at], &mut charges[at]);
-                for share in shares.unwrap() {
-                    recording.note(&share);
-                    let party = usize::from(share.party);
-                    let machine = &self.parties[party];
-                    machine.receive(&mut collecting[party], &self.known, &share).unwrap();
-                }
+    ) -> (Result<Noised, JointRefused>, Recording) {
+        let mut recording = Recording::default();
+        let mut gathering = Gathering::new(invitation.clone());
+        for (at, n) in rows.into_iter().enumerate() {
+            if absent.contains(&at) {
+                gathering.fail(&hospital(at));
+                continue;
             }
-            let mut step = HubStep::Wait;
-            let mut waits = BTreeSet::new();
-            for (party, of) in (0u8..).zip(&collecting) {
-                let readiness = of.readiness();
-                recording.note(&readiness);
-                if let Readiness::Waits(for_whom) = &readiness {
-                    waits.extend(for_whom.iter().cloned());
-                }
-                step = hub.readiness(attempt, party, &readiness);
-            }
-            if !waits.is_empty() {
-                step = hub.holders_failed(&waits);
-            }
-            match step {
-                HubStep::Invite(next) => assert_eq!(next.attempt, attempt + 1),
-                HubStep::Failed { failed } => return (Err(failed), recording, charges),
-                HubStep::Reveal => {
-                    let mut last = HubStep::Wait;
-                    for (machine, of) in self.parties.iter_mut().zip(&collecting) {
-                        let sum = machine.reveal(of).unwrap();
-                        recording.note(&sum);
-                        last = hub.sum(sum, || plan_of(query)).unwrap();
-                    }
-                    match last {
-                        HubStep::Done(noised) => return (Ok(*noised), recording, charges),
-                        HubStep::Failed { failed } => return (Err(failed), recording, charges),
-                        other => panic!("{other:?}"),
-                    }
-                }
-                other => panic!("{other:?}"),
-            }
+            let shares = self.shares(at, &invitation, query, n).unwrap();
+            recording.note(&shares);
+            gathering.give(&hospital(at), shares).unwrap();
         }
+        let mut sums: Vec<Share> = Vec::new();
+        for party in 0..self.keys.len() {
+            let wanted = match gathering.wanted(party as u8) {
+                Ok(wanted) => wanted,
+                Err(refused) => return (Err(refused), recording),
+            };
+            self.party(party).check(&wanted).unwrap();
+            let sum = self.party(party).reveal(&wanted).unwrap();
+            recording.note(&sum);
+            sums.push(sum);
+        }
+        (gathering.total(plan_of(query), &sums), recording)
     }
 }
-
-const RERUN: OnFailure = OnFailure::RerunWithout { fewest: 2 };
 
 fn kinds() -> Vec<Query> {
     let battery = Bounds::new(0.0, 100.0, 0).unwrap();
@@ -283,23 +279,23 @@ fn exact(query: &Query, rows: &[u64]) -> Vec<i128> {
 }
 
 #[test]
-fn a_recording_of_all_that_the_hub_gets_holds_no_hospitals_own_number() {
+fn a_recording_of_all_that_the_asker_gets_holds_no_hospitals_own_number() {
     // Counts at each hospital, and the groups' counts, as exact numbers that must not show.
     for query in [
         Query::Count,
         Query::GroupedCount { keys: vec![column("os")], threshold_delta: None },
         Query::Mean { column: column("battery") },
     ] {
-        let rows = [1111, 2222, 3333];
-        let (noised, recording, charges) = world(2).run(&query, &[], RERUN, rows);
+        let rows = [111_111, 222_222, 333_333];
+        let world = world(2);
+        let (noised, recording) = world.run(world.invitation("round-1"), &query, &[], rows);
         let noised = noised.unwrap();
-        assert_eq!(charges, [1, 1, 1]);
         for n in rows {
             for number in exact(&query, &[n]) {
                 assert!(!recording.holds(number), "{query:?}: {number} is in the recording");
             }
         }
-        // The search finds what is there: a party's sum, which the hub does get.
+        // The search finds what is there: a party's sum, which whoever asks does get.
         let share: serde_json::Value = serde_json::from_slice(recording.0.last().unwrap()).unwrap();
         let sent = share["values"][0].to_string().parse::<u128>().unwrap().cast_signed();
         assert!(recording.holds(sent));
@@ -311,11 +307,12 @@ fn a_recording_of_all_that_the_hub_gets_holds_no_hospitals_own_number() {
         let mut bytes = Recording::default();
         bytes.note(&own.to_le_bytes().to_vec());
         assert!(bytes.holds(own));
-        // The total is there with its noise: ρ = 0.05 at sensitivity 1 is a deviation of 3.2.
+        // The total is there with its noise: ρ = 0.05 at sensitivity 1, sized for two of three, is a
+        // deviation of 3.9; ten of them miss once in 10^23.
         if query == Query::Count {
-            let error = noised.numbers()[0] - 6666;
-            println!("error of the total {error}, bound 40");
-            assert!(error.abs() < 40);
+            let error = noised.numbers()[0] - 666_666;
+            println!("error of the total {error}, bound 39");
+            assert!(error.abs() < 39);
         }
     }
 }
@@ -324,7 +321,8 @@ fn a_recording_of_all_that_the_hub_gets_holds_no_hospitals_own_number() {
 fn joint_answers_of_every_kind_are_near_the_central_one() {
     let rows = [DEVICES[0] / 100, DEVICES[1] / 100, DEVICES[2] / 100];
     for query in kinds() {
-        let (noised, _, _) = world(3).run(&query, &[], RERUN, rows);
+        let world = world(3);
+        let (noised, _) = world.run(world.invitation("round-1"), &query, &[], rows);
         let noised = noised.unwrap();
         let exact = exact(&query, &rows);
         let noises: Vec<f64> = noised
@@ -340,134 +338,165 @@ fn joint_answers_of_every_kind_are_near_the_central_one() {
 }
 
 #[test]
-fn a_failed_hospital_is_left_out_and_nobody_pays_twice() {
+fn a_failed_hospital_is_left_out_and_more_than_that_fail_clearly() {
     let rows = [1000, 2000, 3000];
-    let (noised, _, charges) = world(2).run(&Query::Count, &[1], RERUN, rows);
+    let world = world(2);
+    let (noised, _) = world.run(world.invitation("round-1"), &Query::Count, &[1], rows);
     let noised = noised.unwrap();
     let error = noised.numbers()[0] - 4000;
-    assert!(error.abs() < 40, "{error}");
+    // Two of three carry a deviation of 3.2; twelve of them.
+    assert!(error.abs() < 39, "{error}");
     assert_eq!(noised.sources(), 2);
-    // The first and the third answered both attempts and paid once; the second never paid.
-    assert_eq!(charges, [1, 0, 1]);
-    let (failed, _, charges) = world(2).run(&Query::Count, &[1], OnFailure::Fail, rows);
-    assert_eq!(failed.unwrap_err(), BTreeSet::from([hospital(1)]));
-    assert_eq!(charges, [1, 0, 1]);
-    let (failed, _, _) = world(2).run(&Query::Count, &[0, 1], RERUN, rows);
-    assert_eq!(failed.unwrap_err(), BTreeSet::from([hospital(0), hospital(1)]));
+    let (failed, _) = world.run(world.invitation("round-2"), &Query::Count, &[0, 1], rows);
+    let said = failed.unwrap_err();
+    assert!(matches!(said, JointRefused::TooFew { found: 1, wanted: 2 }), "{said}");
+    // An invitation that lets nobody fail does so at the first.
+    let mut strict = world.invitation("round-3");
+    strict.dishonest = 0;
+    let (failed, _) = world.run(strict, &Query::Count, &[2], rows);
+    let said = failed.unwrap_err();
+    assert!(matches!(said, JointRefused::TooFew { found: 2, wanted: 3 }), "{said}");
 }
 
 #[test]
-fn a_party_reveals_one_sum_in_a_round() {
-    let mut world = world(2);
-    let first = world.invitation();
-    let collect = |world: &mut World, invitation: &Invitation| {
-        let mut collecting = world.begin(invitation);
-        for at in 0..3 {
-            if !invitation.holders.contains(&hospital(at)) {
-                continue;
-            }
-            for share in world.shares(at, invitation, &Query::Count, 100, &mut 0).unwrap() {
-                let party = usize::from(share.party);
-                let known = world.known.clone();
-                world.parties[party].receive(&mut collecting[party], &known, &share).unwrap();
-            }
-        }
-        collecting
+fn a_party_reveals_one_sum_for_an_invitation_for_ever() {
+    let world = world(2);
+    let invitation = world.invitation("round-1");
+    let shares: Vec<Vec<SealedShare>> =
+        (0..3).map(|at| world.shares(at, &invitation, &Query::Count, 100).unwrap()).collect();
+    let gathered = |of: &[usize]| {
+        let mut gathering = Gathering::new(invitation.clone());
+        of.iter().for_each(|at| gathering.give(&hospital(*at), shares[*at].clone()).unwrap());
+        gathering
     };
-    let of_three = collect(&mut world, &first);
-    let mut second = first.clone();
-    second.attempt = 2;
-    second.holders.remove(&hospital(0));
-    let of_two = collect(&mut world, &second);
-    world.parties[0].reveal(&of_three[0]).unwrap();
-    // The difference of the two totals would be one hospital's number.
-    let refused = world.parties[0].reveal(&of_two[0]).unwrap_err();
+    let (of_three, of_two) = (gathered(&[0, 1, 2]), gathered(&[1, 2]));
+    assert_eq!(world.party(0).revealed(&invitation).unwrap(), None);
+    let sum = world.party(0).reveal(&of_three.wanted(0).unwrap()).unwrap();
+    // The difference of the two totals would be one hospital's number; the next process of the party
+    // has not forgotten either.
+    let refused = world.party(0).reveal(&of_two.wanted(0).unwrap()).unwrap_err();
     assert!(matches!(refused, JointRefused::Revealed), "{refused}");
-    let mut third = second.clone();
-    third.attempt = 3;
-    let refused = world.parties[0].begin(third, &world.known).err().unwrap();
-    assert!(matches!(refused, JointRefused::Revealed), "{refused}");
+    let named = world.party(0).revealed(&invitation).unwrap();
+    assert_eq!(named, Some((0..3).map(hospital).collect()));
     // The same sum again is the same sum.
-    world.parties[0].reveal(&of_three[0]).unwrap();
+    assert_eq!(world.party(0).reveal(&of_three.wanted(0).unwrap()).unwrap(), sum);
+    // A holder that made its shares anew, over other rows, does not get a second sum either.
+    let mut altered = of_three.clone();
+    let anew = world.shares(0, &invitation, &Query::Count, 101).unwrap();
+    altered.give(&hospital(0), anew).unwrap();
+    let refused = world.party(0).reveal(&altered.wanted(0).unwrap()).unwrap_err();
+    assert!(matches!(refused, JointRefused::Revealed), "{refused}");
     // Sums of different sets of holders do not open.
-    let sums = [world.parties[0].reveal(&of_three[0]), world.parties[1].reveal(&of_two[1])];
-    let mut hub = HubMachine::new(first, RERUN);
-    hub.readiness(1, 0, &Readiness::Ready);
-    assert_eq!(hub.readiness(1, 1, &Readiness::Ready), HubStep::Reveal);
-    let mut last = Ok(HubStep::Wait);
-    for sum in sums {
-        last = hub.sum(sum.unwrap(), || plan_of(&Query::Count));
+    let other = world.party(1).reveal(&of_two.wanted(1).unwrap()).unwrap();
+    assert!(of_three.total(plan_of(&Query::Count), &[sum, other]).is_err());
+    // A party that cannot write down what it reveals reveals nothing.
+    struct FullDisk;
+    impl RevealLog for FullDisk {
+        fn first(&self, _: &Digest, _: &Revealed) -> std::io::Result<Revealed> {
+            Err(std::io::Error::other("full"))
+        }
+
+        fn look(&self, _: &Digest) -> std::io::Result<Option<Revealed>> {
+            Ok(None)
+        }
     }
-    assert!(!matches!(last, Ok(HubStep::Done(_))), "{last:?}");
+    let party = Party::new(party_key(0), world.known.clone(), Arc::new(FullDisk));
+    let refused = party.reveal(&of_three.wanted(0).unwrap()).unwrap_err();
+    assert!(matches!(refused, JointRefused::Log(_)), "{refused}");
 }
 
 #[test]
 fn shares_that_are_not_the_holders_own_are_refused() {
-    let mut world = world(2);
-    let invitation = world.invitation();
-    let shares = world.shares(0, &invitation, &Query::Count, 100, &mut 0).unwrap();
-    let known = world.known.clone();
-    let refused = |world: &World, share: &SealedShare, invitation: &Invitation| {
-        let mut collecting = world.parties[0].begin(invitation.clone(), &known).unwrap();
-        world.parties[0].receive(&mut collecting, &known, share).unwrap_err()
+    let world = world(2);
+    let invitation = world.invitation("round-1");
+    let shares: Vec<Vec<SealedShare>> =
+        (0..3).map(|at| world.shares(at, &invitation, &Query::Count, 100).unwrap()).collect();
+    let wanted = |first: &SealedShare, invitation: &Invitation| SumWanted {
+        invitation: invitation.clone(),
+        holders: (0..3).map(hospital).collect(),
+        shares: vec![first.clone(), shares[1][0].clone(), shares[2][0].clone()],
     };
-    let share = |message: &SealedShare| {
-        matches!(refused(&world, message, &invitation), JointRefused::Share)
+    let refused = |share: &SealedShare| {
+        let said = world.party(0).reveal(&wanted(share, &invitation)).unwrap_err();
+        assert!(
+            matches!(&said, JointRefused::Share { holder } if *holder == hospital(0)),
+            "{said}"
+        );
     };
-    // For another party, as another holder, altered in any part.
-    assert!(share(&shares[1]));
-    let mut renamed = shares[0].clone();
-    renamed.holder = hospital(1);
-    assert!(share(&renamed));
-    let mut moved = shares[1].clone();
+    // For another party, and altered in any part.
+    refused(&shares[0][1]);
+    let mut moved = shares[0][1].clone();
     moved.party = 0;
-    assert!(share(&moved));
-    let json = serde_json::to_value(&shares[0]).unwrap();
+    refused(&moved);
+    let json = serde_json::to_value(&shares[0][0]).unwrap();
     for field in ["sealed", "signature"] {
         for at in [0usize, 20] {
             let mut altered = json.clone();
             let byte = altered[field][at].as_u64().unwrap();
             altered[field][at] = serde_json::json!(byte ^ 1);
-            assert!(share(&serde_json::from_value(altered).unwrap()), "{field} {at}");
+            refused(&serde_json::from_value(altered).unwrap());
         }
     }
-    // Of an earlier attempt, or of an invitation with another set of holders.
-    let mut later = invitation.clone();
-    later.attempt = 2;
-    assert!(matches!(refused(&world, &shares[0], &later), JointRefused::Share));
+    // As another holder: two of one, and none of the other.
+    let mut renamed = shares[0][0].clone();
+    renamed.holder = hospital(1);
+    let said = world.party(0).reveal(&wanted(&renamed, &invitation)).unwrap_err();
+    assert!(matches!(said, JointRefused::TooFew { .. }), "{said}");
+    // Made by somebody who has not the holder's key.
+    let eve = Arc::new(Authority::new(hospital(0), SigningKey::generate(&mut OsEntropy).unwrap()));
+    let question = plan_of(&Query::Count);
+    let (policy, me) = (&world.policy, hospital(0));
+    let forged = Contribution::accept(invitation.clone(), policy, &me, question, eve).unwrap();
+    let partial = forged.partial();
+    refused(&forged.shares(partial, &mut OsEntropy).unwrap()[0]);
+    // Of another invitation: another round, or another set of holders.
+    let other = world.invitation("round-2");
+    let said = world.party(0).reveal(&wanted(&shares[0][0], &other)).unwrap_err();
+    assert!(matches!(said, JointRefused::Share { .. }), "{said}");
     let mut fewer = invitation.clone();
     fewer.holders.remove(&hospital(2));
-    assert!(matches!(refused(&world, &shares[0], &fewer), JointRefused::Share));
-    // The same share twice is one; a second, different one is told.
-    let mut collecting = world.parties[0].begin(invitation.clone(), &known).unwrap();
-    let party = &world.parties[0];
-    let waits = party.receive(&mut collecting, &known, &shares[0]).unwrap();
-    assert_eq!(waits, Readiness::Waits(BTreeSet::from([hospital(1), hospital(2)])));
-    assert_eq!(party.receive(&mut collecting, &known, &shares[0]).unwrap(), waits);
-    let mut twin =
-        HolderMachine::new(hospital(0), SigningKey::from_secret(&Secret::new([40; 32])), 1);
-    let turn = twin.accept(invitation, &known, plan_of(&Query::Count)).unwrap();
-    let partial = turn.partial();
-    let charged = twin.charged(turn);
-    let second = twin.contribute(charged, partial, &mut OsEntropy).unwrap();
-    let refused = party.receive(&mut collecting, &known, &second[0]).unwrap_err();
-    assert!(matches!(refused, JointRefused::TwoShares), "{refused}");
+    let pair = SumWanted {
+        invitation: fewer,
+        holders: (0..2).map(hospital).collect(),
+        shares: vec![shares[0][0].clone(), shares[1][0].clone()],
+    };
+    let said = world.party(0).reveal(&pair).unwrap_err();
+    assert!(matches!(said, JointRefused::Share { .. }), "{said}");
+    // One alone, which would be that hospital's own number.
+    let alone = SumWanted {
+        invitation: invitation.clone(),
+        holders: BTreeSet::from([hospital(0)]),
+        shares: vec![shares[0][0].clone()],
+    };
+    let said = world.party(0).reveal(&alone).unwrap_err();
+    assert!(matches!(said, JointRefused::TooFew { found: 1, wanted: 2 }), "{said}");
+    // A holder that nobody knows, and a party that is not invited.
+    let mut invented = wanted(&shares[0][0], &invitation);
+    invented.invitation.holders.insert("st-nobody".parse().unwrap());
+    let said = world.party(0).reveal(&invented).unwrap_err();
+    assert!(matches!(said, JointRefused::NotInvited), "{said}");
+    let stranger = Party::new(party_key(9), world.known.clone(), world.memories[0].clone());
+    let said = stranger.reveal(&wanted(&shares[0][0], &invitation)).unwrap_err();
+    assert!(matches!(said, JointRefused::NotInvited), "{said}");
+    // None of it was revealed, and what is right is.
+    assert_eq!(world.party(0).revealed(&invitation).unwrap(), None);
+    world.party(0).reveal(&wanted(&shares[0][0], &invitation)).unwrap();
+    // Whoever gathers sees at once that shares are not one for each party.
+    let mut gathering = Gathering::new(invitation);
+    assert!(gathering.give(&hospital(0), shares[0][..1].to_vec()).is_err());
+    assert!(gathering.give(&hospital(1), shares[2].clone()).is_err());
+    assert_eq!(*gathering.failed(), BTreeSet::from([hospital(0), hospital(1)]));
 }
 
 #[test]
 fn holders_look_at_what_they_are_invited_to() {
-    let mut world = world(2);
-    let good = world.invitation();
-    let known = world.known.clone();
-    let mut accept = |invitation: Invitation| {
-        world.holders[0].accept(invitation, &known, plan_of(&Query::Count)).map(|_| ())
-    };
+    let world = world(2);
+    let good = world.invitation("round-1");
+    let accept = |invitation: Invitation| world.shares(0, &invitation, &Query::Count, 10);
+    accept(good.clone()).unwrap();
     let mut without = good.clone();
     without.holders.remove(&hospital(0));
     assert!(matches!(accept(without), Err(JointRefused::NotInvited)));
-    let mut invented = good.clone();
-    invented.holders.insert("st-nobody".parse().unwrap());
-    assert!(matches!(accept(invented), Err(JointRefused::NotInvited)));
     let mut trusting = good.clone();
     trusting.dishonest = 2;
     let few = JointRefused::TooFewHonest { found: 1, wanted: 2 }.to_string();
@@ -475,65 +504,59 @@ fn holders_look_at_what_they_are_invited_to() {
     let mut one_party = good.clone();
     one_party.parties = vec![good.parties[0].clone(); 2];
     assert!(matches!(accept(one_party), Err(JointRefused::Joint(_))));
-    accept(good.clone()).unwrap();
-    assert!(matches!(accept(good.clone()), Err(JointRefused::OldAttempt)));
-    let mut other = good;
-    other.attempt = 2;
-    other.question = Digest::of(b"something else");
-    assert!(matches!(accept(other), Err(JointRefused::OtherRound)));
+    let mut alone = good.clone();
+    alone.parties.truncate(1);
+    assert!(matches!(accept(alone), Err(JointRefused::Joint(_))));
+    // Whoever asks would like to be both parties.
+    let mut own = good.clone();
+    own.parties[1] = RecipientKey::generate(&mut OsEntropy).unwrap().public_key();
+    let said = accept(own).unwrap_err();
+    assert!(matches!(said, JointRefused::ForeignParty { .. }), "{said}");
+    // Patients go to more than one hospital, and the noise has to be for that.
+    let patients =
+        Schema { unit: PrivacyUnit::Patient, rows_per_unit: RowsPerUnit::Many, ..schema() };
+    let accept = |unit_holders| {
+        let question =
+            plan(&Query::Count, &patients, Spend::Rho(RHO), Mechanism::Gaussian).unwrap();
+        let invitation = Invitation { unit_holders, ..good.clone() };
+        let authority = Arc::clone(&world.authorities[0]);
+        Contribution::accept(invitation, &world.policy, &hospital(0), question, authority)
+    };
+    assert!(matches!(accept(1), Err(JointRefused::UnitHolders { holders: 3 })));
+    accept(3).unwrap();
 }
 
 #[test]
 fn a_false_share_out_of_range_releases_nothing() {
-    let mut world = world(2);
-    let mut invitation = world.invitation();
+    let world = world(2);
+    let mut invitation = world.invitation("round-1");
     invitation.most_rows = 1000;
-    let mut hub = HubMachine::new(invitation.clone(), RERUN);
-    let mut collecting = world.begin(&invitation);
     // The third hospital claims a million devices where the catalogue knows of a thousand.
-    for (at, rows) in [(0, 100), (1, 200), (2, 1_000_000)] {
-        for share in world.shares(at, &invitation, &Query::Count, rows, &mut 0).unwrap() {
-            let party = usize::from(share.party);
-            world.parties[party].receive(&mut collecting[party], &world.known, &share).unwrap();
-        }
-    }
-    for party in 0..2 {
-        hub.readiness(1, party, &Readiness::Ready);
-    }
-    let sums: Vec<Share> = world
-        .parties
-        .iter_mut()
-        .zip(&collecting)
-        .map(|(party, of)| party.reveal(of).unwrap())
-        .collect();
-    let mut last = HubStep::Wait;
-    for sum in sums {
-        last = hub.sum(sum, || plan_of(&Query::Count)).unwrap();
-    }
-    assert!(matches!(last, HubStep::Failed { .. }), "{last:?}");
+    let (total, _) = world.run(invitation, &Query::Count, &[], [100, 200, 1_000_000]);
+    let said = total.unwrap_err();
+    assert!(matches!(said, JointRefused::Joint(_)), "{said}");
+    assert!(said.to_string().contains("out of range"), "{said}");
 }
 
 /// One party's view of a hospital is uniform: told apart from noise by nothing.
 #[test]
 fn one_partys_shares_are_uniform_whatever_the_rows() {
-    let mut world = world(2);
+    let world = world(2);
     let runs: usize = 400;
     for rows in [0, 10_000] {
         let mut counts = [0u32; 256];
         for run in 0..runs {
-            let mut invitation = world.invitation();
-            invitation.round = format!("round-{rows}-{run}").parse().unwrap();
-            let mut collecting = world.begin(&invitation);
+            let invitation = world.invitation(&format!("round-{rows}-{run}"));
             let party = run % 2;
+            let mut gathering = Gathering::new(invitation.clone());
             for at in 0..3 {
                 let mine = if at == 0 { rows } else { 0 };
-                let shares = world.shares(at, &invitation, &Query::Count, mine, &mut 0).unwrap();
-                let (machine, known) = (&world.parties[party], &world.known);
-                machine.receive(&mut collecting[party], known, &shares[party]).unwrap();
+                let shares = world.shares(at, &invitation, &Query::Count, mine).unwrap();
+                gathering.give(&hospital(at), shares).unwrap();
             }
-            let sum =
-                serde_json::to_value(world.parties[party].reveal(&collecting[party]).unwrap());
-            let value = sum.unwrap()["values"][0].to_string().parse::<u128>().unwrap();
+            let sum = world.party(party).reveal(&gathering.wanted(party as u8).unwrap()).unwrap();
+            let sum = serde_json::to_value(sum).unwrap();
+            let value = sum["values"][0].to_string().parse::<u128>().unwrap();
             value.to_le_bytes().iter().for_each(|byte| counts[usize::from(*byte)] += 1);
         }
         let expected = (runs * 16) as f64 / 256.0;
@@ -604,28 +627,14 @@ fn independent_answers_of_every_kind_are_put_together_and_name_who_is_missing() 
 fn joint_error_is_that_of_one_dataset_and_independent_error_that_of_three() {
     let runs: usize = 300;
     let rows = [50u64, 60, 70];
-    let mut joint = Vec::new();
-    let mut world = world(2);
-    for run in 0..runs {
-        let mut invitation = world.invitation();
-        invitation.round = format!("r{run}").parse().unwrap();
-        let mut collecting = world.begin(&invitation);
-        for (at, n) in rows.into_iter().enumerate() {
-            for share in world.shares(at, &invitation, &Query::Count, n, &mut 0).unwrap() {
-                let party = usize::from(share.party);
-                world.parties[party].receive(&mut collecting[party], &world.known, &share).unwrap();
-            }
-        }
-        let mut hub = HubMachine::new(invitation, RERUN);
-        hub.readiness(1, 0, &Readiness::Ready);
-        hub.readiness(1, 1, &Readiness::Ready);
-        for (party, of) in world.parties.iter_mut().zip(&collecting) {
-            let step = hub.sum(party.reveal(of).unwrap(), || plan_of(&Query::Count)).unwrap();
-            if let HubStep::Done(noised) = step {
-                joint.push((noised.numbers()[0] - 180) as f64);
-            }
-        }
-    }
+    let world = world(2);
+    let joint: Vec<f64> = (0..runs)
+        .map(|run| {
+            let invitation = world.invitation(&format!("r{run}"));
+            let (noised, _) = world.run(invitation, &Query::Count, &[], rows);
+            (noised.unwrap().numbers()[0] - 180) as f64
+        })
+        .collect();
     let independent: Vec<f64> = (0..runs)
         .map(|_| {
             let answers = rows.iter().map(|n| {
@@ -639,10 +648,11 @@ fn joint_error_is_that_of_one_dataset_and_independent_error_that_of_three() {
         |errors: &[f64]| (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
     let central = (1.0f64 / (2.0 * 0.05)).sqrt();
     let (joint, independent) = (deviation(&joint), deviation(&independent));
-    // 300 runs: the measured deviation is within 20 % but once in 10^6 runs.
+    // 300 runs: the measured deviation is within 20 % of the true one but once in 10^6 runs. Sized
+    // for two of three, the joint one is 1.22 times the central one.
     println!(
         "n {runs}: central {central:.2}, joint {joint:.2}, independent {independent:.2}, alpha 1e-6"
     );
-    assert!(joint < 1.3 * central * 1.2 && joint > central * 0.8);
+    assert!((joint / (central * 1.5f64.sqrt()) - 1.0).abs() < 0.2);
     assert!((independent / (central * 3f64.sqrt()) - 1.0).abs() < 0.2);
 }

@@ -4,3 +4,4 @@
 mod joint;
 mod network;
 mod questions;
+mod together;

@@ -22,6 +22,7 @@ use salus_model::{
     Clock as _, ColumnPath, DatasetId, DealId, HolderId, JournalName, KeyClass, KeyName,
     ManualClock, PermitId, Purpose, Secret,
 };
+use salus_private::joint::HolderPolicy;
 use salus_private::{
     Desk, DeskParts, Ledger, LedgerRefused, Outbox, Profiles, Question, SignedRelease,
     built_in_code,
@@ -31,7 +32,9 @@ use salus_store::audit::{AuditLog, Retention};
 use salus_store::journal::JournalSettings;
 use salus_store::{DatasetSpec, EncryptionSettings, KeyChoice, KeyPolicy, Lake, Storage};
 use salus_testkit::ledger::ca::{seed, signer};
-use salus_testkit::ledger::world::{ANNA, VALIDATORS, World, certify, columns, dataset, genesis};
+use salus_testkit::ledger::world::{
+    ANNA, CHARITE, VALIDATORS, World, certify, columns, dataset, genesis, member,
+};
 use tempfile::TempDir;
 
 pub(crate) const PERSON: &str = "dr-who";
@@ -40,7 +43,7 @@ pub(crate) const FRESH: Freshness =
 /// Patients in the lake; each third has `p` in its code, and `p7` opts out.
 pub(crate) const PATIENTS: usize = 3000;
 
-const PROFILES: &str = r#"
+pub(crate) const PROFILES: &str = r#"
 [conditions]
 unit_column = "patient_id"
 unit = "patient"
@@ -198,7 +201,7 @@ pub(crate) struct Network {
     pub(crate) anchor: TrustAnchor,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) kept: Arc<Kept>,
-    authority: Arc<Authority>,
+    pub(crate) authority: Arc<Authority>,
     deals: Mutex<u64>,
     pub(crate) folder: TempDir,
 }
@@ -252,6 +255,17 @@ async fn fill(lake: &Arc<Lake>, id: &DatasetId, subject: Option<&str>) {
     writer.publish().await.unwrap();
 }
 
+/// The key of a party that holders trust.
+pub(crate) fn party_key(name: &str) -> RecipientKey {
+    RecipientKey::from_secret(&Secret::new(seed(name))).unwrap()
+}
+
+/// Two parties are trusted, and two honest holders wanted.
+pub(crate) fn policy() -> HolderPolicy {
+    let named = |name: &str| (name.parse().unwrap(), party_key(name).public_key());
+    HolderPolicy { fewest_honest: 2, parties: ["first", "second"].map(named).into() }
+}
+
 struct Parts {
     lake: Arc<Lake>,
     authority: Arc<Authority>,
@@ -274,6 +288,7 @@ impl Parts {
             audit: self.audit.clone(),
             profiles: Profiles::parse(PROFILES).unwrap(),
             opt_outs,
+            joint: Some(policy()),
             partitions: 2,
             outbox: self.kept.clone(),
             keeping: AeadKey::from_secret(Secret::new(seed("keeping"))),
@@ -300,7 +315,9 @@ impl Network {
             commitment: salus_ledger::Commitment::new(seed("version 2")),
         };
         world.applied(call, &[ANNA]);
-        let mut terms = world.terms(&[(&dataset, 500_000)]);
+        let other = DatasetRef { holder: member(CHARITE), dataset: dataset.dataset.clone() };
+        world.register(&other, 1_000_000, ReleaseRule::GateAllowed);
+        let mut terms = world.terms(&[(&dataset, 500_000), (&other, 500_000)]);
         terms.grounds[0].columns = columns(&["patient_id", "sex", "code", "birth_year"]);
         let permit = world.permit(PERSON, change(terms));
         let list = OptOutList::after(0, ["p7".to_owned()], &mut OsEntropy).unwrap();
@@ -414,11 +431,11 @@ impl Network {
     }
 
     /// Opens a reply, as the person who asked does.
-    pub(crate) fn open(
+    pub(crate) fn open<T: serde::de::DeserializeOwned>(
         &self,
         request: &SignedRequest,
         reply: &salus_private::Reply,
-    ) -> salus_dp::Answer {
+    ) -> T {
         let asked = SecondaryRequest { deal: reply.deal.clone(), ..request.unverified().clone() };
         let opened = self.recipient.open(&asked.result_context(), &[], &reply.message).unwrap();
         serde_json::from_slice(&opened).unwrap()

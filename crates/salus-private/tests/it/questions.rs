@@ -20,7 +20,7 @@ async fn a_noisy_count_comes_back_with_a_receipt_that_verifies_offline() {
     let network = Network::new().await;
     let request = network.request(COUNT, PERSON);
     let reply = network.desk.answer(&request, COUNT).await.unwrap();
-    let answer = network.open(&request, &reply);
+    let answer = network.open::<salus_dp::Answer>(&request, &reply);
     let estimate = answer.rows[0].estimate.unwrap();
     // Patient 7 has code c1 and opted out.
     let exact = (0..PATIENTS).filter(|i| i % 3 == 1 && *i != 7).count() as f64;
@@ -191,7 +191,7 @@ async fn rows_beyond_the_bound_of_a_unit_do_not_count() {
         r#"{"dataset":"conditions","query":"count","spend":{"rho":200000},"mechanism":"gaussian"}"#;
     let request = network.request(text, PERSON);
     let reply = network.desk.answer(&request, text).await.unwrap();
-    let answer = network.open(&request, &reply);
+    let answer = network.open::<salus_dp::Answer>(&request, &reply);
     let estimate = answer.rows[0].estimate.unwrap().value;
     assert!((estimate - (PATIENTS as f64 - 1.0)).abs() < 40.0, "{estimate}");
     let _ = (&network.lake, &network.folder);
@@ -220,7 +220,8 @@ async fn after_a_crash_between_receipt_and_release_the_answer_is_fetched_for_not
     let reply = network.desk.answer(&request, COUNT).await.unwrap();
     assert!(reply.charges.is_empty());
     assert_eq!(network.spent(), 50_000);
-    let estimate = network.open(&request, &reply).rows[0].estimate.unwrap().value;
+    let estimate =
+        network.open::<salus_dp::Answer>(&request, &reply).rows[0].estimate.unwrap().value;
     assert!((estimate - PATIENTS as f64 / 3.0).abs() < 40.0, "{estimate}");
     assert!(verify_receipt(&reply.receipt, &network.anchor).is_ok());
     // And once more, from memory.
