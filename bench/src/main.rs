@@ -6,6 +6,7 @@
 
 mod lake;
 mod measure;
+mod query;
 mod report;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ struct Args {
 enum What {
     /// Encrypted files against plaintext ones, DuckDB and pyarrow; FHIR in.
     Lake(lake::Args),
+    /// Private questions: through the ledger, without it, over many devices and several hospitals.
+    Query(query::Args),
 }
 
 #[tokio::main]
@@ -33,5 +36,6 @@ async fn main() -> Result<()> {
     let Args { what, report } = Args::parse();
     match what {
         What::Lake(args) => lake::run(args, &report).await,
+        What::Query(args) => query::run(args, &report).await,
     }
 }

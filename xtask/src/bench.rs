@@ -13,8 +13,8 @@ light p50 216 ms, longest gap 25 s, 143 to 275 MB each, first receipt after abou
 pub(crate) fn run(words: &[String]) -> Result<()> {
     let Some((what, rest)) = words.split_first() else {
         bail!(
-            "say what: cargo xtask bench lake, cargo xtask bench ledger [short|long], or cargo xtask \
-             bench release [short]"
+            "say what: cargo xtask bench lake, cargo xtask bench ledger [short|long], cargo xtask bench \
+             query [--short], or cargo xtask bench release [short]"
         )
     };
     if what == "release" {
@@ -25,9 +25,9 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     }
     step("release build", cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     let program = match what.as_str() {
-        "lake" => "salus-bench",
+        "lake" | "query" => "salus-bench",
         "ledger" => "salus-validator",
-        other => bail!("'{other}' cannot be measured: say lake, ledger or release"),
+        other => bail!("'{other}' cannot be measured: say lake, ledger, query or release"),
     };
     let mut run = cargo();
     run.args(["run", "--release", "--quiet", "--workspace", "--bin", program, "--"]);

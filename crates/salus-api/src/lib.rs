@@ -5,6 +5,7 @@
 
 pub mod fhir;
 pub mod flight;
+pub mod joint;
 pub mod monitor;
 pub mod oauth;
 pub mod questions;

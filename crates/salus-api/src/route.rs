@@ -14,6 +14,8 @@ pub enum Access {
     Permit,
     /// Anybody: it tells what the steward publishes with the catalogue.
     Published,
+    /// Whoever has shares that holders signed, and sealed to this party.
+    Shares,
     /// Whoever has a valid token with the role that the site's configuration names.
     Role,
 }

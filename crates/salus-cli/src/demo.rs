@@ -1,6 +1,7 @@
 //! A hub, three hospitals and a ledger, started, asked and shown.
 
 mod data;
+mod devices;
 mod fhir;
 mod network;
 mod permits;

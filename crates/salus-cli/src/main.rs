@@ -68,6 +68,9 @@ enum Command {
     /// Read, check, export and expire the access log.
     #[command(subcommand)]
     Audit(commands::audit::Command),
+    /// Take device reports in, enrol devices, simulate a fleet, look at one's own.
+    #[command(subcommand)]
+    Collect(commands::collect::Command),
     #[command(flatten)]
     Files(salus_files::Command),
     /// Ask a question under a permit; the answer has noise, a price and a receipt.
@@ -78,6 +81,9 @@ enum Command {
     /// Say where the holders' nodes are that questions go to.
     #[command(subcommand)]
     Holder(commands::holder::Command),
+    /// Say whom joint answers are shared with, and print this site's keys for them.
+    #[command(subcommand)]
+    Joint(commands::joint::Command),
     /// Keep the list of those who opted out of secondary use.
     #[command(subcommand)]
     Optout(commands::optout::Command),
@@ -142,10 +148,12 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Staff(command) => commands::staff::run(command, site, output),
         Command::Client(command) => commands::client::run(command, site, output),
         Command::Audit(command) => commands::audit::run(command, site, output).await,
+        Command::Collect(command) => commands::collect::run(command, site, output).await,
         Command::Files(command) => commands::files::run(&command, output),
         Command::Query(args) => commands::query::run(args, site, output).await,
         Command::Permit(command) => commands::permit::run(command, site, output).await,
         Command::Holder(command) => commands::holder::run(command, site, output),
+        Command::Joint(command) => commands::joint::run(command, site, output).await,
         Command::Optout(command) => commands::optout::run(command, site, output).await,
         Command::Ledger(command) => commands::ledger::run(command, site, output).await,
         Command::Doctor => commands::doctor::run(site, output).await,

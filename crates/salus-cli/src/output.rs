@@ -66,6 +66,16 @@ impl Failure {
         Self::new(format!("{what}: {}", chain(why)), Class::Refused)
     }
 
+    /// Who has to act.
+    pub(crate) const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The same failure, told of somebody among several.
+    pub(crate) fn of(self, whom: &str) -> Self {
+        Self { message: format!("{whom}: {}", self.message), ..self }
+    }
+
     const fn class_word(&self) -> &'static str {
         match self.class {
             Class::BadRequest => "bad-request",

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use salus_api::{flight, monitor, questions, sql};
+use salus_api::{flight, joint, monitor, questions, sql};
 use salus_model::{Class, Classified as _};
 use salus_node::clients::{AnyOf, Clients};
 use salus_node::operations::{Listening, OnLedger, Operations, listen};
@@ -111,6 +111,7 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
 
     let (listener, http) = bind(addresses.http, "the HTTP port")?;
     let known = sql::ROUTES.iter().chain(&monitor::ROUTES).chain(&questions::ROUTES);
+    let known = known.chain(&joint::ROUTES);
     let known = known.map(|route| route.path).collect();
     let watched =
         monitor::Monitor::new(site.clone(), audit, gateway.clone(), Arc::clone(&certificates));
@@ -139,6 +140,9 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
         let desk = Arc::clone(on.desk());
         router = router.merge(questions::router(desk, site.config.holder.clone()));
         tasks.spawn(publish_opt_outs(operations.clone()));
+    }
+    if let Some(party) = site.party().await? {
+        router = router.merge(joint::router(Arc::new(party)));
     }
     let router = monitor::counted(router, site.metrics.clone(), known);
     let tls = certificates.server(&["h2", "http/1.1"])?;

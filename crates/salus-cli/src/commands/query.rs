@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use salus_api::questions::{Answered, Asking, PlanWanted, Planned, Published};
-use salus_dp::{Answer, Epsilon, Mechanism, Noise, Spend};
+use salus_dp::{Answer, Delta, Epsilon, Mechanism, Noise, Spend};
 use salus_ledger::DatasetRef;
 use salus_ledger::contract::records::PermitRecord;
 use salus_ledger::proof::{VerifiedReceipt, verify_receipt};
 use salus_model::{Class, Clock as _, DatasetId, HolderId, MicroRho, PermitId};
 use salus_node::permits::{Asked, permit_on};
 use salus_node::{HolderLedger, Site, SystemClock, write_private};
-use salus_private::{Question, sql};
+use salus_private::{Profile, Question, sql};
 use salus_spine::result_hash;
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ use super::grounds::{as_epsilon, dataset_ref, delta_of, epsilon};
 use super::holder::{Place, place};
 use super::ledger::receipt_shown;
 use super::permit::left;
+use super::together::Together;
 use crate::output::{Failure, Output, table};
 
 const RECEIPTS: &str = "receipts";
@@ -37,9 +38,23 @@ pub(crate) struct Args {
     /// The permit to ask under.
     #[arg(long)]
     permit: PermitId,
-    /// Whose dataset, as HOLDER/DATASET; the permit's own where it has one alone.
+    /// Whose dataset, as HOLDER/DATASET; repeat it for several. Every holder that the permit covers
+    /// is asked where none is named.
     #[arg(long, value_parser = dataset_ref)]
-    dataset: Option<DatasetRef>,
+    dataset: Vec<DatasetRef>,
+    /// Let the holders answer jointly: their numbers go as shares to parties that do not collude,
+    /// and the error is near that of one dataset. These parties, or all that the site trusts.
+    #[arg(long, value_name = "PARTY,…", num_args = 0.., require_equals = true, value_delimiter = ',')]
+    joint: Option<Vec<HolderId>>,
+    /// How many holders may fail in a joint answer; one of three or more by default.
+    #[arg(long, requires = "joint")]
+    may_fail: Option<u32>,
+    /// How many rows all holders have at most, as the catalogue says: a joint total beyond is refused.
+    #[arg(long, default_value_t = 1_000_000_000)]
+    most_rows: u64,
+    /// The fewest holders that an answer over several is worth having of.
+    #[arg(long, default_value_t = 1)]
+    fewest: usize,
     /// What the answer may cost, as ε at the dataset's δ; in place of the question's own spend.
     #[arg(long, value_parser = epsilon)]
     epsilon: Option<Epsilon>,
@@ -91,8 +106,8 @@ pub(crate) struct AnswerShown {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct RowShown {
-    key: Vec<String>,
-    name: String,
+    pub(crate) key: Vec<String>,
+    pub(crate) name: String,
     pub(crate) estimate: Option<f64>,
     pub(crate) lower: Option<f64>,
     pub(crate) upper: Option<f64>,
@@ -125,85 +140,89 @@ fn text_of(path: &Path) -> Result<String, Failure> {
     std::io::read_to_string(std::io::stdin()).map_err(failed)
 }
 
-/// Whose dataset is asked: as named, or the only one that fits permit and question.
-fn dataset_asked(
-    named: Option<DatasetRef>,
+/// Whose datasets are asked: as named, or all that fit permit and question.
+fn datasets_asked(
+    named: &[DatasetRef],
     about: &DatasetId,
     record: &PermitRecord,
-) -> Result<DatasetRef, Failure> {
-    if let Some(named) = named {
-        if named.dataset != *about {
-            let (one, other) = (named.dataset, about);
-            return Err(Failure::request(format!("the question is about {other}, not {one}")));
-        }
-        return Ok(named);
+) -> Result<Vec<DatasetRef>, Failure> {
+    if let Some(other) = named.iter().find(|d| d.dataset != *about) {
+        let one = &other.dataset;
+        return Err(Failure::request(format!("the question is about {about}, not {one}")));
     }
-    let grounds = record.terms.grounds.iter().map(|g| &g.dataset);
-    let fitting: Vec<&DatasetRef> = grounds.filter(|d| d.dataset == *about).collect();
-    match fitting.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => Err(Failure::refused(format!("the permit does not cover {about}"))),
-        several => {
-            let names: Vec<String> =
-                several.iter().map(|d| format!("{}/{}", d.holder, d.dataset)).collect();
-            let names = names.join(" or ");
-            Err(Failure::request(format!("the permit covers several; say --dataset {names}")))
-        }
+    let mut asked: Vec<DatasetRef> = if named.is_empty() {
+        let grounds = record.terms.grounds.iter().map(|ground| &ground.dataset);
+        grounds.filter(|dataset| dataset.dataset == *about).cloned().collect()
+    } else {
+        named.to_vec()
+    };
+    asked.sort();
+    asked.dedup();
+    if asked.is_empty() {
+        return Err(Failure::refused(format!("the permit does not cover {about}")));
     }
+    Ok(asked)
 }
 
 /// What is asked, as it was written.
-enum Wanted {
+enum Written {
     Sql(sql::Statement),
     Json(Box<Question>),
 }
 
+/// What is asked, and what it may cost.
+pub(crate) struct Wanted {
+    written: Written,
+    epsilon: Option<Epsilon>,
+}
+
 impl Wanted {
+    /// A question in SQL that may cost so much.
+    pub(crate) fn sql(statement: &str, epsilon: Epsilon) -> Result<Self, Failure> {
+        Ok(Self { written: Written::Sql(sql::parse(statement)?), epsilon: Some(epsilon) })
+    }
+
     fn about(&self) -> &DatasetId {
-        match self {
-            Self::Sql(statement) => &statement.dataset,
-            Self::Json(question) => &question.dataset,
+        match &self.written {
+            Written::Sql(statement) => &statement.dataset,
+            Written::Json(question) => &question.dataset,
         }
     }
 
     /// The question with its spend. SQL is fitted to the profile that the holder publishes; a false
     /// one can make the question another, and never dearer than its spend.
+    pub(super) fn fitted(&self, profile: &Profile, delta: Delta) -> Result<Question, Failure> {
+        let spend = |mechanism| match (self.epsilon, mechanism) {
+            (None, _) => None,
+            (Some(epsilon), Mechanism::Gaussian) => Some(Spend::Epsilon { epsilon, delta }),
+            (Some(epsilon), Mechanism::Laplace) => Some(Spend::PureEpsilon(epsilon)),
+        };
+        match &self.written {
+            Written::Json(question) => {
+                let spend = spend(question.mechanism).unwrap_or(question.spend);
+                Ok(Question { spend, ..Question::clone(question) })
+            }
+            Written::Sql(statement) => {
+                let mechanism = Mechanism::Gaussian;
+                let spend = spend(mechanism).ok_or_else(|| Failure::request("say --epsilon"))?;
+                Ok(statement.question(profile, spend, mechanism)?)
+            }
+        }
+    }
+
     async fn question(
-        self,
-        args: &Args,
+        &self,
         ledger: &HolderLedger,
         dataset: &DatasetRef,
         place: &Place,
     ) -> Result<Question, Failure> {
-        let mechanism = match &self {
-            Self::Sql(_) => Mechanism::Gaussian,
-            Self::Json(question) => question.mechanism,
-        };
-        let spend = match args.epsilon {
-            None => None,
-            Some(epsilon) => Some(match mechanism {
-                Mechanism::Gaussian => {
-                    let account = super::grounds::account_of(ledger, dataset).await?;
-                    Spend::Epsilon { epsilon, delta: delta_of(&account)? }
-                }
-                Mechanism::Laplace => Spend::PureEpsilon(epsilon),
-            }),
-        };
-        match self {
-            Self::Json(question) => {
-                let spend = spend.unwrap_or(question.spend);
-                Ok(Question { spend, ..*question })
-            }
-            Self::Sql(statement) => {
-                let spend = spend.ok_or_else(|| Failure::request("say --epsilon"))?;
-                let published: Published = get(place, "/v1/questions/profiles").await?;
-                let profile = published.profiles.get(&statement.dataset).ok_or_else(|| {
-                    let (holder, dataset) = (&dataset.holder, &statement.dataset);
-                    Failure::request(format!("{holder} takes no questions about {dataset}"))
-                })?;
-                Ok(statement.question(profile, spend, mechanism)?)
-            }
-        }
+        let account = super::grounds::account_of(ledger, dataset).await?;
+        let published: Published = get(place, "/v1/questions/profiles").await?;
+        let profile = published.profiles.get(&dataset.dataset).ok_or_else(|| {
+            let DatasetRef { holder, dataset } = dataset;
+            Failure::request(format!("{holder} takes no questions about {dataset}"))
+        })?;
+        self.fitted(profile, delta_of(&account)?)
     }
 }
 
@@ -211,12 +230,69 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
     let site = crate::site::open(folder).await?;
     let ledger = site.ledger().await?;
     let record = permit_on(&ledger, &args.permit).await?;
-    let wanted = match (&args.statement, &args.question) {
-        (Some(statement), _) => Wanted::Sql(sql::parse(statement)?),
-        (None, Some(file)) => Wanted::Json(Box::new(Question::parse(&text_of(file)?)?)),
+    let written = match (&args.statement, &args.question) {
+        (Some(statement), _) => Written::Sql(sql::parse(statement)?),
+        (None, Some(file)) => Written::Json(Box::new(Question::parse(&text_of(file)?)?)),
         (None, None) => return Err(Failure::request("say what is asked, in SQL or by --question")),
     };
-    let dataset = dataset_asked(args.dataset.clone(), wanted.about(), &record)?;
+    let wanted = Wanted { written, epsilon: args.epsilon };
+    let datasets = datasets_asked(&args.dataset, wanted.about(), &record)?;
+    let (site, ledger) = (&site, &ledger);
+    match datasets.as_slice() {
+        [dataset] if args.joint.is_none() => {
+            let ready = (site, ledger, record, dataset.clone());
+            one(args, ready, &wanted, folder, output).await
+        }
+        _ if args.node.is_some() || args.receipt.is_some() => Err(Failure::request(
+            "--node and --receipt are for a question to one holder; name it with --dataset",
+        )),
+        _ => {
+            let (permit, fewest) = (args.permit.clone(), args.fewest);
+            let several =
+                super::several::Several { site, ledger, folder, permit, record, datasets, fewest };
+            over_several(args, several, &wanted, output).await
+        }
+    }
+}
+
+/// A question to several holders, independently or jointly.
+async fn over_several(
+    args: Args,
+    several: super::several::Several<'_>,
+    wanted: &Wanted,
+    output: &Output,
+) -> Result<(), Failure> {
+    use super::several::{Mode, ask, explain, text};
+    let (may_fail, most_rows) = (args.may_fail, args.most_rows);
+    let joint = args.joint.map(|parties| Together { parties, may_fail, most_rows });
+    if args.explain {
+        let (mode, rows) = match joint {
+            None => (Mode::Independent, args.assumed_rows),
+            Some(_) => (Mode::Joint, args.assumed_rows),
+        };
+        // Independent noise adds up in its squares.
+        let factor = |first: &super::several::Asked, holders: usize| match &joint {
+            None => Ok(f64::from(u32::try_from(holders).unwrap_or(u32::MAX)).sqrt()),
+            Some(together) => together.factor(first, holders),
+        };
+        return explain(&several, wanted, (mode, rows), factor, output).await;
+    }
+    let answer = match &joint {
+        None => ask(&several, wanted).await?,
+        Some(together) => super::together::ask(&several, wanted, together).await?,
+    };
+    output.print(&answer, text);
+    Ok(())
+}
+
+/// A question to one holder.
+async fn one(
+    args: Args,
+    (site, ledger, record, dataset): (&Site, &HolderLedger, PermitRecord, DatasetRef),
+    wanted: &Wanted,
+    folder: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
     let holder =
         HolderId::new(dataset.holder.as_str()).map_err(|e| Failure::request(e.to_string()))?;
     let place = match (&args.node, &args.ca) {
@@ -227,9 +303,12 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
         }
         _ => place(folder, &holder)?,
     };
-    let question = wanted.question(&args, &ledger, &dataset, &place).await?;
+    let question = match &wanted.written {
+        // Complete as it is: the holder itself fits it to its profile.
+        Written::Json(question) if wanted.epsilon.is_none() => Question::clone(question),
+        _ => wanted.question(ledger, &dataset, &place).await?,
+    };
     let asked = serde_json::to_string(&question).map_err(|e| Failure::request(e.to_string()))?;
-    let (site, ledger) = (&site, &ledger);
     let ready = Ready { site, ledger, permit: args.permit, record, dataset, text: asked, place };
     if args.explain {
         let explained = explain(&ready, args.assumed_rows).await?;
@@ -261,7 +340,7 @@ struct Problem {
     class: String,
 }
 
-async fn post<T: serde::de::DeserializeOwned>(
+pub(super) async fn post<T: serde::de::DeserializeOwned>(
     place: &Place,
     path: &str,
     body: &impl Serialize,
@@ -271,7 +350,10 @@ async fn post<T: serde::de::DeserializeOwned>(
     send(place, request.header("content-type", "application/json").body(body)).await
 }
 
-async fn get<T: serde::de::DeserializeOwned>(place: &Place, path: &str) -> Result<T, Failure> {
+pub(super) async fn get<T: serde::de::DeserializeOwned>(
+    place: &Place,
+    path: &str,
+) -> Result<T, Failure> {
     send(place, client(place)?.get(format!("{}{path}", place.url))).await
 }
 
@@ -351,11 +433,16 @@ fn explained_text(e: &Explained) -> String {
     )
 }
 
-/// Asks, opens the answer, and verifies that the receipt is for it.
-pub(crate) async fn ask(
-    ready: &Ready<'_>,
-    receipt_file: Option<PathBuf>,
-) -> Result<AnswerShown, Failure> {
+/// What a holder gave, opened, with its verified receipt.
+pub(super) struct Fetched {
+    pub(super) opened: zeroize::Zeroizing<Vec<u8>>,
+    pub(super) answered: Answered,
+    pub(super) verified: VerifiedReceipt,
+    pub(super) receipt: Vec<u8>,
+}
+
+/// Asks a holder, opens what comes back, and verifies that the receipt is for it.
+pub(super) async fn fetch(ready: &Ready<'_>) -> Result<Fetched, Failure> {
     let key = ready.site.permit_key(&ready.permit).await?;
     let holder = HolderId::new(ready.dataset.holder.as_str())
         .map_err(|e| Failure::request(e.to_string()))?;
@@ -377,20 +464,42 @@ pub(crate) async fn ask(
         bytes(&answered.salt)?.try_into().map_err(|_| wrong("its salt has another length"))?;
     let verified = verify_receipt(&receipt, ready.ledger.anchor())
         .map_err(|e| Failure::not_proved("the node's receipt proves nothing".to_owned(), &e))?;
-    if verified.result != result_hash(&salt, &message) || verified.permit != ready.permit {
+    let of_dataset = verified.uses.iter().any(|used| used.dataset == ready.dataset);
+    let same = verified.result == result_hash(&salt, &message) && verified.permit == ready.permit;
+    if !same || !of_dataset {
         return Err(wrong("its receipt is for another one"));
     }
     let opened = key
         .open(&request, &answered.deal, &message)
         .ok_or_else(|| wrong("it does not open with the permit's key"))?;
-    let answer: Answer =
-        serde_json::from_slice(&opened).map_err(|_| wrong("it is in words of another version"))?;
-    let file = keep(ready.site, &verified, &receipt, receipt_file)?;
-    shown(ready, answer, &answered, (verified, file)).await
+    Ok(Fetched { opened, answered, verified, receipt })
+}
+
+/// Asks one holder, and shows its answer.
+pub(crate) async fn ask(
+    ready: &Ready<'_>,
+    receipt_file: Option<PathBuf>,
+) -> Result<AnswerShown, Failure> {
+    let fetched = fetch(ready).await?;
+    let answer: Answer = serde_json::from_slice(&fetched.opened).map_err(|_| {
+        Failure::peer("the node's answer is refused: it is in words of another version")
+    })?;
+    shown(ready, answer, &fetched, receipt_file).await
+}
+
+/// A receipt, written down, and what it says.
+pub(super) fn keep(
+    site: &Site,
+    ledger: &HolderLedger,
+    (verified, receipt): (&VerifiedReceipt, &[u8]),
+    file: Option<PathBuf>,
+) -> Result<ReceiptPlace, Failure> {
+    let file = write_receipt(site, verified, receipt, file)?;
+    Ok(ReceiptPlace { file, says: receipt_shown(verified, ledger.genesis()) })
 }
 
 /// Writes the receipt's file.
-fn keep(
+fn write_receipt(
     site: &Site,
     verified: &VerifiedReceipt,
     receipt: &[u8],
@@ -410,15 +519,7 @@ fn keep(
     Ok(file)
 }
 
-async fn shown(
-    ready: &Ready<'_>,
-    answer: Answer,
-    answered: &Answered,
-    (verified, file): (VerifiedReceipt, PathBuf),
-) -> Result<AnswerShown, Failure> {
-    let left = left(ready.ledger, &ready.permit, &ready.dataset).await?;
-    let repeated = answered.charges.is_empty();
-    let spent = if repeated { MicroRho::ZERO } else { answer.cost.rho };
+pub(super) fn rows_shown(rows: Vec<salus_dp::AnswerRow>) -> Vec<RowShown> {
     let row = |row: salus_dp::AnswerRow| RowShown {
         key: row.key,
         name: row.name,
@@ -426,8 +527,20 @@ async fn shown(
         lower: row.estimate.map(|e| e.lower),
         upper: row.estimate.map(|e| e.upper),
     };
+    rows.into_iter().map(row).collect()
+}
+
+async fn shown(
+    ready: &Ready<'_>,
+    answer: Answer,
+    fetched: &Fetched,
+    file: Option<PathBuf>,
+) -> Result<AnswerShown, Failure> {
+    let left = left(ready.ledger, &ready.permit, &ready.dataset).await?;
+    let repeated = fetched.answered.charges.is_empty();
+    let spent = if repeated { MicroRho::ZERO } else { answer.cost.rho };
     Ok(AnswerShown {
-        rows: answer.rows.into_iter().map(row).collect(),
+        rows: rows_shown(answer.rows),
         epsilon_spent: as_epsilon(spent, &left.account)?,
         epsilon_left: as_epsilon(left.left, &left.account)?,
         delta: delta_of(&left.account)?.probability(),
@@ -437,7 +550,7 @@ async fn shown(
         repeated,
         permit: ready.permit.to_string(),
         dataset: format!("{}/{}", ready.dataset.holder, ready.dataset.dataset),
-        receipt: ReceiptPlace { file, says: receipt_shown(&verified, ready.ledger.genesis()) },
+        receipt: keep(ready.site, ready.ledger, (&fetched.verified, &fetched.receipt), file)?,
     })
 }
 

@@ -10,8 +10,8 @@ use salus_node::membership::Membership;
 use salus_node::operations::Call;
 use salus_node::{Config, HolderLedger, ListenConfig, Site, write_private};
 
-use super::data;
 use super::process::Process;
+use super::{data, devices};
 use crate::commands::holder::{self, Place};
 use crate::commands::ledger::{Member, make};
 use crate::commands::{dataset, grounds};
@@ -33,7 +33,7 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure {
 pub(super) struct Ground(pub(super) PathBuf);
 
 impl Ground {
-    fn passphrase_file(&self, of: &str) -> PathBuf {
+    pub(super) fn passphrase_file(&self, of: &str) -> PathBuf {
         self.0.join("passphrases").join(of)
     }
 
@@ -63,7 +63,7 @@ impl Ground {
         self.0.join("ledger/genesis.cbor")
     }
 
-    fn log(&self, of: &str) -> PathBuf {
+    pub(super) fn log(&self, of: &str) -> PathBuf {
         self.0.join("logs").join(format!("{of}.log"))
     }
 
@@ -108,6 +108,7 @@ impl Ground {
         std::fs::remove_file(&file).map_err(io(&file))?;
         if let Some(number) = HOSPITALS.iter().position(|h| *h == name) {
             data::load(&site, u32::try_from(number).unwrap_or_default()).await?;
+            devices::prepare(&site, number)?;
         }
         Ok(())
     }
@@ -147,6 +148,7 @@ pub(super) struct Network {
     pub(super) validators: Vec<Process>,
     pub(super) hub: Process,
     pub(super) hospitals: Vec<Process>,
+    pub(super) collectors: Vec<Process>,
     /// The officer's and the researcher's own hands.
     pub(super) office: Site,
     pub(super) university: Site,
@@ -171,9 +173,15 @@ impl Network {
             });
         made?;
         let validators = validators?;
+        let collecting = HOSPITALS.map(|name| devices::collect(&ground, name));
+        let collectors = futures::future::try_join_all(collecting).await?;
         if new {
+            devices::trust(&ground).await?;
             let shared = HOSPITALS.map(|name| share(&ground, name));
             futures::future::try_join_all(shared).await?;
+            let devices = HOSPITALS.iter().enumerate();
+            let devices = devices.map(|(number, name)| devices::share(&ground, name, number));
+            futures::future::try_join_all(devices).await?;
             let file = folder.join("made");
             std::fs::write(&file, b"").map_err(io(&file))?;
         }
@@ -187,7 +195,9 @@ impl Network {
         let hospitals = started.split_off(1);
         let hub = started.pop().ok_or_else(|| Failure::corrupt("no hub was started"))?;
         let asking = university.ledger().await?;
-        let network = Self { ground, validators, hub, hospitals, office, university, asking };
+        let network =
+            Self { ground, validators, hub, hospitals, collectors, office, university, asking };
+        network.note_place(HUB, &network.hub)?;
         for (name, node) in HOSPITALS.iter().zip(&network.hospitals) {
             network.note_place(name, node)?;
         }
@@ -203,7 +213,8 @@ impl Network {
 
     /// Stops every process, nodes first.
     pub(super) async fn stop(self) {
-        let nodes = self.hospitals.into_iter().chain([self.hub]).map(Process::stop);
+        let nodes = self.hospitals.into_iter().chain(self.collectors).chain([self.hub]);
+        let nodes = nodes.map(Process::stop);
         futures::future::join_all(nodes).await;
         futures::future::join_all(self.validators.into_iter().map(Process::stop)).await;
     }

@@ -11,7 +11,7 @@ use salus_model::PermitId;
 use super::data::{self, PEOPLE, PLANTED, PLANTED_LITERAL};
 use super::network::{HOSPITALS, Network};
 use super::story::{Counted, terms};
-use super::{Check, holds};
+use super::{Check, devices, holds};
 use crate::commands::query::AnswerShown;
 use crate::output::Failure;
 
@@ -56,7 +56,7 @@ pub(super) async fn steps(check: &mut Check<'_>, folder: &Path) -> Option<()> {
     let (mut network, _) = check
         .step("start a ledger, a hub and three hospitals", async {
             let started = Network::start(folder).await?;
-            Ok((started, "eight processes, each with folder and keys of its own".to_owned()))
+            Ok((started, "eleven processes, each with folder and keys of its own".to_owned()))
         })
         .await?;
     let Some(permit) = first_receipt(check, &network, began).await else {
@@ -64,6 +64,10 @@ pub(super) async fn steps(check: &mut Check<'_>, folder: &Path) -> Option<()> {
         return None;
     };
     let told = match refusals(check, &network, &permit).await {
+        Some(()) => devices::steps(check, &network).await,
+        None => None,
+    };
+    let told = match told {
         Some(()) => outages(check, &mut network, &permit).await,
         None => None,
     };

@@ -29,6 +29,10 @@ fn rho(epsilon: f64) -> Result<MicroRho, Failure> {
     Ok(salus_dp::rho_from_epsilon(Epsilon::new(epsilon).map_err(wrong)?, delta))
 }
 
+pub(super) fn epsilon(epsilon: f64) -> Result<Epsilon, Failure> {
+    Epsilon::new(epsilon).map_err(wrong)
+}
+
 /// A permit over the visits of these hospitals, for so many seconds.
 pub(super) fn terms(
     hospitals: &[&str],

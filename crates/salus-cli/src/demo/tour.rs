@@ -7,10 +7,12 @@ use salus_model::Purpose;
 use salus_node::{AUTHORITY_CERTIFICATE, Config};
 use serde_json::Value as Json;
 
+use super::devices::BY_OS;
 use super::network::{HOSPITALS, Network, UNIVERSITY};
 use super::process::Process;
 use super::story::Counted;
 use super::{DENIED_QUERY, FIRST_QUERY, indented, load, token};
+use crate::commands::several::{self, Mode};
 use crate::commands::{ledger, query};
 use crate::output::{Failure, Output, table};
 
@@ -79,8 +81,23 @@ async fn tell(
         );
         println!("  {refused}\n");
     }
+    over_all(network).await?;
     hospital(network, new, output).await?;
     yourself(network, &permit.to_string(), &answer.receipt.file)
+}
+
+/// Devices of all hospitals, counted jointly.
+async fn over_all(network: &Network) -> Result<(), Failure> {
+    let permit = network.permitted_devices(4.0).await?;
+    println!(
+        "Each hospital's collector takes in what its devices report. Under a second permit the"
+    );
+    println!(
+        "university counts them over all three; the hub adds up shares, and sees no number:\n"
+    );
+    let answer = network.ask_all(&permit, (BY_OS, 0.5), Mode::Joint).await?;
+    println!("{}\n", indented(&several::text(&answer)));
+    Ok(())
 }
 
 /// The first hospital's own staff, at care.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use salus_api::{Access, HttpRoute, flight, monitor, questions, sql, transit};
+use salus_api::{Access, HttpRoute, flight, joint, monitor, questions, sql, transit};
 use salus_node::METRICS;
 
 /// The test that shows the refusal of an entry. An entry without one fails the test below; so does
@@ -18,6 +18,8 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "refusals::each_http_route_refuses_no_token_a_strange_one_a_revoked_one_and_one_without_the_right",
     ),
     ("question ", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
+    ("joint ", "holders::who_is_not_trusted_takes_no_part_in_a_joint_answer"),
+    ("collector ", "collect::whoever_is_not_enrolled_reports_nothing"),
     (
         "transit ",
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
@@ -66,6 +68,8 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command dataset share", "permits::who_may_not_decide_decides_nothing"),
     ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
     ("command audit", "audit::operators_work_through_the_node_that_runs"),
+    ("command collect", "collect::whoever_is_not_enrolled_reports_nothing"),
+    ("command joint", "holders::who_is_not_trusted_takes_no_part_in_a_joint_answer"),
     ("command risk", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command anonymise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command synthesise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
@@ -85,6 +89,14 @@ const COMMANDS: &[(&str, &str)] = &[
     ("node certificate", "the authority's public certificate"),
     ("import", "counts; with --propose, column names and types; records go into the lake"),
     ("sql", "rows, as the role allows, on record"),
+    ("collect run", "its address and public key; reports go into the lake"),
+    ("collect key", "the public key that devices seal to"),
+    ("collect enrol", "a count"),
+    ("collect revoke", "a count"),
+    ("collect profile", "what the steward publishes of the dataset of devices"),
+    ("collect simulate", "simulated reports, sealed, or into a plain file"),
+    ("collect status", "exact counts of the own fleet, as the role allows, on record"),
+    ("collect alerts", "devices of the own fleet by name, as the role allows, on record"),
     ("dataset list", "names, row counts, sizes"),
     ("dataset show", "column names and their keys' names"),
     ("dataset verify", "findings, no values"),
@@ -102,6 +114,12 @@ const COMMANDS: &[(&str, &str)] = &[
     ("holder add", "nothing of a record"),
     ("holder remove", "nothing of a record"),
     ("holder list", "names and addresses of holders' nodes"),
+    ("joint keys", "this site's public keys"),
+    ("joint trust-party", "names and public keys of those trusted"),
+    ("joint trust-holder", "names and public keys of those trusted"),
+    ("joint honest", "names and public keys of those trusted"),
+    ("joint distrust", "names and public keys of those trusted"),
+    ("joint list", "names and public keys of those trusted"),
     ("optout add", "a salted root of the list onto the ledger; how many, never who"),
     ("optout withdraw", "a salted root of the list onto the ledger; how many, never who"),
     ("optout list", "who opted out, to an operator, on record"),
@@ -229,6 +247,9 @@ fn http(routes: &[HttpRoute]) -> Vec<(String, String)> {
             Access::Token => "a staff token; then column by column as Cedar allows",
             Access::Permit => "a signature with a permit's key; the ledger says what it covers",
             Access::Published => "nothing asked for; tells what the steward publishes",
+            Access::Shares => {
+                "shares that holders signed and sealed to this party; one sum for an invitation"
+            }
             Access::Role => "a staff token with the role of `[monitoring]`",
         };
         (format!("{} {}", route.method, route.path), asks.to_owned())
@@ -386,6 +407,12 @@ fn document() -> String {
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
     let asked = http(&questions::ROUTES);
     table(&mut out, "Questions under permits, HTTP of `node run` on a ledger", "question", &asked);
+    let title = "Sums of shares, HTTP of `node run` where the operator has named holders";
+    table(&mut out, title, "joint", &http(&joint::ROUTES));
+    let reports = made_in(&sources, "crates/salus-collect/src/http.rs");
+    let asks = "reports that enrolled devices signed, sealed to the collector";
+    let reports: Vec<_> = reports.into_iter().map(|route| (route, asks.to_owned())).collect();
+    table(&mut out, "HTTP of `collect run`", "collector", &reports);
     let [fhir, bulk, oauth, validator, witness, explorer] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);

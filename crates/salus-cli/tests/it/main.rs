@@ -2,12 +2,14 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod audit;
+mod collect;
 mod demo;
 mod doctor;
 mod fhir_pull;
 mod flight;
 mod food_coach;
 mod founding;
+mod holders;
 mod inventory;
 mod keyserver;
 mod keystores;

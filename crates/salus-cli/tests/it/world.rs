@@ -41,7 +41,7 @@ sex = { category = ["female", "male"] }
 ward = "open"
 "#;
 
-const ANY_PORTS: [&str; 6] =
+pub(crate) const ANY_PORTS: [&str; 6] =
     ["--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--flight", "127.0.0.1:0"];
 
 pub(crate) struct World {
@@ -63,6 +63,11 @@ impl Serving {
 
     pub(crate) fn kill(mut self) {
         self.served.kill();
+    }
+
+    /// Asks it to stop, and waits; it must end well.
+    pub(crate) fn stop(self) {
+        assert!(self.served.stop());
     }
 
     pub(crate) fn http(&self) -> Http {
@@ -164,10 +169,15 @@ impl World {
         served
     }
 
-    pub(crate) fn start_hospital(&mut self) {
-        let mut served = Served::spawn(self.command("st-mary", &["node", "run"]));
+    /// Starts a command of a site that serves until it is stopped.
+    pub(crate) fn serve(&self, site: &str, words: &[&str]) -> Serving {
+        let mut served = Served::spawn(self.command(site, words));
         let ready = served.json();
-        let node = Serving { served, ready };
+        Serving { served, ready }
+    }
+
+    pub(crate) fn start_hospital(&mut self) {
+        let node = self.serve("st-mary", &["node", "run"]);
         std::fs::write(self.path("st-mary.pem"), node.told("certificate")).unwrap();
         let (url, ca) = (node.told("http"), self.text("st-mary.pem"));
         self.json("uni", &["holder", "add", "st-mary", "--url", &url, "--ca", &ca]);
