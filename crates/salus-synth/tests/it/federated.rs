@@ -47,7 +47,8 @@ fn three_hospitals_fit_nearly_what_one_would() {
         let sample = model.sample(20_000, 1, &[], &[]).unwrap();
         similarity(&whole, sample.table()).quality()
     };
-    let (one, three) = (together(&[whole.clone()], rho, &pairs), together(&thirds, rho, &pairs));
+    let (one, three) =
+        (together(std::slice::from_ref(&whole), rho, &pairs), together(&thirds, rho, &pairs));
     println!(
         "n 30,162, ε 1, δ 1e-6: one holder {:.4}, three {:.4}, rows {:.0} and {:.0}",
         quality(&one),
