@@ -112,8 +112,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         found.scheme(&quasi, UnknownValue::Refuse)?.apply(&real, &found.suppressed, &[])?;
     lap("release");
     let scene = Scene { hierarchies: Some(&quasi), ..Scene::new(&real, &control, &released) };
-    let plan =
-        Plan { attempts: 1_000, predicate_columns: 4, secrets: vec!["salary-class".to_owned()] };
+    let plan = Plan {
+        attempts: 1_000,
+        predicate_columns: 4,
+        secrets: vec!["salary-class".to_owned()],
+        looks: std::num::NonZeroU32::MIN,
+    };
     let report = run(&scene, &plan, &mut dice)?;
     lap("attacks and score");
     println!(

@@ -13,6 +13,8 @@ mod score;
 mod singling_out;
 mod statistics;
 
+use std::num::NonZeroU32;
+
 use salus_model::{Class, Classified, Entropy, EntropyFailed};
 use serde::Serialize;
 
@@ -182,6 +184,9 @@ pub struct Plan {
     pub predicate_columns: usize,
     /// Columns that inference and differencing try to guess; the others are known.
     pub secrets: Vec<String>,
+    /// Releases among which the caller chooses by their scores, this one included: intervals are
+    /// wide enough to hold over all of them together.
+    pub looks: NonZeroU32,
 }
 
 /// Runs every attack that the scene allows and scores the release.
@@ -254,7 +259,7 @@ pub fn run(
             outcomes.push(Tally::not_run(Attack::Reconstruction, "there is no table of counts"));
         }
     }
-    Ok(Report::from_tallies(outcomes, singling_out::verbatim_tail(scene)?))
+    Ok(Report::from_tallies(outcomes, singling_out::verbatim_tail(scene)?, plan.looks))
 }
 
 /// Counts of one attack before intervals are put around them.

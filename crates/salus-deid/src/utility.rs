@@ -1,6 +1,7 @@
 //! What a transformed table is still good for.
 
 mod classify;
+mod volume;
 
 use serde::Serialize;
 
@@ -9,7 +10,8 @@ use crate::quasi::QuasiIdentifiers;
 use crate::risk::{ClassSizes, joint_classes, sizes};
 use crate::table::{Column, Table, TableError};
 
-pub use classify::{Accuracy, classification_accuracy};
+pub use classify::{Accuracy, ClassifyError, classification_accuracy};
+pub use volume::{ClassCoverage, Curve, CurvePoint, Volume};
 
 /// Utility of a release against its input, record by record.
 ///

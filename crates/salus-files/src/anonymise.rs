@@ -1,27 +1,29 @@
 //! `salus anonymise`: the least lossy version of a table at which privacy models hold.
 
+use std::num::{NonZeroU8, NonZeroU32};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cpu_time::ProcessTime;
-use salus_deid::risk::{ClassSizes, Risk};
-use salus_deid::transform::UnknownValue;
-use salus_deid::utility::Utility;
-use salus_deid::{
-    GroundDistance, Likeness, Loss, Optimality, Outcome, PrivacyModel, Problem, QuasiIdentifiers,
-    SearchError, SuppressionLimit, Table,
-};
+use salus_deid::{Loss, Outcome, QuasiIdentifiers, Table};
 use salus_model::{Clock, Entropy};
 use serde::Serialize;
 
 use crate::Answer;
-use crate::certificate::Certificate;
+use crate::adjust::{self, Adjustment, Attempt, Change, NoRoom, Room};
 use crate::error::FilesError;
-use crate::evidence::{self, AttackLine, Evidence};
+use crate::evidence::{AttackLine, Effort, Evidence, Trial};
 use crate::file::{Format, Source, not_over, table_bytes, write_bytes};
 use crate::hierarchies;
-use crate::text::{columns, count, notes, pairs, percent};
+use crate::risk::EstimatorName;
+
+mod models;
+mod recipe;
+mod report;
+pub mod scheme;
+
+use models::Models;
+use recipe::Recipe;
 
 /// Makes a table anonymous with the least loss, attacks the result and scores it.
 #[derive(Debug, Clone, Args)]
@@ -63,6 +65,31 @@ pub struct AnonymiseArgs {
     /// The average over records of 1 / group size is at most this.
     #[arg(long)]
     pub average_risk: Option<f64>,
+    /// A table of the population, for --k-map and --presence.
+    #[arg(long)]
+    pub population: Option<PathBuf>,
+    /// Each group of released records is alike to at least K people of --population.
+    #[arg(long, requires = "population", value_parser = clap::value_parser!(u32).range(1..))]
+    pub k_map: Option<u32>,
+    /// For everybody in --population, the chance to be in the table lies between LEAST:MOST.
+    #[arg(long, requires = "population", value_parser = presence)]
+    pub presence: Option<(f64, f64)>,
+    /// The estimated share of the population that is unique is at most this.
+    #[arg(long, requires = "population_size")]
+    pub population_unique: Option<f64>,
+    /// How many people the table is a sample of.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub population_size: Option<u64>,
+    /// The estimator of population uniqueness.
+    #[arg(long, value_enum, default_value = "dankar")]
+    pub estimator: EstimatorName,
+    /// Generalise with (ε, δ)-differential privacy (SafePub): records are sampled, and only the
+    /// quasi-identifiers are published. Needs hierarchies that do not come from the table.
+    #[arg(long, requires = "hierarchies", conflicts_with_all = ["local", "sensitive"])]
+    pub epsilon: Option<f64>,
+    /// The δ of --epsilon; well below one in the number of people.
+    #[arg(long, default_value_t = 1e-6)]
+    pub delta: f64,
     /// The share of records that may be suppressed.
     #[arg(long, default_value_t = 0.0)]
     pub suppression: f64,
@@ -85,10 +112,27 @@ pub struct AnonymiseArgs {
     /// Refuse to write a result whose score is below this.
     #[arg(long)]
     pub least_score: Option<f64>,
-    /// Do not attack the result; there is no score then.
+    /// Adjust and try again until the score is at least this, or --utility-floor is reached. Every
+    /// attempt of a private method is charged.
     #[arg(long, conflicts_with = "least_score")]
+    pub until_score: Option<f64>,
+    /// Give up where the granularity (1 is untouched) falls below this.
+    #[arg(long, default_value_t = 0.0, requires = "until_score")]
+    pub utility_floor: f64,
+    /// Attempts at most; each is judged as one of so many.
+    #[arg(long, default_value_t = 8, requires = "until_score", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub most_attempts: u8,
+    /// Attempts of each attack on members and as many on control people; as many as fit into the
+    /// time if not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempts: Option<u32>,
+    /// Do not attack the result; there is no score then.
+    #[arg(long, conflicts_with_all = ["least_score", "until_score"])]
     pub no_attacks: bool,
-    /// The file for a certificate of the release (HTML, to be read and printed in a browser).
+    /// The file for the levels found, for `salus recode --scheme` on new records.
+    #[arg(long, conflicts_with_all = ["local", "epsilon"])]
+    pub save_scheme: Option<PathBuf>,
+    /// The file for a certificate of the release (PDF for .pdf, else HTML).
     #[arg(long)]
     pub certificate: Option<PathBuf>,
     /// The file for the anonymous table.
@@ -96,6 +140,11 @@ pub struct AnonymiseArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+fn presence(text: &str) -> Result<(f64, f64), String> {
+    let parsed = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    parsed.ok_or_else(|| "presence is written as least:most, as in 0.01:0.2".to_owned())
 }
 
 /// Which l-diversity.
@@ -130,9 +179,6 @@ pub enum Search {
     /// The best within the time.
     Anytime,
 }
-
-/// Combinations of levels up to which an optimum is proved without asking for the time.
-const FEW_NODES: u64 = 50_000;
 
 /// What `salus anonymise` answers.
 #[derive(Debug, Clone, Serialize)]
@@ -170,34 +216,86 @@ pub struct AnonymiseReport {
     /// Attacks on this way of releasing: applied to a random half of the records, with the other
     /// half as control.
     pub attacks: Vec<AttackLine>,
+    /// The attempts of `--until-score`, whose scores are for the steward; empty without it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// ε charged over all attempts; none for methods that have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon_spent: Option<f64>,
+    /// δ charged over all attempts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta_spent: Option<f64>,
+    /// What to do next when the score is below `--least-score`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Adjustment>,
     /// The file written.
     pub out: PathBuf,
     /// What to note.
     pub notes: Vec<String>,
 }
 
-/// What was found, whichever way.
-struct Release {
-    table: Table,
-    loss: f64,
-    granularity: f64,
+/// A release with what is known of it.
+pub(crate) struct Made {
+    pub(crate) table: Table,
+    pub(crate) report: AnonymiseReport,
+    pub(crate) evidence: Evidence,
+    /// The settings that it was made with, after all adjustments.
+    pub(crate) args: AnonymiseArgs,
+    pub(crate) quasi: QuasiIdentifiers,
+    /// Records of the table that are suppressed, or none where only what is published is in it.
+    suppressed: Vec<u32>,
     outcome: Option<Outcome>,
 }
 
-/// Everything that a release is made with.
-struct Recipe<'a> {
-    args: &'a AnonymiseArgs,
-    quasi: QuasiIdentifiers,
-    models: Vec<PrivacyModel>,
-    loss: Loss,
-    clock: &'a dyn Clock,
+impl Made {
+    /// The published records alone.
+    pub(crate) fn published(&self) -> Result<Table, FilesError> {
+        kept(&self.table, &self.suppressed)
+    }
+
+    /// Other records, released the same way: at the levels that were found.
+    pub(crate) fn same_way(
+        &self,
+        source: &Source,
+        others: &Table,
+        clock: &dyn Clock,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Table, FilesError> {
+        let people = self
+            .args
+            .population
+            .as_ref()
+            .map(|p| Source::read(p, &self.args.format))
+            .transpose()?;
+        let recipe = Recipe {
+            args: &self.args,
+            quasi: &self.quasi,
+            models: Models::of(&self.args, source)?.models,
+            loss: loss(&self.args)?,
+            population: people.as_ref().map(|p| &p.table),
+            clock,
+        };
+        let others = report::without(others, &self.args.identifiers)?;
+        let release = recipe.release(&others, self.outcome.as_ref(), entropy)?;
+        kept(&release.table, &release.published_as_gaps())
+    }
+}
+
+fn kept(table: &Table, suppressed: &[u32]) -> Result<Table, FilesError> {
+    let gone: std::collections::HashSet<u32> = suppressed.iter().copied().collect();
+    Ok(table.select((0..table.rows()).filter(|row| !gone.contains(&(*row as u32))))?)
+}
+
+fn loss(args: &AnonymiseArgs) -> Result<Loss, FilesError> {
+    Loss::new(salus_deid::Aggregate::GeometricMean, args.suppression_weight)
+        .map_err(|_| FilesError::option("--suppression-weight must lie between 0 and 1"))
 }
 
 /// Anonymises.
 ///
 /// # Errors
-/// When a file cannot be read or written, an option makes no sense, or nothing satisfies the
-/// models.
+/// When a file cannot be read or written, an option makes no sense, nothing satisfies the models,
+/// or the score stays too low.
 pub fn run(
     args: &AnonymiseArgs,
     clock: &dyn Clock,
@@ -205,382 +303,223 @@ pub fn run(
 ) -> Result<Answer, FilesError> {
     not_over(&args.out, &[&args.file])?;
     let source = Source::read(&args.file, &args.format)?;
-    source.require("--sensitive", &args.sensitive)?;
-    source.require("--identifiers", &args.identifiers)?;
-    let apart = [args.sensitive.as_slice(), args.identifiers.as_slice()].concat();
-    let names = source.columns("--quasi-identifiers", &args.quasi_identifiers, &apart)?;
-    let folder = args.hierarchies.as_deref();
-    let found = hierarchies::of_columns(&source, &names, folder, args.format.encoding)?;
-    let (models, words) = models(args, &source)?;
-    let loss = Loss::new(salus_deid::Aggregate::GeometricMean, args.suppression_weight)
-        .map_err(|_| FilesError::option("--suppression-weight must lie between 0 and 1"))?;
-    let recipe = Recipe { args, quasi: found.quasi, models, loss, clock };
-    let input = without(&source.table, &args.identifiers)?;
-
-    let start = ProcessTime::now();
-    let release = recipe.release(&input, None)?;
-    let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
-
-    let mut noted = source.notes.clone();
-    noted.extend(found.notes);
-    noted.extend(likely_identifiers(&input, &names, &args.sensitive));
-    let evidence = recipe.attack(&input, &release, entropy)?;
-    let report = report(args, &names, words, &release, &evidence, cpu_ms, noted)?;
+    let made = make(args, &source, clock, entropy)?;
     if let Some(least) = args.least_score
-        && report.score.is_none_or(|score| score < least)
+        && made.report.score.is_none_or(|score| score < least)
     {
         return Err(FilesError::Threshold(format!(
-            "the score is {}, below {least}: nothing was written. {} Raise --k, add a sensitive \
-             column with --l or --t, or generalise more",
-            report.score.map_or("unknown".to_owned(), |s| format!("{s:.1}")),
-            evidence.words,
+            "the score is {}, below {least}: nothing was written. {} {}",
+            made.report.score.map_or("unknown".to_owned(), |s| format!("{s:.1}")),
+            made.evidence.words,
+            match &made.report.next {
+                Some(next) => format!("Try {}: {}", next.option, next.why),
+                None => "More records, or a lower threshold, are needed".to_owned(),
+            }
         )));
     }
-    let released = table_bytes(&args.out, &release.table, source.format)?;
+    let released = table_bytes(&args.out, &made.table, source.format)?;
     write_bytes(&args.out, &released)?;
+    if let Some(path) = &args.save_scheme {
+        not_over(path, &[&args.file, &args.out])?;
+        scheme::store(path, &made.args, &made.report, &made.quasi)?;
+    }
     if let Some(path) = &args.certificate {
         not_over(path, &[&args.file, &args.out])?;
-        certificate(args, &report, &evidence, &released, clock).write(path)?;
+        report::certificate(&made, &released, clock).write(path)?;
     }
-    let text = text(&report, &evidence);
-    Answer::new(&report, text)
+    let text = report::text(&made.report, &made.evidence);
+    Answer::new(&made.report, text)
 }
 
-fn without(table: &Table, columns: &[String]) -> Result<Table, FilesError> {
-    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-    Ok(table.clone().without_columns(&names)?)
-}
-
-/// The models that the options ask for, and their names.
-fn models(
+/// Makes a release, adjusting until its score is reached where that is asked for.
+pub(crate) fn make(
     args: &AnonymiseArgs,
     source: &Source,
-) -> Result<(Vec<PrivacyModel>, Vec<String>), FilesError> {
-    let mut models = Vec::new();
-    let mut words = Vec::new();
-    let mut add = |model: PrivacyModel, word: String| {
-        models.push(model);
-        words.push(word);
-    };
-    if let Some(k) = args.k {
-        add(PrivacyModel::k_anonymity(k)?, format!("{k}-anonymity"));
-    }
-    if let Some(most) = args.average_risk {
-        add(PrivacyModel::average_risk(most)?, format!("average risk at most {most}"));
-    }
-    let about_sensitive = args.l.is_some() || args.t.is_some() || args.beta.is_some();
-    if about_sensitive && args.sensitive.is_empty() {
-        return Err(FilesError::option(
-            "--l, --t and --beta are about a sensitive column: name it with --sensitive",
-        ));
-    }
-    for column in args.sensitive.iter().filter(|_| about_sensitive) {
-        if let Some(l) = args.l {
-            add(diversity(args, column, l)?, format!("{} {l}-diversity of {column}", name(args)));
-        }
-        if let Some(t) = args.t {
-            let distance = match args.distance {
-                Distance::Equal => GroundDistance::Equal,
-                Distance::Ordered => GroundDistance::Ordered,
-                Distance::Hierarchical => {
-                    let folder = args.hierarchies.as_deref();
-                    let one = std::slice::from_ref(column);
-                    let found = hierarchies::of_columns(source, one, folder, args.format.encoding)?;
-                    match found.quasi.items() {
-                        [item, ..] => GroundDistance::Hierarchical(item.hierarchy.clone()),
-                        [] => GroundDistance::Equal,
-                    }
-                }
-            };
-            add(
-                PrivacyModel::t_closeness(column, t, distance)?,
-                format!("{t}-closeness of {column}"),
-            );
-        }
-        if let Some(beta) = args.beta {
-            add(
-                PrivacyModel::beta_likeness(column, beta, Likeness::Enhanced)?,
-                format!("enhanced {beta}-likeness of {column}"),
-            );
-        }
-    }
-    if models.is_empty() {
-        return Err(FilesError::option(
-            "say what must hold: --k, --l or --t with --sensitive, --beta or --average-risk",
-        ));
-    }
-    Ok((models, words))
-}
-
-const fn name(args: &AnonymiseArgs) -> &'static str {
-    match args.diversity {
-        Diversity::Distinct => "distinct",
-        Diversity::Entropy => "entropy",
-        Diversity::Recursive => "recursive",
-    }
-}
-
-fn diversity(args: &AnonymiseArgs, column: &str, l: f64) -> Result<PrivacyModel, FilesError> {
-    let whole = || {
-        if l.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&l) {
-            Ok(l as u32)
-        } else {
-            Err(FilesError::option("--l must be a whole number from 1 on, but for entropy"))
-        }
-    };
-    Ok(match args.diversity {
-        Diversity::Distinct => PrivacyModel::distinct_diversity(column, whole()?)?,
-        Diversity::Entropy => PrivacyModel::entropy_diversity(column, l)?,
-        Diversity::Recursive => PrivacyModel::recursive_diversity(column, args.c, whole()?)?,
-    })
-}
-
-impl Recipe<'_> {
-    /// Releases a table, by levels found earlier if there are any.
-    fn release(&self, table: &Table, levels: Option<&Outcome>) -> Result<Release, FilesError> {
-        let limit = match levels {
-            Some(_) => SuppressionLimit::new(1.0)?,
-            None => SuppressionLimit::new(self.args.suppression)?,
-        };
-        let problem = Problem::new(table, &self.quasi, &self.models, limit, self.loss, None)?;
-        if self.args.local {
-            let local = problem.recode_locally()?;
-            let utility = Utility::measure(table, &local.table, &self.quasi)?;
-            return Ok(Release {
-                table: local.table,
-                loss: loss_of(&utility),
-                granularity: local.granularity,
-                outcome: None,
-            });
-        }
-        let outcome = match levels {
-            Some(found) => problem.evaluate(&found.levels)?,
-            None => self.search(&problem)?,
-        };
-        let hidden: Vec<&str> = self.args.sensitive.iter().map(String::as_str).collect();
-        let released = outcome.scheme(&self.quasi, UnknownValue::Refuse)?.apply(
-            table,
-            &outcome.suppressed,
-            &hidden,
-        )?;
-        Ok(Release {
-            granularity: match levels {
-                Some(_) => 0.0,
-                None => Utility::measure(table, &released, &self.quasi)?.granularity,
-            },
-            table: released,
-            loss: outcome.loss,
-            outcome: Some(outcome),
-        })
-    }
-
-    fn search(&self, problem: &Problem<'_>) -> Result<Outcome, FilesError> {
-        let few = self.quasi.lattice().size().is_some_and(|nodes| nodes <= FEW_NODES);
-        let exact = match self.args.search {
-            Search::Auto => few,
-            Search::Optimal => true,
-            Search::Anytime => false,
-        };
-        if exact {
-            return Ok(problem.optimum()?);
-        }
-        let seconds = Duration::try_from_secs_f64(self.args.seconds)
-            .map_err(|_| FilesError::option("--seconds must be a number from 0 on"))?;
-        let micros = i64::try_from(seconds.as_micros()).unwrap_or(i64::MAX);
-        let deadline = self.clock.now().saturating_add_micros(micros);
-        Ok(problem.anytime(self.clock, deadline)?)
-    }
-
-    fn attack(
-        &self,
-        input: &Table,
-        release: &Release,
-        entropy: &mut dyn Entropy,
-    ) -> Result<Evidence, FilesError> {
-        if self.args.no_attacks {
-            return Ok(Evidence::none("not asked for"));
-        }
-        let secrets = &self.args.sensitive;
-        let done = evidence::of_recipe(input, Some(&self.quasi), secrets, entropy, |half| {
-            Ok(self.release(half, release.outcome.as_ref())?.table)
-        });
-        match done {
-            // A half may be too small for models that the whole satisfies.
-            Err(FilesError::Search(SearchError::Unsatisfiable)) => Ok(Evidence::none(
-                "half of the records cannot satisfy the models, so that no control group is left",
-            )),
-            other => other,
-        }
-    }
-}
-
-/// The loss of a table by its columns' granularities: the geometric mean of 2 − granularity,
-/// minus 1, which is what the search makes small.
-fn loss_of(utility: &Utility) -> f64 {
-    let columns = utility.columns.len().max(1) as f64;
-    let product: f64 = utility.columns.iter().map(|c| 2.0 - c.granularity).product();
-    product.powf(1.0 / columns) - 1.0
-}
-
-/// Columns that leave as they are and look like names or numbers of people.
-fn likely_identifiers(table: &Table, quasi: &[String], sensitive: &[String]) -> Vec<String> {
-    let named = |name: &str| quasi.iter().chain(sensitive).any(|n| n == name);
-    let rows = table.rows();
-    table
-        .columns()
-        .iter()
-        .filter(|c| !named(c.name()) && rows >= 20)
-        .filter(|c| c.counts().iter().filter(|n| **n > 0).count() * 10 >= rows * 9)
-        .map(|c| {
-            format!(
-                "column '{}' is left as it is and has nearly as many values as there are records: \
-                 name it with --identifiers to leave it out, or with --quasi-identifiers",
-                c.name()
-            )
-        })
-        .collect()
-}
-
-fn report(
-    args: &AnonymiseArgs,
-    names: &[String],
-    models: Vec<String>,
-    release: &Release,
-    evidence: &Evidence,
-    cpu_ms: f64,
-    notes: Vec<String>,
-) -> Result<AnonymiseReport, FilesError> {
-    let columns: Vec<&str> = names.iter().map(String::as_str).collect();
-    let suppressed: &[u32] =
-        release.outcome.as_ref().map_or(&[], |outcome| outcome.suppressed.as_slice());
-    let gone: std::collections::BTreeSet<u32> = suppressed.iter().copied().collect();
-    let kept = (0..release.table.rows()).filter(|row| !gone.contains(&(*row as u32)));
-    let (smallest, average) = match release.table.select(kept) {
-        Ok(published) => {
-            let sizes = ClassSizes::of_table(&published, &columns)?;
-            let risk = Risk::of_table(&published, &columns, None)?;
-            (sizes.smallest().unwrap_or(0), risk.average)
-        }
-        Err(_) => (0, 0.0),
-    };
-    let outcome = release.outcome.as_ref();
-    Ok(AnonymiseReport {
-        records: release.table.rows() as u64,
-        quasi_identifiers: names.to_vec(),
-        models,
-        loss: release.loss,
-        granularity: release.granularity,
-        levels: outcome.map(|o| {
-            let levels = o.levels.as_slice().iter().map(|l| serde_json::Value::from(*l));
-            names.iter().cloned().zip(levels).collect()
-        }),
-        suppressed: suppressed.len() as u64,
-        checked: outcome.map_or(0, |o| o.checked),
-        combinations: outcome.and_then(|o| o.nodes),
-        optimal: outcome.is_some_and(|o| o.optimality == Optimality::Proven),
-        cpu_ms,
-        smallest_group: smallest,
-        average_risk: average,
-        score: evidence.score,
-        attacks: if args.no_attacks { Vec::new() } else { evidence.attacks.clone() },
-        out: args.out.clone(),
-        notes,
-    })
-}
-
-fn certificate<'a>(
-    args: &'a AnonymiseArgs,
-    report: &'a AnonymiseReport,
-    evidence: &'a Evidence,
-    released: &'a [u8],
     clock: &dyn Clock,
-) -> Certificate<'a> {
-    let search = match (&report.levels, report.optimal) {
-        (None, _) => "local recoding",
-        (Some(_), true) => "full-domain generalisation, proven optimum",
-        (Some(_), false) => "full-domain generalisation, best found in the time given",
+    entropy: &mut dyn Entropy,
+) -> Result<Made, FilesError> {
+    let setting = Setting::of(args, source)?;
+    let Some(wanted) = args.until_score else {
+        let mut made = setting.attempt(args, NonZeroU32::MIN, clock, entropy)?;
+        if let (Some(least), Some(score)) = (args.least_score, made.report.score)
+            && score < least
+        {
+            made.report.next = setting.next(&made, least).ok();
+        }
+        return Ok(made);
     };
-    let levels = report.levels.as_ref().map(|levels| {
-        let row = |(c, l): (&String, &serde_json::Value)| vec![c.clone(), l.to_string()];
-        (vec!["Column", "Level of generalisation"], levels.iter().map(row).collect())
-    });
-    Certificate {
-        title: "Anonymised table",
-        made: clock.now(),
-        file: &args.out,
-        released,
-        holds: report.models.clone(),
-        parameters: vec![
-            ("Quasi-identifiers", report.quasi_identifiers.join(", ")),
-            (
-                "Sensitive columns",
-                match args.sensitive.as_slice() {
-                    [] => "none named".to_owned(),
-                    named => named.join(", "),
-                },
-            ),
-            ("Method", search.to_owned()),
-            ("Suppression allowed", percent(args.suppression)),
-        ],
-        utility: vec![
-            ("Records", count(report.records)),
-            ("Suppressed", count(report.suppressed)),
-            ("Loss", format!("{:.5} (0 is untouched, 1 is nothing left)", report.loss)),
-            ("Granularity", format!("{:.4} (1 is untouched)", report.granularity)),
-            ("Smallest group", count(report.smallest_group)),
-            ("Average risk of re-identification", percent(report.average_risk)),
-        ],
-        columns: levels,
-        evidence: (!report.attacks.is_empty()).then_some(evidence),
-        setting: "The same way of releasing was applied to a random half of the records and \
-                  attacked; the other half, who are not in it, is the control group.",
-        notes: &report.notes,
+    let most = NonZeroU32::from(NonZeroU8::new(args.most_attempts).unwrap_or(NonZeroU8::MIN));
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut now = args.clone();
+    loop {
+        let mut made = setting.attempt(&now, most, clock, entropy)?;
+        let (score, utility) = (made.report.score, made.report.granularity);
+        attempts.push(Attempt {
+            attempt: attempts.len() as u32 + 1,
+            settings: settings(&now),
+            score,
+            utility,
+            epsilon_charged: now.epsilon,
+            adjusted: None,
+        });
+        let stop = |why: &str| Err(stopped(why, wanted, &attempts));
+        if utility < args.utility_floor {
+            return stop(&format!("the utility fell below {}", args.utility_floor));
+        }
+        if score.is_some_and(|score| score >= wanted) {
+            charge(&mut made.report, &attempts, args);
+            made.report.attempts = attempts;
+            return Ok(made);
+        }
+        let next = match setting.next(&made, wanted) {
+            Ok(next) => next,
+            Err(none) => return stop(&none.0),
+        };
+        if attempts.len() >= most.get() as usize {
+            return stop(&format!("{most} attempts were made (next would be {})", next.option));
+        }
+        apply(&next.change, &mut now);
+        if let Some(last) = attempts.last_mut() {
+            last.adjusted = Some(next);
+        }
     }
 }
 
-fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
-    let how = match (&report.levels, report.optimal) {
-        (None, _) => "local recoding: each group has its own levels".to_owned(),
-        (Some(_), true) => "proven optimum".to_owned(),
-        (Some(_), false) => "best found in the time; more may be found with --seconds".to_owned(),
+fn stopped(why: &str, wanted: f64, attempts: &[Attempt]) -> FilesError {
+    let charged: f64 = attempts.iter().filter_map(|a| a.epsilon_charged).sum();
+    let charged = match charged {
+        0.0 => String::new(),
+        epsilon => format!("\nAll attempts are charged: ε = {epsilon:.4} in all."),
     };
-    let rows = [
-        ("holds", report.models.join(", ")),
-        ("records", count(report.records)),
-        (
-            "suppressed",
-            format!(
-                "{} ({})",
-                count(report.suppressed),
-                percent(report.suppressed as f64 / report.records.max(1) as f64)
-            ),
-        ),
-        ("loss", format!("{:.5} ({how})", report.loss)),
-        ("granularity", format!("{:.4} (1 is untouched)", report.granularity)),
-        ("smallest group", count(report.smallest_group)),
-        ("average risk", percent(report.average_risk)),
-        (
-            "score",
-            report
-                .score
-                .map_or("none: no attack could run".to_owned(), |s| format!("{s:.1} of 100")),
-        ),
-        ("processor time", format!("{:.0} ms", report.cpu_ms)),
-        ("written to", report.out.display().to_string()),
-    ];
-    let mut said = format!("Anonymised\n{}", pairs(&rows));
-    if let Some(levels) = &report.levels {
-        let rows: Vec<Vec<String>> =
-            levels.iter().map(|(column, level)| vec![column.clone(), level.to_string()]).collect();
-        said.push_str(&format!("\n\nLevels\n{}", columns(&["column", "level"], &rows)));
+    FilesError::Threshold(format!(
+        "no release reaches a score of {wanted}: {why}. Nothing was written.\n{}{charged}",
+        adjust::table(attempts)
+    ))
+}
+
+/// ε and δ of all attempts together: they are about the same people, so they add up.
+fn charge(report: &mut AnonymiseReport, attempts: &[Attempt], args: &AnonymiseArgs) {
+    if args.epsilon.is_none() {
+        return;
     }
-    if !report.attacks.is_empty() {
-        said.push_str(&format!(
-            "\n\nAttacks, on a random half of the records released in the same way\n{}\n\n{}",
-            evidence.text(),
-            evidence.words
-        ));
-    }
-    said.push_str(&notes(&report.notes));
+    report.epsilon_spent = Some(attempts.iter().filter_map(|a| a.epsilon_charged).sum());
+    report.delta_spent = Some(args.delta * attempts.len() as f64);
+    report.notes.push(format!(
+        "{} attempts are charged; that this one was the first to pass was found out from the \
+         records without noise, and ε does not cover that",
+        attempts.len()
+    ));
+}
+
+/// The settings that adjustments change, as options.
+fn settings(args: &AnonymiseArgs) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut say = |option: &str, value: Option<String>| {
+        said.extend(value.map(|value| format!("--{option} {value}")));
+    };
+    say("k", args.k.map(|k| k.to_string()));
+    say("l", args.l.map(|l| l.to_string()));
+    say("t", args.t.map(|t| t.to_string()));
+    say("epsilon", args.epsilon.map(|e| e.to_string()));
+    say("attempts", args.attempts.map(|n| n.to_string()));
     said
+}
+
+fn apply(change: &Change, args: &mut AnonymiseArgs) {
+    match change {
+        Change::GroupSize(k) => args.k = Some(*k),
+        Change::Diversity(l) => args.l = Some(*l),
+        Change::Closeness(t) => args.t = Some(*t),
+        Change::Attempts(n) => args.attempts = Some(*n),
+        Change::Epsilon(epsilon) => args.epsilon = Some(*epsilon),
+    }
+}
+
+/// What stays the same over all attempts.
+struct Setting<'a> {
+    source: &'a Source,
+    people: Option<Source>,
+    names: Vec<String>,
+    found: hierarchies::Found,
+    input: Table,
+}
+
+impl<'a> Setting<'a> {
+    fn of(args: &AnonymiseArgs, source: &'a Source) -> Result<Self, FilesError> {
+        source.require("--sensitive", &args.sensitive)?;
+        source.require("--identifiers", &args.identifiers)?;
+        let people = args.population.as_ref().map(|p| Source::read(p, &args.format)).transpose()?;
+        let apart = [args.sensitive.as_slice(), args.identifiers.as_slice()].concat();
+        let names = source.columns("--quasi-identifiers", &args.quasi_identifiers, &apart)?;
+        if let Some(people) = &people {
+            people.require("--population", &names)?;
+        }
+        let folder = args.hierarchies.as_deref();
+        let encoding = args.format.encoding;
+        let found = hierarchies::of_columns(source, &names, folder, people.as_ref(), encoding)?;
+        if args.epsilon.is_some() && !found.built.is_empty() {
+            return Err(FilesError::option(format!(
+                "--epsilon needs hierarchies that do not come from the table: there is no file for \
+                 {}",
+                found.built.join(", ")
+            )));
+        }
+        let input = report::without(&source.table, &args.identifiers)?;
+        Ok(Self { source, people, names, found, input })
+    }
+
+    fn attempt(
+        &self,
+        args: &AnonymiseArgs,
+        looks: NonZeroU32,
+        clock: &dyn Clock,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Made, FilesError> {
+        let Models { models, words } = Models::of(args, self.source)?;
+        let loss = loss(args)?;
+        let population = self.people.as_ref().map(|p| &p.table);
+        let recipe = Recipe { args, quasi: &self.found.quasi, models, loss, population, clock };
+        let start = ProcessTime::now();
+        let release = recipe.release(&self.input, None, entropy)?;
+        let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
+        let effort = args.attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
+        let evidence =
+            recipe.attack(&self.input, &release, Trial { effort, looks, person: None }, entropy)?;
+        let mut noted = self.source.notes.clone();
+        noted.extend(self.found.notes.iter().cloned());
+        if args.epsilon.is_none() {
+            noted.extend(report::likely_identifiers(&self.input, &self.names, &args.sensitive));
+        }
+        let asked = report::Asked { args, names: &self.names, words, input: &self.input };
+        let report = report::report(asked, &release, &evidence, cpu_ms, noted)?;
+        let quasi = self.found.quasi.clone();
+        let suppressed = release.published_as_gaps();
+        Ok(Made {
+            table: release.table,
+            report,
+            evidence,
+            args: args.clone(),
+            quasi,
+            suppressed,
+            outcome: release.outcome,
+        })
+    }
+
+    fn next(&self, made: &Made, wanted: f64) -> Result<Adjustment, NoRoom> {
+        let args = &made.args;
+        let values = |name: &String| {
+            let column = self.source.table.column(name).ok()?;
+            Some(column.counts().iter().filter(|n| **n > 0).count() as u32)
+        };
+        let room = Room {
+            k: args.k,
+            l: args.l,
+            t: args.t,
+            sensitive: args.sensitive.clone(),
+            most_diverse: args.sensitive.iter().filter_map(values).min().unwrap_or(0),
+            members: (self.input.rows() / 2) as u64,
+            epsilon: args.epsilon,
+        };
+        adjust::propose(&made.evidence, wanted, &room)
+    }
 }

@@ -1,5 +1,6 @@
 //! `salus attack`: a release judged by what attacks achieve on it.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -111,7 +112,7 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
         ..Scene::new(&real.table, &control.table, &released.table)
     };
     let effort = args.attempts.map_or(Effort::Alone, |n| Effort::Attempts(n as usize));
-    let evidence = evidence::attack(&scene, &args.secrets, effort, entropy)?;
+    let evidence = evidence::attack(&scene, &args.secrets, effort, NonZeroU32::MIN, entropy)?;
     let mut noted: Vec<String> = Vec::new();
     if real.table.rows() != control.table.rows() {
         noted.push(format!(

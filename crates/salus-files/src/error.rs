@@ -116,6 +116,36 @@ pub enum FilesError {
         #[source]
         source: serde_json::Error,
     },
+    /// A stored scheme cannot be read.
+    #[error("{}: this is no scheme that `salus anonymise --save-scheme` wrote", path.display())]
+    Scheme {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A register of exam questions cannot be read.
+    #[error("{}: this is no register that `salus exam` wrote", path.display())]
+    Register {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A plan cannot be understood.
+    #[error("{}", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The records cannot be learnt from.
+    #[error(transparent)]
+    Classify(#[from] salus_deid::utility::ClassifyError),
     /// A privacy model makes no sense.
     #[error(transparent)]
     PrivacyModel(#[from] ModelError),
@@ -134,6 +164,12 @@ pub enum FilesError {
     /// A table operation failed.
     #[error(transparent)]
     Plain(#[from] TableError),
+    /// Lists could not be anonymised.
+    #[error(transparent)]
+    Sets(#[from] salus_deid::sets::SetError),
+    /// A private generalisation was not made.
+    #[error(transparent)]
+    SafePub(#[from] salus_deid::safepub::SafePubError),
     /// The attacks could not be set up.
     #[error(transparent)]
     Attack(#[from] AttackError),
@@ -196,15 +232,21 @@ impl Classified for FilesError {
             | Self::NoSuchColumn { .. }
             | Self::Option(_)
             | Self::Model { .. }
+            | Self::Scheme { .. }
+            | Self::Plan { .. }
+            | Self::Register { .. }
             | Self::Name(_)
             | Self::Schema(_) => Class::BadRequest,
             Self::Threshold(_) => Class::Refused,
+            Self::Classify(e) => e.class(),
             Self::PrivacyModel(e) => e.class(),
             Self::Quasi(e) => e.class(),
             Self::Problem(e) => e.class(),
             Self::Search(e) => e.class(),
             Self::Transform(e) => e.class(),
             Self::Plain(e) => e.class(),
+            Self::SafePub(e) => e.class(),
+            Self::Sets(e) => e.class(),
             Self::Attack(e) => e.class(),
             Self::Fhir(e) => e.class(),
             Self::Inference(e) => e.class(),

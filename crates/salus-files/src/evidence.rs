@@ -1,5 +1,7 @@
 //! Attacks as the commands run and show them.
 
+use std::num::NonZeroU32;
+
 use salus_deid::attack::{Attack, Entry, Plan, Report, Scene, run};
 use salus_deid::risk::ClassSizes;
 use salus_deid::{Column, QuasiIdentifiers, Table};
@@ -33,6 +35,23 @@ impl Effort {
             Self::Attempts(attempts) => attempts,
         }
     }
+}
+
+/// How a way of releasing is tried.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trial<'a> {
+    /// How much work.
+    pub(crate) effort: Effort,
+    /// Among how many ways one is chosen by its score.
+    pub(crate) looks: NonZeroU32,
+    /// The column that says whose a record is, where a person has several.
+    pub(crate) person: Option<&'a str>,
+}
+
+impl Trial<'_> {
+    /// Beside something else, and nothing is chosen by it.
+    pub(crate) const ONCE: Self =
+        Self { effort: Effort::Beside, looks: NonZeroU32::MIN, person: None };
 }
 
 /// One attack: what it achieved, or why it could not run.
@@ -86,6 +105,9 @@ pub struct Evidence {
     pub published_verbatim: u64,
     /// The result in words.
     pub words: String,
+    /// The chance that each single interval holds.
+    #[serde(skip)]
+    pub(crate) confidence: f64,
 }
 
 impl Evidence {
@@ -113,10 +135,11 @@ impl Evidence {
             attacks: ALL.into_iter().map(line).collect(),
             published_verbatim: 0,
             words: format!("No attack could be run: {reason}."),
+            confidence: 1.0,
         }
     }
 
-    fn of(report: Report) -> Self {
+    pub(crate) fn of(report: Report) -> Self {
         let ran = report.findings().next().is_some();
         let attacks = report.entries.into_iter().map(AttackLine::from).collect();
         Self {
@@ -124,6 +147,7 @@ impl Evidence {
             attacks,
             published_verbatim: report.published_verbatim,
             words: report.words,
+            confidence: report.confidence,
         }
     }
 
@@ -198,6 +222,7 @@ pub(crate) fn attack(
     scene: &Scene<'_>,
     secrets: &[String],
     effort: Effort,
+    looks: NonZeroU32,
     entropy: &mut dyn Entropy,
 ) -> Result<Evidence, FilesError> {
     let shared: Vec<&Column> = scene
@@ -221,6 +246,7 @@ pub(crate) fn attack(
         attempts: effort.attempts(values),
         predicate_columns: 4.min(shared.len()),
         secrets: chosen,
+        looks,
     };
     Ok(Evidence::of(run(scene, &plan, entropy)?))
 }
@@ -239,16 +265,42 @@ fn likeliest_secrets(shared: &[&Column]) -> Vec<String> {
     told.into_iter().map(|(_, c)| c.name().to_owned()).collect()
 }
 
-/// A random half of the records, and the other half.
-fn halves(table: &Table, entropy: &mut dyn Entropy) -> Result<Option<(Table, Table)>, FilesError> {
-    let half = table.rows() / 2;
-    if half == 0 {
-        return Ok(None);
+/// A random half of the people's records, and the other half.
+fn halves(
+    table: &Table,
+    person: Option<&str>,
+    entropy: &mut dyn Entropy,
+) -> Result<Option<(Table, Table)>, FilesError> {
+    let mut shuffled = |n: usize| {
+        salus_deid::transform::shuffle(n, entropy).map_err(|e| FilesError::Transform(e.into()))
+    };
+    let chosen: Vec<bool> = match person {
+        None => {
+            let mut chosen = vec![false; table.rows()];
+            for row in shuffled(table.rows())?.into_iter().take(table.rows() / 2) {
+                chosen[row] = true;
+            }
+            chosen
+        }
+        // All records of a person are on one side.
+        Some(person) => {
+            let column = table.column(person)?;
+            let people = column.dictionary().len();
+            let mut first = vec![false; people];
+            for code in shuffled(people)?.into_iter().take(people / 2) {
+                first[code] = true;
+            }
+            column.codes().iter().map(|&code| first[code as usize]).collect()
+        }
+    };
+    let side = |wanted: bool| {
+        let rows = chosen.iter().enumerate().filter(|(_, first)| **first == wanted);
+        table.select(rows.map(|(row, _)| row).collect::<Vec<_>>())
+    };
+    match (side(true), side(false)) {
+        (Ok(members), Ok(others)) => Ok(Some((members, others))),
+        _ => Ok(None),
     }
-    let order = salus_deid::transform::shuffle(table.rows(), entropy)
-        .map_err(|e| FilesError::Transform(e.into()))?;
-    let (one, other) = order.split_at(half);
-    Ok(Some((table.select(one.iter().copied())?, table.select(other.iter().copied())?)))
 }
 
 /// Attacks a way of releasing: the release of a random half of the records, judged by the other
@@ -257,17 +309,18 @@ pub(crate) fn of_recipe(
     table: &Table,
     quasi: Option<&QuasiIdentifiers>,
     secrets: &[String],
+    trial: Trial<'_>,
     entropy: &mut dyn Entropy,
-    release: impl FnOnce(&Table) -> Result<Table, FilesError>,
+    release: impl FnOnce(&Table, &mut dyn Entropy) -> Result<Table, FilesError>,
 ) -> Result<Evidence, FilesError> {
     const FEWEST: usize = 20;
     if table.rows() < FEWEST {
         return Ok(Evidence::none("fewer than 20 records: no control group can be set apart"));
     }
-    let Some((members, others)) = halves(table, entropy)? else {
+    let Some((members, others)) = halves(table, trial.person, entropy)? else {
         return Ok(Evidence::none("one record leaves no control group"));
     };
-    let released = release(&members)?;
+    let released = release(&members, entropy)?;
     let scene = Scene { hierarchies: quasi, ..Scene::new(&members, &others, &released) };
-    attack(&scene, secrets, Effort::Beside, entropy)
+    attack(&scene, secrets, trial.effort, trial.looks, entropy)
 }

@@ -115,6 +115,11 @@ impl Source {
         Ok(Self { path: path.to_owned(), table, format, notes, first_line: before + 1 })
     }
 
+    /// Another table that was read, or made, the same way.
+    pub(crate) fn with_table(&self, table: Table) -> Self {
+        Self { table, ..self.clone() }
+    }
+
     /// Checks that columns exist.
     ///
     /// # Errors

@@ -1,21 +1,95 @@
 //! A stored generator under attack: what it deems likely, and shadows of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use chrono::NaiveDate;
 use salus_deid::Table;
 use salus_deid::attack::{Generator, Likelihoods, Shadow};
-use salus_dp::UnitKey;
-use salus_model::Entropy;
-use salus_synth::{Model, TableBuilder, fit};
+use salus_dp::{Delta, UnitKey, epsilon_from_rho};
+use salus_model::{ColumnPath, Entropy, MicroRho};
+use salus_synth::{Condition, Model, TableBuilder, fit};
+use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
-use crate::synthesise::Lane;
+use crate::file::write_bytes;
+use crate::synthesise::{Lane, whole};
 
 /// Reads a model that `salus synthesise --model` wrote.
 pub(crate) fn read(path: &Path) -> Result<Model, FilesError> {
-    let bytes = std::fs::read(path).map_err(FilesError::file(path, "the model cannot be read"))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|source| FilesError::Model { path: path.to_owned(), source })
+    Ok(Stored::read(path)?.model)
+}
+
+/// A model as it is stored: with what it cost, and how its values are written.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) model: Model,
+    files: Extras,
+}
+
+/// What the commands on files know of a model besides.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Extras {
+    /// The whole loss, finding domains included, in millionths of ρ.
+    pub(crate) micro_rho: u64,
+    /// δ at which that is shown as ε.
+    pub(crate) at: Delta,
+    /// The whole δ, of which a part may be for showing values that are frequent.
+    pub(crate) delta: Delta,
+    /// Columns that are modelled as days, and how they are written.
+    pub(crate) dates: BTreeMap<String, String>,
+    /// Columns whose numbers are written with a comma.
+    pub(crate) commas: Vec<String>,
+    /// Columns in which nothing is missing.
+    pub(crate) without_gaps: Vec<String>,
+}
+
+impl Stored {
+    pub(crate) const fn new(model: Model, files: Extras) -> Self {
+        Self { model, files }
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, FilesError> {
+        let failed = |source| FilesError::Model { path: path.to_owned(), source };
+        let bytes =
+            std::fs::read(path).map_err(FilesError::file(path, "the model cannot be read"))?;
+        serde_json::from_slice(&bytes).map_err(failed)
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), FilesError> {
+        let bytes = serde_json::to_vec(self)
+            .map_err(|source| FilesError::Model { path: path.to_owned(), source })?;
+        write_bytes(path, &bytes)
+    }
+
+    /// ε and δ of fitting and of finding domains.
+    pub(crate) fn spent(&self) -> (f64, f64) {
+        let rho = MicroRho::new(self.files.micro_rho);
+        (epsilon_from_rho(rho, self.files.at).get(), self.files.delta.probability())
+    }
+
+    pub(crate) fn is_date(&self, column: &str) -> bool {
+        self.files.dates.contains_key(column)
+    }
+
+    /// A sampled value as the file wrote it.
+    pub(crate) fn written(&self, column: &str, text: &str) -> String {
+        if let Some(form) = self.files.dates.get(column) {
+            let day = text.parse().ok().and_then(NaiveDate::from_epoch_days);
+            return day.map_or_else(String::new, |day| day.format(form).to_string());
+        }
+        if self.files.commas.iter().any(|c| c == column) {
+            return text.replace('.', ",");
+        }
+        text.to_owned()
+    }
+
+    /// Conditions by which columns without gaps get none.
+    pub(crate) fn without_gaps(&self) -> Result<Vec<Condition>, FilesError> {
+        let names = self.files.without_gaps.iter().map(|n| ColumnPath::new(n.as_str()));
+        Ok(whole(&self.model, &names.collect::<Result<Vec<_>, _>>()?))
+    }
 }
 
 /// Everybody's values as the model reads them.

@@ -14,6 +14,8 @@ use crate::file::{Encoding, Source, guess_delimiter, read_text};
 pub(crate) struct Found {
     pub(crate) quasi: QuasiIdentifiers,
     pub(crate) notes: Vec<String>,
+    /// Columns whose hierarchy was built from the table's own values.
+    pub(crate) built: Vec<String>,
 }
 
 /// A hierarchy for each column: from the folder where it has one, built where not.
@@ -21,6 +23,7 @@ pub(crate) fn of_columns(
     source: &Source,
     columns: &[String],
     folder: Option<&Path>,
+    people: Option<&Source>,
     encoding: Encoding,
 ) -> Result<Found, FilesError> {
     let files = folder.map(files_of).transpose()?.unwrap_or_default();
@@ -31,12 +34,24 @@ pub(crate) fn of_columns(
         let column = source.table.column(name)?;
         let hierarchy = match file_of(&files, name)? {
             Some(path) => {
-                let hierarchy = read(path, encoding)?;
+                let mut hierarchy = read(path, encoding)?;
+                if let Some(people) = people {
+                    hierarchy =
+                        complete(hierarchy, people.table.column(name)?, path, &mut Vec::new())?;
+                }
                 complete(hierarchy, column, path, &mut notes)?
             }
             None => {
                 built.push(name.as_str());
-                Hierarchy::automatic(column).map_err(|source| FilesError::Problem(source.into()))?
+                let built = |column: &Column| {
+                    Hierarchy::automatic(column)
+                        .map_err(|source| FilesError::Problem(source.into()))
+                };
+                match people {
+                    // Everybody's values need a place.
+                    Some(people) => built(&joined(column, people.table.column(name)?)?)?,
+                    None => built(column)?,
+                }
             }
         };
         items.push(QuasiIdentifier { column: name.clone(), hierarchy });
@@ -48,7 +63,17 @@ pub(crate) fn of_columns(
             built.join(", ")
         ));
     }
-    Ok(Found { quasi: QuasiIdentifiers::new(items)?, notes })
+    let built = built.into_iter().map(str::to_owned).collect();
+    Ok(Found { quasi: QuasiIdentifiers::new(items)?, notes, built })
+}
+
+/// The values of both columns.
+fn joined(one: &Column, other: &Column) -> Result<Column, FilesError> {
+    let values = |c: &Column| {
+        let all = (0..c.codes().len()).filter_map(|row| c.value(row).map(str::to_owned));
+        all.collect::<Vec<String>>()
+    };
+    Ok(Column::from_values(one.name(), [values(one), values(other)].concat())?)
 }
 
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>, FilesError> {
@@ -155,6 +180,27 @@ fn complete(
     hierarchy
         .with_values(&unknown)
         .map_err(|source| FilesError::Hierarchy { path: path.to_owned(), source })
+}
+
+/// The hierarchy that a folder has for the items of a column of lists.
+pub(crate) fn of_items(
+    lists: &Column,
+    separator: char,
+    folder: &Path,
+    encoding: Encoding,
+) -> Result<Hierarchy, FilesError> {
+    let files = files_of(folder)?;
+    let Some(path) = file_of(&files, lists.name())? else {
+        return Err(FilesError::option(format!(
+            "--hierarchies {}: there is no file for column '{}'",
+            folder.display(),
+            lists.name()
+        )));
+    };
+    let items = lists.dictionary().iter().flat_map(|text| text.split(separator));
+    let items: Vec<&str> = items.map(str::trim).filter(|item| !item.is_empty()).collect();
+    let items = Column::from_values(lists.name(), items)?;
+    complete(read(path, encoding)?, &items, path, &mut Vec::new())
 }
 
 /// The hierarchies that a folder has for the first table's columns, complete for all tables.

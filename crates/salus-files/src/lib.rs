@@ -11,10 +11,15 @@
 //! | --- | --- |
 //! | `salus risk` | [`risk`] |
 //! | `salus anonymise` | [`anonymise`] |
+//! | `salus recode` | [`anonymise::scheme`] |
+//! | `salus transform` | [`transform`] |
 //! | `salus synthesise` | [`synthesise`] |
 //! | `salus attack` | [`attack`] |
+//! | `salus release` | [`release`] |
 //! | `salus unbias` | [`unbias`] |
 //! | `salus review` | [`review`] |
+//! | `salus exam` | [`exam`] |
+//! | `salus genome` | [`genome`] |
 //! | `salus deidentify` | [`mod@deidentify`] |
 //!
 //! The commands' words are defined here, so that `salus` shows them and tests without the data
@@ -25,6 +30,7 @@
 //! from the records without noise. What may leave is the file named with `--out`, and of that only
 //! a synthetic one comes with a bound (ε, δ) of what it tells; nothing is charged to any account.
 
+mod adjust;
 pub mod anonymise;
 pub mod attack;
 mod certificate;
@@ -32,13 +38,18 @@ mod clock;
 pub mod deidentify;
 mod error;
 mod evidence;
+pub mod exam;
 mod file;
 mod generator;
+pub mod genome;
 mod hierarchies;
+mod page;
+pub mod release;
 pub mod review;
 pub mod risk;
 pub mod synthesise;
 mod text;
+pub mod transform;
 pub mod unbias;
 
 use clap::Subcommand;
@@ -46,13 +57,19 @@ use salus_crypto::OsEntropy;
 use serde::Serialize;
 
 use anonymise::AnonymiseArgs;
+use anonymise::scheme::RecodeArgs;
 use attack::AttackArgs;
 use deidentify::Deidentify;
+use exam::ExamArgs;
+use genome::GenomeArgs;
+use release::ReleaseArgs;
 use review::ReviewArgs;
 use risk::RiskArgs;
 use synthesise::SynthesiseArgs;
+use transform::TransformArgs;
 use unbias::UnbiasArgs;
 
+pub use adjust::{Adjustment, Attempt};
 pub use clock::SystemClock;
 pub use error::FilesError;
 pub use evidence::{AttackLine, AttackResult, Evidence};
@@ -65,14 +82,24 @@ pub enum Command {
     Risk(RiskArgs),
     /// Make a CSV file anonymous with the least loss, attack the result and score it.
     Anonymise(Box<AnonymiseArgs>),
+    /// Apply a scheme that `anonymise` found to new records, also more than fit into memory.
+    Recode(RecodeArgs),
+    /// Code, round, shift, average or replace columns.
+    Transform(Box<TransformArgs>),
     /// Make a synthetic CSV file with differential privacy.
     Synthesise(SynthesiseArgs),
     /// Attack a release with every attack that the files allow, and score it.
     Attack(AttackArgs),
+    /// Carry a plan out: assess, make anonymous, attack, augment, unbias, attack again, publish.
+    Release(ReleaseArgs),
     /// Measure bias between groups and mend it.
     Unbias(UnbiasArgs),
     /// Check a table of counts before it leaves a secure environment.
     Review(ReviewArgs),
+    /// Make exam sheets from a synthetic cohort, no question ever given twice.
+    Exam(ExamArgs),
+    /// Attack a group's allele frequencies before they are published.
+    Genome(GenomeArgs),
     /// Take what names a person out of FHIR resources or a clinical text.
     #[command(subcommand)]
     Deidentify(Deidentify),
@@ -112,10 +139,15 @@ impl Command {
         match self {
             Self::Risk(args) => risk::run(args, entropy),
             Self::Anonymise(args) => anonymise::run(args, &SystemClock, entropy),
+            Self::Recode(args) => anonymise::scheme::run(args),
+            Self::Transform(args) => transform::run(args, entropy),
             Self::Synthesise(args) => synthesise::run(args, &SystemClock, entropy),
             Self::Attack(args) => attack::run(args, entropy),
+            Self::Release(args) => release::run(args, &SystemClock, entropy),
             Self::Unbias(args) => unbias::run(args),
             Self::Review(args) => review::run(args),
+            Self::Exam(args) => exam::run(args, &SystemClock, entropy),
+            Self::Genome(args) => genome::run(args, entropy),
             Self::Deidentify(what) => deidentify::run(what, &SystemClock, entropy),
         }
     }

@@ -9,8 +9,9 @@ use salus_model::Entropy;
 use serde::Serialize;
 
 use crate::Answer;
+use crate::adjust::{self, Adjustment};
 use crate::error::FilesError;
-use crate::evidence::{self, AttackLine};
+use crate::evidence::{self, AttackLine, Evidence, Trial};
 use crate::file::{Format, Source};
 use crate::text::{count, notes, pairs, percent};
 
@@ -34,6 +35,9 @@ pub struct RiskArgs {
     /// Do not run the attacks.
     #[arg(long)]
     pub no_attacks: bool,
+    /// The score that a release needs: below it, say what to do first.
+    #[arg(long, conflicts_with = "no_attacks", default_value_t = USUAL_THRESHOLD)]
+    pub least_score: f64,
     #[command(flatten)]
     pub(crate) format: Format,
 }
@@ -92,9 +96,14 @@ pub struct RiskReport {
     pub attacks: Vec<AttackLine>,
     /// 100 · (1 − the largest upper bound of risk over the attacks).
     pub score: Option<f64>,
+    /// What to do first when the score is below the threshold; none when it is not.
+    pub next: Option<Adjustment>,
     /// What to note.
     pub notes: Vec<String>,
 }
+
+/// The score below which a table as it is gets an adjustment proposed, if nobody says another.
+const USUAL_THRESHOLD: f64 = 80.0;
 
 /// A set of columns, and the share of records that they alone make unique or nearly so.
 #[derive(Debug, Clone, Serialize)]
@@ -139,6 +148,7 @@ pub fn run(args: &RiskArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesEr
         telling_columns: telling(&source.table, &names)?,
         attacks: Vec::new(),
         score: None,
+        next: None,
         notes: source.notes.clone(),
     };
     if args.population_size.is_some_and(|size| size < risk.records) {
@@ -150,13 +160,34 @@ pub fn run(args: &RiskArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesEr
     let mut evidence = None;
     if !args.no_attacks {
         let found =
-            evidence::of_recipe(&source.table, None, &[], entropy, |half| Ok(half.clone()))?;
+            evidence::of_recipe(&source.table, None, &[], Trial::ONCE, entropy, |half, _| {
+                Ok(half.clone())
+            })?;
         report.attacks.clone_from(&found.attacks);
         report.score = found.score;
+        report.next = first_step(&found, args.least_score, report.records);
         evidence = Some(found);
     }
     let text = text(&report, evidence.as_ref());
     Answer::new(&report, text)
+}
+
+/// What to do with a table whose score as it is is too low.
+fn first_step(evidence: &Evidence, wanted: f64, records: u64) -> Option<Adjustment> {
+    if evidence.score.is_none_or(|score| score >= wanted) {
+        return None;
+    }
+    let room = adjust::Room {
+        // A table as it is promises groups of one: five is where most begin.
+        k: Some(3),
+        l: None,
+        t: None,
+        sensitive: Vec::new(),
+        most_diverse: 0,
+        members: records / 2,
+        epsilon: None,
+    };
+    adjust::propose(evidence, wanted, &room).ok()
 }
 
 /// The best few sets of up to three columns.
@@ -173,7 +204,7 @@ fn telling(table: &Table, names: &[String]) -> Result<Vec<Telling>, FilesError> 
     Ok(best.map(|s| Telling { columns: s.columns, distinction: s.distinction }).collect())
 }
 
-fn text(report: &RiskReport, evidence: Option<&evidence::Evidence>) -> String {
+fn text(report: &RiskReport, evidence: Option<&Evidence>) -> String {
     let mut rows = vec![
         ("records", count(report.records)),
         ("quasi-identifiers", report.quasi_identifiers.join(", ")),
@@ -210,6 +241,9 @@ fn text(report: &RiskReport, evidence: Option<&evidence::Evidence>) -> String {
             evidence.text(),
             evidence.words
         ));
+    }
+    if let Some(next) = &report.next {
+        said.push_str(&format!("\n\nNext: salus anonymise {}, for {}", next.option, next.why));
     }
     said.push_str(&notes(&report.notes));
     said

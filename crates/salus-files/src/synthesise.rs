@@ -1,5 +1,6 @@
 //! `salus synthesise`: synthetic records with differential privacy.
 
+use std::num::{NonZeroU8, NonZeroU32};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -12,18 +13,23 @@ use salus_dp::{
 use salus_model::{Clock, ColumnPath, Entropy, MicroRho};
 use salus_synth::quality::{Similarity, similarity};
 use salus_synth::{
-    Attribute, Condition, Kind, Method, Missing, Model, Reading, TableBuilder, discover, fit,
-    noisy_rows,
+    Attribute, Condition, Constraint, Kind, Method, Missing, Model, Reading, TableBuilder,
+    discover, fit, noisy_rows,
 };
 use serde::Serialize;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::Answer;
-use crate::certificate::Certificate;
+use crate::adjust::{self, Adjustment, Attempt, Change, Room};
 use crate::error::FilesError;
+use crate::evidence::{self, AttackLine, Effort, Evidence, Trial};
 use crate::file::{Format, Source, not_over, table_bytes, write_bytes};
+use crate::generator::{Extras, Stored};
 use crate::hierarchies;
-use crate::text::{count, notes, pairs, percent};
+
+mod report;
+
+use report::{certificate, report, text};
 
 /// Makes synthetic records whose making tells little of anybody: (ε, δ)-differential privacy.
 #[derive(Debug, Clone, Args)]
@@ -61,13 +67,41 @@ pub struct SynthesiseArgs {
     /// may be taken from it for nothing. Wrong where a rare value names a person.
     #[arg(long)]
     pub domains_are_public: bool,
+    /// Only records like this: column=value, or column=lowest:highest for numbers; repeat for
+    /// more. A cohort is never empty: what the records never showed together is drawn from what is
+    /// known of its parts.
+    #[arg(long, value_parser = only)]
+    pub only: Vec<Only>,
+    /// One number is never above another, as admission:discharge; repeat for more.
+    #[arg(long, value_parser = ordered)]
+    pub not_above: Vec<(String, String)>,
+    /// Attack the way of releasing, on a random half of the people, and score it.
+    #[arg(long)]
+    pub attacks: bool,
+    /// Refuse to write a result whose score is below this.
+    #[arg(long)]
+    pub least_score: Option<f64>,
+    /// Halve ε and try again until the score is at least this, or --utility-floor is reached.
+    /// Every attempt is charged.
+    #[arg(long, conflicts_with = "least_score")]
+    pub until_score: Option<f64>,
+    /// Give up where the quality (1 is alike) falls below this.
+    #[arg(long, default_value_t = 0.0, requires = "until_score")]
+    pub utility_floor: f64,
+    /// Attempts at most; each is judged as one of so many.
+    #[arg(long, default_value_t = 5, requires = "until_score", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub most_attempts: u8,
+    /// Attempts of each attack on members and as many on control people; as many as fit into the
+    /// time if not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub attempts: Option<u32>,
     /// Columns to leave out.
     #[arg(long, value_delimiter = ',')]
     pub without: Vec<String>,
     /// Where to write the fitted model, for more samples and for `salus attack --generator`.
     #[arg(long)]
     pub model: Option<PathBuf>,
-    /// The file for a certificate of the release (HTML, to be read and printed in a browser).
+    /// The file for a certificate of the release (PDF for .pdf, else HTML).
     #[arg(long)]
     pub certificate: Option<PathBuf>,
     /// The file for the synthetic table.
@@ -109,6 +143,55 @@ fn bounds_option(text: &str) -> Result<(String, f64, f64), String> {
     parsed.ok_or_else(|| "bounds are written as column=lowest:highest, as in age=0:120".to_owned())
 }
 
+/// What every record of a cohort has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Only {
+    column: String,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Wanted {
+    Value(String),
+    Between(f64, f64),
+}
+
+fn only(text: &str) -> Result<Only, String> {
+    let (column, wanted) = text
+        .split_once('=')
+        .ok_or("a cohort is written as column=value, or as column=lowest:highest")?;
+    let range = wanted
+        .split_once(':')
+        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    Ok(Only {
+        column: column.to_owned(),
+        wanted: match range {
+            Some((low, high)) => Wanted::Between(low, high),
+            None => Wanted::Value(wanted.to_owned()),
+        },
+    })
+}
+
+fn ordered(text: &str) -> Result<(String, String), String> {
+    let parsed = text.split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned()));
+    parsed.ok_or_else(|| "an order is written as smaller:larger".to_owned())
+}
+
+impl Only {
+    fn condition(&self, model: &Model) -> Result<Condition, FilesError> {
+        let attribute = ColumnPath::new(self.column.as_str())?;
+        let known = model.attributes().iter().find(|a| *a.name() == attribute);
+        let number = known.is_some_and(|a| matches!(a.kind(), Kind::Number { .. }));
+        Ok(match &self.wanted {
+            Wanted::Between(low, high) => Condition::Between { attribute, low: *low, high: *high },
+            Wanted::Value(text) => match (number, text.replace(',', ".").parse()) {
+                (true, Ok(value)) => Condition::Between { attribute, low: value, high: value },
+                _ => Condition::OneOf { attribute, values: vec![text.clone()] },
+            },
+        })
+    }
+}
+
 /// What `salus synthesise` answers.
 #[derive(Debug, Clone, Serialize)]
 pub struct SynthesiseReport {
@@ -131,6 +214,17 @@ pub struct SynthesiseReport {
     pub cpu_ms: f64,
     /// Columns without a frequent value, which the result does not have.
     pub left_out: Vec<String>,
+    /// 100 · (1 − the largest upper bound of risk over the attacks); none without attacks.
+    pub score: Option<f64>,
+    /// Attacks on this way of releasing: applied to a random half of the people, with the others
+    /// as control.
+    pub attacks: Vec<AttackLine>,
+    /// The attempts of `--until-score`, whose scores are for the steward; empty without it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// What to do next when the score is below `--least-score`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Adjustment>,
     /// The file written.
     pub out: PathBuf,
     /// What to note.
@@ -257,11 +351,25 @@ struct Domains {
     cost: Cost,
 }
 
+/// A fitted model with a sample of it.
+pub(crate) struct Made {
+    pub(crate) table: Table,
+    model: Model,
+    domains: Domains,
+    near: Similarity,
+    spent: Cost,
+    /// The δ at which the loss is shown as ε.
+    at: Delta,
+    cpu_ms: f64,
+    /// How each column is written.
+    looks: Vec<(String, Look)>,
+}
+
 /// Synthesises.
 ///
 /// # Errors
-/// When a file cannot be read or written, ε is too small for the columns, or no column has a
-/// frequent value.
+/// When a file cannot be read or written, ε is too small for the columns, no column has a
+/// frequent value, or the score stays too low.
 pub fn run(
     args: &SynthesiseArgs,
     clock: &dyn Clock,
@@ -269,6 +377,136 @@ pub fn run(
 ) -> Result<Answer, FilesError> {
     not_over(&args.out, &[&args.file])?;
     let source = Source::read(&args.file, &args.format)?;
+    let (made, report, evidence) = tried(args, &source, entropy)?;
+    if let Some(least) = args.least_score
+        && report.score.is_none_or(|score| score < least)
+    {
+        return Err(FilesError::Threshold(format!(
+            "the score is {}, below {least}: nothing was written, and ε = {:.4} is charged all \
+             the same. {} {}",
+            report.score.map_or("unknown".to_owned(), |s| format!("{s:.1}")),
+            report.epsilon_spent,
+            evidence.as_ref().map_or("", |e| e.words.as_str()),
+            report.next.as_ref().map_or(String::new(), |n| format!("Try {}: {}", n.option, n.why)),
+        )));
+    }
+    let released = table_bytes(&args.out, &made.table, source.format)?;
+    write_bytes(&args.out, &released)?;
+    if let Some(path) = &args.model {
+        store(path, &made, Delta::new(args.delta)?)?;
+    }
+    if let Some(path) = &args.certificate {
+        not_over(path, &[&args.file, &args.out])?;
+        certificate(args, &report, evidence.as_ref(), &released, clock).write(path)?;
+    }
+    let text = text(&report, evidence.as_ref());
+    Answer::new(&report, text)
+}
+
+/// Makes a sample, and where a score is asked for, tries the same way on a half of the people;
+/// with `--until-score`, at ever smaller ε.
+pub(crate) fn tried(
+    args: &SynthesiseArgs,
+    source: &Source,
+    entropy: &mut dyn Entropy,
+) -> Result<(Made, SynthesiseReport, Option<Evidence>), FilesError> {
+    let wanted = args.until_score.or(args.least_score);
+    let looks = match args.until_score {
+        Some(_) => NonZeroU32::from(NonZeroU8::new(args.most_attempts).unwrap_or(NonZeroU8::MIN)),
+        None => NonZeroU32::MIN,
+    };
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut now = args.clone();
+    let mut earlier: Option<Cost> = None;
+    loop {
+        let made = make(&now, source, entropy)?;
+        let spent = sequential([Some(made.spent), earlier].into_iter().flatten())
+            .ok_or_else(|| FilesError::option("the privacy loss does not fit its number"))?;
+        let mut report = report(&now, source, &made, spent);
+        if wanted.is_none() && !args.attacks {
+            return Ok((made, report, None));
+        }
+        let effort = now.attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
+        let person = args.person.as_deref();
+        let trial = Trial { effort, looks, person };
+        let evidence = evidence::of_recipe(&source.table, None, &[], trial, entropy, |half, e| {
+            let half = source.with_table(half.clone());
+            Ok(make(&now, &half, e)?.table)
+        })?;
+        report.score = evidence.score;
+        report.attacks.clone_from(&evidence.attacks);
+        let Some(wanted) = wanted else { return Ok((made, report, Some(evidence))) };
+        let room = Room {
+            k: None,
+            l: None,
+            t: None,
+            sensitive: Vec::new(),
+            most_diverse: 0,
+            members: (source.table.rows() / 2) as u64,
+            epsilon: Some(now.epsilon),
+        };
+        let enough = report.score.is_some_and(|score| score >= wanted);
+        let next = if enough { None } else { Some(adjust::propose(&evidence, wanted, &room)) };
+        if args.until_score.is_none() {
+            report.next = next.and_then(Result::ok);
+            return Ok((made, report, Some(evidence)));
+        }
+        attempts.push(Attempt {
+            attempt: attempts.len() as u32 + 1,
+            settings: vec![format!("--epsilon {}", now.epsilon)],
+            score: report.score,
+            utility: report.quality,
+            epsilon_charged: Some(epsilon_from_rho(made.spent.rho, made.at).get()),
+            adjusted: None,
+        });
+        let stop = |why: &str| {
+            Err(FilesError::Threshold(format!(
+                "no release reaches a score of {wanted}: {why}. Nothing was written.\n{}\nAll \
+                 attempts are charged: ε = {:.4} at δ = {:e} in all.",
+                adjust::table(&attempts),
+                report.epsilon_spent,
+                report.delta,
+            )))
+        };
+        if report.quality < args.utility_floor {
+            return stop(&format!("the quality fell below {}", args.utility_floor));
+        }
+        let next = match next {
+            None => {
+                report.notes.push(format!(
+                    "{} attempts are charged; that this one was the first to pass was found out \
+                     from the records without noise, and ε does not cover that",
+                    attempts.len()
+                ));
+                report.attempts = attempts;
+                return Ok((made, report, Some(evidence)));
+            }
+            Some(Err(none)) => return stop(&none.0),
+            Some(Ok(next)) => next,
+        };
+        if attempts.len() >= looks.get() as usize {
+            return stop(&format!("{looks} attempts were made (next would be {})", next.option));
+        }
+        match next.change {
+            Change::Epsilon(epsilon) => now.epsilon = epsilon,
+            Change::Attempts(n) => now.attempts = Some(n),
+            _ => return stop("nothing else can be changed"),
+        }
+        if let Some(last) = attempts.last_mut() {
+            last.adjusted = Some(next);
+        }
+        // A trial with more attempts needs no new model, but the table is made anew: it is
+        // charged again rather than chosen after a look.
+        earlier = Some(spent);
+    }
+}
+
+/// Fits a model and draws a sample.
+pub(crate) fn make(
+    args: &SynthesiseArgs,
+    source: &Source,
+    entropy: &mut dyn Entropy,
+) -> Result<Made, FilesError> {
     source.require("--without", &args.without)?;
     source.require("--person", args.person.as_slice())?;
     let bounded: Vec<String> = args.bounds.iter().map(|(name, ..)| name.clone()).collect();
@@ -310,30 +548,59 @@ pub fn run(
         }
     };
     let wanted = args.rows.map_or(model.rows().round().max(1.0) as usize, |n| n as usize);
-    let sample = model.sample(wanted, seed, &whole(&model, &domains.without_gaps), &[])?;
+    let sample = sampled(args, &model, &domains, wanted, seed)?;
     let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
-
     let near = similarity(&real, sample.table());
     let spent = sequential([domains.cost, model.cost()])
         .ok_or_else(|| FilesError::option("the privacy loss does not fit its number"))?;
-    let released = table_bytes(&args.out, &table_of(sample.records(), &kept)?, source.format)?;
-    write_bytes(&args.out, &released)?;
-    if let Some(path) = &args.model {
-        store(path, &model)?;
-    }
-    let report = report(args, &source, &domains, near, sample.records().len(), spent, at, cpu_ms);
-    if let Some(path) = &args.certificate {
-        not_over(path, &[&args.file, &args.out])?;
-        certificate(args, &report, &released, clock).write(path)?;
-    }
-    let text = text(&report);
-    Answer::new(&report, text)
+    let table = table_of(sample.records(), &kept)?;
+    let looks = kept.iter().map(|lane| (lane.name.to_string(), lane.look)).collect();
+    Ok(Made { table, model, domains, near, spent, at, cpu_ms, looks })
 }
 
-fn store(path: &Path, model: &Model) -> Result<(), FilesError> {
-    let bytes = serde_json::to_vec(model)
-        .map_err(|source| FilesError::Model { path: path.to_owned(), source })?;
-    write_bytes(path, &bytes)
+/// Rows that satisfy what was asked for.
+fn sampled(
+    args: &SynthesiseArgs,
+    model: &Model,
+    domains: &Domains,
+    rows: usize,
+    seed: u64,
+) -> Result<salus_synth::Sample, FilesError> {
+    let mut conditions = whole(model, &domains.without_gaps);
+    for wanted in &args.only {
+        conditions.push(wanted.condition(model)?);
+    }
+    let constraints = args
+        .not_above
+        .iter()
+        .map(|(smaller, larger)| {
+            Ok(Constraint::NotAbove {
+                smaller: ColumnPath::new(smaller.as_str())?,
+                larger: ColumnPath::new(larger.as_str())?,
+            })
+        })
+        .collect::<Result<Vec<_>, FilesError>>()?;
+    Ok(model.sample(rows, seed, &conditions, &constraints)?)
+}
+
+/// Stores a fitted model with what it cost and how its values are written.
+fn store(path: &Path, made: &Made, delta: Delta) -> Result<(), FilesError> {
+    let looks = |pick: &dyn Fn(Look) -> bool| {
+        made.looks.iter().filter(|(_, look)| pick(*look)).map(|(name, _)| name.clone()).collect()
+    };
+    let dates = made.looks.iter().filter_map(|(name, look)| match look {
+        Look::Date(form) => Some((name.clone(), (*form).to_owned())),
+        _ => None,
+    });
+    let files = Extras {
+        micro_rho: made.spent.rho.get(),
+        at: made.at,
+        delta,
+        dates: dates.collect(),
+        commas: looks(&|look| matches!(look, Look::Number { comma: true, .. })),
+        without_gaps: made.domains.without_gaps.iter().map(ToString::to_string).collect(),
+    };
+    Stored::new(made.model.clone(), files).write(path)
 }
 
 /// Whose each record is: a hash under a key that nobody keeps.
@@ -477,7 +744,7 @@ fn public_domain(args: &SynthesiseArgs, lane: &Lane) -> Result<Option<Attribute>
 }
 
 /// Conditions by which columns without gaps get none.
-fn whole(model: &Model, without_gaps: &[ColumnPath]) -> Vec<Condition> {
+pub(crate) fn whole(model: &Model, without_gaps: &[ColumnPath]) -> Vec<Condition> {
     model
         .attributes()
         .iter()
@@ -508,126 +775,4 @@ fn table_of(records: &[Vec<Option<String>>], lanes: &[&Lane]) -> Result<Table, F
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Table::from_columns(columns)?)
-}
-
-#[allow(clippy::too_many_arguments, reason = "each is one line of the report")]
-fn report(
-    args: &SynthesiseArgs,
-    source: &Source,
-    domains: &Domains,
-    near: Similarity,
-    records: usize,
-    spent: Cost,
-    at: Delta,
-    cpu_ms: f64,
-) -> SynthesiseReport {
-    let mut notes = source.notes.clone();
-    if !domains.left_out.is_empty() {
-        notes.push(format!(
-            "left out, for hardly any value in them is frequent enough to be shown: {}; give their \
-             domains with --hierarchies or --bounds if they matter",
-            domains.left_out.join(", ")
-        ));
-    }
-    if args.domains_are_public || args.hierarchies.is_some() || !args.bounds.is_empty() {
-        notes.push(
-            "ε holds on the condition that the given domains and bounds are public knowledge"
-                .to_owned(),
-        );
-    }
-    if args.epsilon > 10.0 {
-        notes.push(format!("ε = {} bounds next to nothing; 1 is usual", args.epsilon));
-    }
-    if args.person.is_none() {
-        notes.push(
-            "each record counts as a person of its own; say --person if one has several".to_owned(),
-        );
-    }
-    SynthesiseReport {
-        records: records as u64,
-        method: args.method.into(),
-        epsilon_spent: epsilon_from_rho(spent.rho, at).get(),
-        delta: args.delta,
-        micro_rho: spent.rho.get(),
-        quality: near.quality(),
-        similarity: Ways { one: near.one_way, two: near.two_way, three: Some(near.three_way) },
-        cpu_ms,
-        left_out: domains.left_out.clone(),
-        out: args.out.clone(),
-        notes,
-    }
-}
-
-fn certificate<'a>(
-    args: &'a SynthesiseArgs,
-    report: &'a SynthesiseReport,
-    released: &'a [u8],
-    clock: &dyn Clock,
-) -> Certificate<'a> {
-    let domains = if args.domains_are_public {
-        "taken from the file, stated to be public"
-    } else {
-        "public where given, else found with differential privacy"
-    };
-    Certificate {
-        title: "Synthetic table",
-        made: clock.now(),
-        file: &args.out,
-        released,
-        holds: vec![format!(
-            "({:.4}, {:e})-differential privacy of each person's records",
-            report.epsilon_spent, report.delta
-        )],
-        parameters: vec![
-            ("Method", format!("{:?}", report.method)),
-            ("Loss as zCDP", format!("{} µρ", report.micro_rho)),
-            (
-                "A person's records",
-                match &args.person {
-                    Some(column) => {
-                        format!("by column {column}, at most {}", args.records_per_person)
-                    }
-                    None => "one each".to_owned(),
-                },
-            ),
-            ("Values and bounds", domains.to_owned()),
-        ],
-        utility: vec![
-            ("Records", count(report.records)),
-            ("Quality", format!("{:.4} (1 is alike in single columns and pairs)", report.quality)),
-            ("Alike in single columns", percent(report.similarity.one)),
-            ("Alike in pairs", percent(report.similarity.two)),
-        ],
-        columns: None,
-        evidence: None,
-        setting: "",
-        notes: &report.notes,
-    }
-}
-
-fn text(report: &SynthesiseReport) -> String {
-    let rows = [
-        ("records", count(report.records)),
-        ("method", format!("{:?}", report.method)),
-        (
-            "privacy spent",
-            format!(
-                "ε = {:.4} at δ = {:e} ({} µρ)",
-                report.epsilon_spent, report.delta, report.micro_rho
-            ),
-        ),
-        ("quality", format!("{:.4} of 1", report.quality)),
-        (
-            "alike in",
-            format!(
-                "single columns {}, pairs {}, triples {}",
-                percent(report.similarity.one),
-                percent(report.similarity.two),
-                report.similarity.three.map_or("not measured".to_owned(), percent)
-            ),
-        ),
-        ("processor time", format!("{:.0} ms", report.cpu_ms)),
-        ("written to", report.out.display().to_string()),
-    ];
-    format!("Synthetic records\n{}{}", pairs(&rows), notes(&report.notes))
 }

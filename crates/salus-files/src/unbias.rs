@@ -150,6 +150,19 @@ pub fn run(args: &UnbiasArgs) -> Result<Answer, FilesError> {
     if let Some(out) = &args.out {
         not_over(out, &[&args.file])?;
     }
+    let (mended, report) = mend(args, &source)?;
+    if let Some(out) = &args.out {
+        write_table(out, &mended, source.format)?;
+    }
+    let text = text(&report);
+    Answer::new(&report, text)
+}
+
+/// Measures and mends a table.
+pub(crate) fn mend(
+    args: &UnbiasArgs,
+    source: &Source,
+) -> Result<(Table, UnbiasReport), FilesError> {
     let (column, value) = &args.favourable;
     source.require("--sensitive", &args.sensitive)?;
     source.require("--favourable", std::slice::from_ref(column))?;
@@ -195,11 +208,7 @@ pub fn run(args: &UnbiasArgs) -> Result<Answer, FilesError> {
             .notes
             .push(format!("{small} groups have fewer than 30 records: their rates are uncertain"));
     }
-    if let Some(out) = &args.out {
-        write_table(out, &mended, source.format)?;
-    }
-    let text = text(&report);
-    Answer::new(&report, text)
+    Ok((mended, report))
 }
 
 fn free_name(table: &Table, wanted: &str) -> String {

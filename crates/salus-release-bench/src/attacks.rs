@@ -13,8 +13,12 @@ const PACKAGES: [&str; 1] = ["anonymeter==1.1.0"];
 pub(crate) fn measure(peers: Peers) -> Result<Vec<String>> {
     let (table, _) = adult()?;
     let [real, control, others] = thirds(&table)?;
-    let plan =
-        Plan { attempts: 2_000, predicate_columns: 6, secrets: vec!["salary-class".to_owned()] };
+    let plan = Plan {
+        attempts: 2_000,
+        predicate_columns: 6,
+        secrets: vec!["salary-class".to_owned()],
+        looks: std::num::NonZeroU32::MIN,
+    };
     let theirs = match peers {
         Peers::None => String::new(),
         Peers::FromPyPi => {

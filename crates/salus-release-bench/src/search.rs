@@ -153,8 +153,12 @@ fn million(records: usize) -> Result<String> {
     let scheme = found.scheme(&quasi, UnknownValue::Refuse)?;
     let released = scheme.apply(&real, &found.suppressed, &[])?;
     let scene = Scene { hierarchies: Some(&quasi), ..Scene::new(&real, &control, &released) };
-    let plan =
-        Plan { attempts: 1_000, predicate_columns: 4, secrets: vec!["salary-class".to_owned()] };
+    let plan = Plan {
+        attempts: 1_000,
+        predicate_columns: 4,
+        secrets: vec!["salary-class".to_owned()],
+        looks: std::num::NonZeroU32::MIN,
+    };
     let report = run(&scene, &plan, &mut draws)?;
     Ok(format!(
         "| {records} records: risk, proven optimum (loss {:.6}), release, attacks without shadow \

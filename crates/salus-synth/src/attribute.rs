@@ -162,6 +162,17 @@ impl Attribute {
         }
     }
 
+    /// The smallest and the largest number of a code; none for categories and missing values.
+    pub(crate) fn ends(&self, code: u16) -> Option<(f64, f64)> {
+        match &self.kind {
+            Kind::Number { bounds, .. } if usize::from(code) < self.values() => {
+                let (low, high) = self.bin_ends(*bounds, code.into());
+                Some((bounds.value(low.into()), bounds.value(high.into())))
+            }
+            _ => None,
+        }
+    }
+
     /// A value of a code: a category, or a number drawn evenly from its bin and, where given, from
     /// a range; none for missing.
     pub(crate) fn decode(

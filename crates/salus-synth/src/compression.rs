@@ -77,6 +77,11 @@ impl Compression {
         codes.iter().map(|c| logs.get(usize::from(*c)).copied().unwrap_or(0.0)).collect()
     }
 
+    /// For each attribute, each code's short code.
+    pub(crate) fn short_codes(&self) -> &[Vec<u16>] {
+        &self.short
+    }
+
     pub(crate) fn sizes(&self) -> Vec<usize> {
         self.long.iter().map(Vec::len).collect()
     }

@@ -219,7 +219,7 @@ pub fn fit(table: &Table, method: Method, rho: MicroRho) -> Result<Model, FitErr
 
 const LAST_ROUNDS: u32 = 400;
 
-fn finish(mut measured: Vec<Measured>, sizes: &[usize]) -> Graph {
+pub(crate) fn finish(mut measured: Vec<Measured>, sizes: &[usize]) -> Graph {
     let rows = total(&measured);
     let mut estimator = Estimator::new(sizes, &measured);
     estimator.fit(&mut measured, rows, LAST_ROUNDS);

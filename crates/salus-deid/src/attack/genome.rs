@@ -1,5 +1,7 @@
 //! Membership of a genome in a group whose allele frequencies are published.
 
+use std::num::NonZeroU32;
+
 use salus_model::{Entropy, EntropyFailed};
 use serde::Serialize;
 
@@ -72,10 +74,11 @@ pub fn allele_frequencies(
     let scores = |g: &Genotypes| -> Vec<f64> {
         g.people.iter().map(|p| log_ratio(p, &published.0, &population.0)).collect()
     };
-    let plan = Plan { attempts, predicate_columns: 1, secrets: Vec::new() };
+    let looks = NonZeroU32::MIN;
+    let plan = Plan { attempts, predicate_columns: 1, secrets: Vec::new(), looks };
     let tally =
         tell_apart(Attack::AlleleFrequency, &scores(members), &scores(&judged), &plan, &mut dice)?;
-    Ok(Report::from_tallies(vec![tally], 0))
+    Ok(Report::from_tallies(vec![tally], 0, looks))
 }
 
 fn split(

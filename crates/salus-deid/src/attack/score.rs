@@ -1,5 +1,7 @@
 //! One number out of the whole vector.
 
+use std::num::NonZeroU32;
+
 use serde::Serialize;
 
 use super::statistics::{normal_quantile, residual, wilson};
@@ -17,7 +19,7 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// Members with a value that nobody else has and whose whole record is in the release.
     pub published_verbatim: u64,
-    /// The chance that each single interval holds; all hold together with 95 %.
+    /// The chance that each single interval holds; all hold together with 95 %, over all looks.
     pub confidence: f64,
     /// The result in a few sentences.
     pub words: String,
@@ -25,10 +27,14 @@ pub struct Report {
 
 impl Report {
     /// Puts intervals around the counts. Each attack has two rates, so that with m attacks each
-    /// interval takes 0.05 / 2m of the error (Bonferroni).
-    pub(super) fn from_tallies(tallies: Vec<Tally>, published_verbatim: u64) -> Self {
+    /// interval takes 0.05 / 2m of the error (Bonferroni), and of that its part of the looks.
+    pub(super) fn from_tallies(
+        tallies: Vec<Tally>,
+        published_verbatim: u64,
+        looks: NonZeroU32,
+    ) -> Self {
         let run = tallies.iter().filter(|t| matches!(t, Tally::Counted { .. })).count().max(1);
-        let error = ERROR / (2.0 * run as f64);
+        let error = ERROR / (2.0 * run as f64 * f64::from(looks.get()));
         let z = normal_quantile(1.0 - error / 2.0);
         let entries: Vec<Entry> = tallies.into_iter().map(|tally| entry(tally, z)).collect();
         let mut report = Self {

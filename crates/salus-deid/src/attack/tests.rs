@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::num::NonZeroU32;
+
 use super::{
     Aggregate, Attack, AttackError, COUNT, Entry, Generator, Genotypes, Likelihoods, Plan, Report,
     Scene, Shadow, allele_frequencies, normal_quantile, residual, run, wilson,
@@ -44,7 +46,12 @@ fn people(from: usize, n: usize) -> Table {
 }
 
 fn plan() -> Plan {
-    Plan { attempts: 400, predicate_columns: 3, secrets: vec!["result".into()] }
+    Plan {
+        attempts: 400,
+        predicate_columns: 3,
+        secrets: vec!["result".into()],
+        looks: NonZeroU32::MIN,
+    }
 }
 
 fn scene<'a>(real: &'a Table, control: &'a Table, released: &'a Table) -> Scene<'a> {
@@ -241,7 +248,12 @@ fn counts_by_a_unique_column_give_secrets_away_and_a_coarse_table_does_not() {
     let find = |table: &Table| {
         let tables = [Aggregate(table)];
         let scene = Scene { aggregates: &tables, ..Scene::new(&real, &control, &control) };
-        let plan = Plan { attempts: 300, predicate_columns: 2, secrets: vec![secret.to_owned()] };
+        let plan = Plan {
+            attempts: 300,
+            predicate_columns: 2,
+            secrets: vec![secret.to_owned()],
+            looks: NonZeroU32::MIN,
+        };
         let report = run(&scene, &plan, &mut Sequence::new(9)).unwrap();
         let found = report.findings().find(|f| f.attack == Attack::Reconstruction).unwrap();
         println!(
@@ -287,4 +299,73 @@ fn frequencies_of_many_sites_tell_a_group_of_fifty_and_not_of_another() {
     let refused =
         allele_frequencies(&group.frequencies(), &short, &control, 9, &mut Sequence::new(3));
     assert!(matches!(refused, Err(AttackError::Plan(_))));
+}
+
+/// People with a number that nobody else has, such as a laboratory value.
+fn measured(from: usize, n: usize) -> Table {
+    let values = (from..from + n).map(|i| format!("{}.{:04}", 40 + (i * 7_919) % 60, i % 10_000));
+    people(from, n).with_column(Column::from_values("value", values).unwrap()).unwrap()
+}
+
+#[test]
+fn every_attack_on_a_table_flags_a_planted_leak_and_clears_an_independent_sample() {
+    let (real, control, other) = (measured(0, 600), measured(600, 600), measured(1_200, 600));
+    let leaky = attack(&scene(&real, &control, &real));
+    let calm = attack(&scene(&real, &control, &other));
+    let of =
+        |report: &Report, attack| report.findings().find(|f| f.attack == attack).cloned().unwrap();
+    for attack in [
+        Attack::SinglingOutUnivariate,
+        Attack::SinglingOutMultivariate,
+        Attack::Linkability,
+        Attack::Membership,
+        Attack::PopulationLinkage,
+        Attack::Inference,
+    ] {
+        let (with, without) = (of(&leaky, attack), of(&calm, attack));
+        println!(
+            "{attack:?}: planted {} of {} against {}, independent {} of {} against {}, alpha {:.5}",
+            with.successes,
+            with.attempts,
+            with.control_successes,
+            without.successes,
+            without.attempts,
+            without.control_successes,
+            1.0 - leaky.confidence,
+        );
+        assert!(with.risk.lower > 0.0, "{attack:?} misses a verbatim copy");
+        assert!(without.risk.lower <= 0.0, "{attack:?} flags an independent sample");
+    }
+}
+
+#[test]
+fn differencing_clears_two_releases_about_other_people() {
+    let (real, control) = (people(0, 400), people(400, 400));
+    let (one, two) = (people(800, 400), people(1_200, 400));
+    let scene = Scene { earlier: &[&two], ..Scene::new(&real, &control, &one) };
+    let found = attack(&scene);
+    let found = found.findings().find(|f| f.attack == Attack::Differencing).unwrap();
+    println!("n {} hits {} control {}", found.attempts, found.successes, found.control_successes);
+    assert!(found.risk.lower <= 0.0, "{found:?}");
+}
+
+#[test]
+fn a_choice_among_several_releases_widens_every_interval() {
+    let (real, control, other) = (people(0, 500), people(500, 500), people(1_000, 500));
+    let with = |looks: u32| {
+        let plan = Plan { looks: NonZeroU32::new(looks).unwrap(), ..plan() };
+        run(&scene(&real, &control, &other), &plan, &mut Sequence::new(11)).unwrap()
+    };
+    let (one, eight) = (with(1), with(8));
+    println!(
+        "one look {:.2} at {:.5}, eight {:.2} at {:.5}",
+        one.score, one.confidence, eight.score, eight.confidence
+    );
+    assert!(((1.0 - eight.confidence) * 8.0 - (1.0 - one.confidence)).abs() < 1e-12);
+    // The same draws, the same counts: only the certainty asked for is another.
+    for (a, b) in one.findings().zip(eight.findings()) {
+        assert_eq!((a.successes, a.control_successes), (b.successes, b.control_successes));
+        assert!(b.risk.upper > a.risk.upper, "{a:?} {b:?}");
+    }
+    assert!(eight.score < one.score);
 }

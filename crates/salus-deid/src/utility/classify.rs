@@ -102,14 +102,14 @@ fn right(features: &[Column], truth: &Column, fold_of: &[u32], folds: u32) -> f6
     hits as f64
 }
 
-struct Bayes {
+pub(super) struct Bayes {
     prior: Vec<f64>,
     /// By feature: ln P(value | class), classes running fastest.
     likelihood: Vec<Vec<f64>>,
 }
 
 impl Bayes {
-    fn train(features: &[Column], truth: &Column, used: impl Fn(usize) -> bool) -> Self {
+    pub(super) fn train(features: &[Column], truth: &Column, used: impl Fn(usize) -> bool) -> Self {
         let classes = truth.dictionary().len();
         let mut totals = vec![0.0; classes];
         let mut counts: Vec<Vec<f64>> =
@@ -136,7 +136,7 @@ impl Bayes {
         Self { prior, likelihood }
     }
 
-    fn guess(&self, features: &[Column], row: usize, classes: usize) -> u32 {
+    pub(super) fn guess(&self, features: &[Column], row: usize, classes: usize) -> u32 {
         let score = |class: usize| {
             features.iter().zip(&self.likelihood).fold(self.prior[class], |sum, (feature, l)| {
                 sum + l[feature.codes()[row] as usize * classes + class]

@@ -1,8 +1,8 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::num::NonZeroU32;
 
-use super::{Utility, classification_accuracy};
+use super::{Curve, Utility, Volume, classification_accuracy};
 use crate::test_entropy::Sequence;
 use crate::{Column, Hierarchy, QuasiIdentifier, QuasiIdentifiers, Table};
 
@@ -70,4 +70,52 @@ fn a_classifier_loses_what_the_features_lose() {
     assert!((kept.baseline - 0.5).abs() < 1e-12 && (kept.relative() - 1.0).abs() < 1e-12);
     let lost = measure(&vec!["*"; n]);
     assert!(lost.output < 0.6, "{lost:?}");
+}
+
+/// A class that follows from a number with ten values, wrong one time in ten.
+fn taught(rows: usize) -> Table {
+    let mut entropy = Sequence::new(4);
+    let mut dice = crate::dice::Dice::new(&mut entropy);
+    let (mut number, mut class) = (Vec::new(), Vec::new());
+    for _ in 0..rows {
+        let x = dice.below(10).unwrap();
+        let right = dice.below(10).unwrap() > 0;
+        number.push(x.to_string());
+        class.push(if (x < 3) == right { "rare" } else { "usual" });
+    }
+    Table::from_columns(vec![
+        Column::from_values("x", number).unwrap(),
+        Column::from_values("class", class).unwrap(),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn a_learning_curve_flattens_where_there_is_enough() {
+    let measure = |rows: usize| {
+        let table = taught(rows);
+        let curve = Curve { points: 5, repeats: 12 };
+        Volume::measure(&table, &["x"], "class", curve, &mut Sequence::new(8)).unwrap()
+    };
+    let (small, large) = (measure(60), measure(20_000));
+    for volume in [&small, &large] {
+        println!(
+            "{} records: curve {:?}, gain {:.4} ± {:.4}",
+            volume.records,
+            volume.curve.iter().map(|p| p.accuracy).collect::<Vec<_>>(),
+            volume.gain,
+            2.0 * volume.gain_error
+        );
+    }
+    assert!((large.chance - 0.5).abs() < 1e-12);
+    let sizes: Vec<u64> = large.curve.iter().map(|p| p.records).collect();
+    assert_eq!(sizes, [1_000, 2_000, 4_000, 8_000, 16_000]);
+    // 0.34 of the records are of the rare class; of them 0.27 are told by x.
+    let best = f64::midpoint(0.27 / 0.34, 0.63 / 0.66);
+    assert!((large.curve[4].accuracy - best).abs() < 0.01, "{}", large.curve[4].accuracy);
+    assert!(large.is_settled(0.01) && !small.is_settled(0.01));
+    let classes: Vec<&str> = large.classes.iter().map(|c| c.class.as_str()).collect();
+    assert_eq!(classes, ["rare", "usual"]);
+    assert_eq!(large.classes.iter().map(|c| c.records).sum::<u64>(), 20_000);
+    assert_eq!(large.thin_classes(10_000).count(), 1);
 }

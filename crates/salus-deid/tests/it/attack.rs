@@ -30,7 +30,12 @@ pub(crate) fn thirds() -> [Table; 3] {
 
 fn attack(real: &Table, control: &Table, released: &Table) -> Report {
     let scene = Scene::new(real, control, released);
-    let plan = Plan { attempts: 4_000, predicate_columns: 6, secrets: vec!["salary-class".into()] };
+    let plan = Plan {
+        attempts: 4_000,
+        predicate_columns: 6,
+        secrets: vec!["salary-class".into()],
+        looks: std::num::NonZeroU32::MIN,
+    };
     let report = run(&scene, &plan, &mut Sequence(2026)).unwrap();
     for f in report.findings() {
         println!(

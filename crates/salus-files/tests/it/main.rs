@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod adjust;
+mod audit;
+mod certificate;
+mod exam;
+mod genome;
+mod pdf;
+mod plan;
 mod reference;
-mod release;
 mod review;
 mod robust;
 

@@ -250,3 +250,162 @@ fn synthetic_tables_keep_dates_gaps_and_decimal_marks() {
     assert_eq!(rows, 500);
     assert!((100..240).contains(&gaps), "{gaps} of 500 where a third is missing");
 }
+
+#[test]
+fn columns_are_coded_shifted_and_replaced_as_asked() {
+    let folder = Folder::new();
+    let mut csv = "id,age,weight,city,visit,diagnoses\n".to_owned();
+    for i in 0..60u32 {
+        let list = ["A00|B20", "A00|B21", "A01|B20"][i as usize % 3];
+        writeln!(
+            csv,
+            "p{},{},{}.{},{},2024-01-{:02},{list}",
+            i / 2,
+            10 + i * 3 / 2,
+            60 + i % 20,
+            i % 10,
+            ["Ulm", "Bern", "Rom"][usize::from(i % 7 == 0) + usize::from(i % 30 == 0)],
+            1 + i % 28
+        )
+        .unwrap();
+    }
+    let table = folder.write("t.csv", csv);
+    folder.write("diagnoses.csv", "A00,A,*\nA01,A,*\nB20,B,*\nB21,B,*\n");
+    let (out, key, hierarchies) =
+        (folder.path("o.csv"), folder.write("key", [7; 32]), folder.path(""));
+    let words = [
+        "transform",
+        text(&table),
+        "--top-bottom",
+        "age=18:89",
+        "--round",
+        "weight=5",
+        "--rare",
+        "city=5",
+        "--shift-dates",
+        "visit",
+        "--patient",
+        "id",
+        "--pseudonyms",
+        "id",
+        "--key-file",
+        text(&key),
+        "--lists",
+        "diagnoses",
+        "--alike",
+        "25",
+        "--hierarchies",
+        text(&hierarchies),
+        "--out",
+        text(&out),
+    ];
+    let answer = json(&words);
+    println!("{answer}");
+    let written = std::fs::read_to_string(&out).unwrap();
+    let rows: Vec<Vec<&str>> = written.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    assert_eq!((rows[0][1], rows[59][1], rows[20][1]), ("<18", ">89", "40"));
+    assert!(rows.iter().all(|r| r[2].parse::<u32>().unwrap() % 5 == 0));
+    assert_eq!(rows[0][3], "*", "one of sixty lives in Rome");
+    let day = |row: &[&str]| row[4].parse::<chrono::NaiveDate>().unwrap();
+    for pair in rows.chunks(2) {
+        // Two visits of one patient stay a day apart, or as far as they were.
+        assert_eq!(pair[0][0], pair[1][0]);
+        let apart = (day(&pair[1]) - day(&pair[0])).num_days();
+        assert!(apart == 1 || apart == -27, "{apart}");
+        assert_eq!(pair[0][0].len(), 32, "a pseudonym has 128 bits");
+    }
+    assert!(rows.iter().any(|r| !r[4].starts_with("2024-01")));
+    // Of A01 with B20 there are twenty only: something of it is coarser now.
+    assert!(answer["list_loss"].as_f64().unwrap() > 0.0);
+    let again = folder.path("again.csv");
+    let mut words = words.to_vec();
+    if let Some(out) = words.last_mut() {
+        *out = text(&again);
+    }
+    json(&words);
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&again).unwrap(), "one key, one result");
+    let said = refusal(&["transform", text(&table), "--out", text(&again)]);
+    assert!(said.contains("say what to change"), "{said}");
+    let said = refusal(&["transform", text(&table), "--round", "city=5", "--out", text(&again)]);
+    assert!(said.contains("'city'") && said.contains("number"), "{said}");
+}
+
+#[test]
+fn averages_of_nearest_records_and_samples_keep_the_mean_and_the_count() {
+    let folder = Folder::new();
+    let mut csv = "x,y\n".to_owned();
+    for i in 0..97u32 {
+        writeln!(csv, "{},{}", i * i % 31, i % 13).unwrap();
+    }
+    let (table, out) = (folder.write("t.csv", csv.clone()), folder.path("o.csv"));
+    json(&[
+        "transform",
+        text(&table),
+        "--microaggregate",
+        "x,y",
+        "--group-size",
+        "5",
+        "--out",
+        text(&out),
+    ]);
+    let sum = |text: &str| -> f64 {
+        text.lines().skip(1).map(|l| l.split(',').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    let written = std::fs::read_to_string(&out).unwrap();
+    assert!((sum(&written) - sum(&csv)).abs() < 1e-6);
+    let mut groups: std::collections::BTreeMap<&str, u32> = Default::default();
+    for line in written.lines().skip(1) {
+        *groups.entry(line).or_insert(0) += 1;
+    }
+    assert!(groups.values().all(|n| *n >= 5), "{groups:?}");
+    let few = json(&["transform", text(&table), "--sample", "40", "--out", text(&out)]);
+    assert_eq!(few["records"], 40);
+}
+
+#[test]
+fn a_scheme_is_used_again_on_new_records_and_small_groups_are_suppressed() {
+    let folder = Folder::new();
+    let rows = |from: u32, n: u32| -> String {
+        (from..from + n).fold("age,sex,note\n".to_owned(), |mut csv, i| {
+            writeln!(csv, "{},{},n{i}", 20 + i % 40, ["f", "m"][i as usize % 2]).unwrap();
+            csv
+        })
+    };
+    let table = folder.write("t.csv", rows(0, 400));
+    let ages: String = (0..100).map(|a| format!("{a},{}0s,*\n", a / 10)).collect();
+    folder.write("age.csv", ages);
+    let (out, scheme, hierarchies) =
+        (folder.path("o.csv"), folder.path("scheme.json"), folder.path(""));
+    let answer = json(&[
+        "anonymise",
+        text(&table),
+        "--hierarchies",
+        text(&hierarchies),
+        "--quasi-identifiers",
+        "age,sex",
+        "--k",
+        "15",
+        "--suppression",
+        "0.1",
+        "--no-attacks",
+        "--save-scheme",
+        text(&scheme),
+        "--out",
+        text(&out),
+    ]);
+    assert_eq!(answer["levels"]["age"], 1);
+    // New records: many like before, three of an age that was not there, one of no age at all.
+    let mut more = rows(400, 3_000);
+    more.push_str("91,f,x\n92,f,y\n93,m,z\nunknown,m,u\n");
+    let new = folder.write("new.csv", more);
+    let report = json(&["recode", text(&new), "--scheme", text(&scheme), "--out", text(&out)]);
+    assert_eq!(
+        (&report["records"], &report["suppressed"], &report["k"]),
+        (&3_004.into(), &4.into(), &15.into())
+    );
+    let written = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(written.lines().count(), 3_005);
+    assert!(written.contains("20s,f,n400\n") && written.ends_with("*,*,u\n"));
+    let said = refusal(&["recode", text(&new), "--scheme", text(&new), "--out", text(&out)]);
+    assert!(said.contains("no scheme"), "{said}");
+}

@@ -3,7 +3,10 @@
 
 mod adult;
 mod discovery;
+mod federated;
 mod likelihood;
+mod linked;
 mod losses;
 mod sampling;
+mod sequence;
 mod support;

@@ -1,0 +1,306 @@
+//! `salus release`: a plan carried out from the first look to the certificate.
+//!
+//! ```text
+//! records ──assess──▶ anonymise or synthesise ──attack──▶ published records
+//!    ──large and varied enough?──▶ augment ──▶ unbias ──attack again──▶ score ──▶ file, certificate
+//! ```
+//!
+//! # Privacy
+//! Augmenting learns from the records as they would be published, and so tells nothing more of
+//! anybody. The second attack is on the whole chain: a random half of the people goes through all
+//! of it, the other half is the control group.
+
+mod plan;
+mod stages;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use salus_deid::utility::Volume;
+use salus_model::{Clock, Entropy};
+use serde::Serialize;
+
+use crate::Answer;
+use crate::anonymise::{self, AnonymiseReport};
+use crate::certificate::Certificate;
+use crate::error::FilesError;
+use crate::evidence::Evidence;
+use crate::file::{Source, not_over, table_bytes, write_bytes};
+use crate::synthesise::{self, SynthesiseReport};
+use crate::text::{count, notes, pairs, percent};
+use crate::unbias::UnbiasReport;
+
+use plan::Plan;
+use stages::{Augmented, Chain};
+
+/// Carries a plan out.
+#[derive(Debug, Clone, Args)]
+pub struct ReleaseArgs {
+    /// The table: CSV with column names in the first line and a record of a person in each other.
+    pub dataset: PathBuf,
+    /// The plan (TOML); docs/plain-files.md shows one.
+    #[arg(long)]
+    pub plan: PathBuf,
+}
+
+/// How recognisable the people are in the table as it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Assessment {
+    /// Records.
+    pub records: u64,
+    /// The mean over records of 1 / group size.
+    pub average_risk: f64,
+    /// The share of records that are alone in their group.
+    pub sample_unique: f64,
+    /// The score of the table released as it is.
+    pub score: Option<f64>,
+    /// How well the target is learnt from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
+}
+
+/// What `salus release` answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleaseReport {
+    /// What it is for.
+    pub purpose: String,
+    /// The table as it is.
+    pub assessment: Assessment,
+    /// How it was made anonymous.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anonymised: Option<AnonymiseReport>,
+    /// Or how synthetic records were made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthesised: Option<SynthesiseReport>,
+    /// How well the target is learnt from what would be published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Volume>,
+    /// Whether that is enough for the purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enough: Option<bool>,
+    /// What was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub augmented: Option<Augmented>,
+    /// Bias before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unbiased: Option<UnbiasReport>,
+    /// Attacks on the whole chain.
+    pub attacks: Vec<crate::AttackLine>,
+    /// Their score.
+    pub score: Option<f64>,
+    /// Records published.
+    pub records: u64,
+    /// The file.
+    pub out: PathBuf,
+    /// Its certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// What to note.
+    pub notes: Vec<String>,
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// When the plan or a file cannot be read, a step cannot be done, or the score of the whole is
+/// below what the plan asks for; nothing is written then.
+pub fn run(
+    args: &ReleaseArgs,
+    clock: &dyn Clock,
+    entropy: &mut dyn Entropy,
+) -> Result<Answer, FilesError> {
+    let plan = Plan::read(&args.plan)?;
+    let read: [&std::path::Path; 2] = [&args.dataset, &args.plan];
+    not_over(&plan.publish.out, &read)?;
+    let source = Source::read(&args.dataset, &plan.format()?)?;
+    let how = plan.how(&args.dataset)?;
+    let unbias = plan.unbias(&args.dataset)?;
+    let chain = Chain { plan: &plan, how: &how, unbias: unbias.as_ref(), source: &source, clock };
+    let assessment = chain.assess(entropy)?;
+    let (base, anonymised, synthesised) = chain.base(entropy)?;
+    let volume = chain.volume(&base, entropy)?;
+    let enough = volume.as_ref().zip(plan.volume.as_ref()).map(|(volume, wanted)| {
+        volume.is_settled(wanted.gain)
+            && volume.thin_classes(wanted.least_per_class).next().is_none()
+    });
+    let (table, augmented) = chain.augment(&base, enough, entropy)?;
+    let (table, unbiased) = chain.mend(table)?;
+    let made = anonymised.as_ref();
+    let evidence = chain.attack(made, enough, entropy)?;
+    if evidence.score.is_none_or(|score| score < plan.publish.least_score) {
+        return Err(FilesError::Threshold(format!(
+            "the whole chain scores {}, below {}: nothing was published. {} Lower the volume, or \
+             put a higher until-score into the plan",
+            evidence.score.map_or("nothing".to_owned(), |s| format!("{s:.1}")),
+            plan.publish.least_score,
+            evidence.words
+        )));
+    }
+    let mut report = ReleaseReport {
+        purpose: plan.purpose.clone(),
+        assessment,
+        anonymised: anonymised.map(|made| made.report),
+        synthesised,
+        volume,
+        enough,
+        augmented,
+        unbiased,
+        attacks: evidence.attacks.clone(),
+        score: evidence.score,
+        records: table.rows() as u64,
+        out: plan.publish.out.clone(),
+        certificate: plan.publish.certificate.clone(),
+        notes: Vec::new(),
+    };
+    note(&mut report, &source);
+    let released = table_bytes(&plan.publish.out, &table, source.format)?;
+    write_bytes(&plan.publish.out, &released)?;
+    if let Some(path) = &plan.publish.certificate {
+        not_over(path, &[&args.dataset, &args.plan, &plan.publish.out])?;
+        certificate(&report, &evidence, &released, clock).write(path)?;
+    }
+    let text = text(&report, &evidence);
+    Answer::new(&report, text)
+}
+
+fn note(report: &mut ReleaseReport, source: &Source) {
+    let mut all = source.notes.clone();
+    all.extend(report.anonymised.iter().flat_map(|a| a.notes.clone()));
+    all.extend(report.synthesised.iter().flat_map(|s| s.notes.clone()));
+    all.extend(report.unbiased.iter().flat_map(|u| u.notes.clone()));
+    if report.enough == Some(false) && report.augmented.is_none() {
+        all.push(
+            "the published records are not enough for the purpose, and the plan has no \
+                  [augment]"
+                .to_owned(),
+        );
+    }
+    if report.augmented.is_some() {
+        all.push(
+            "records with synthetic = yes are drawn from what the others have in common: \
+                  they add volume, and no information about people"
+                .to_owned(),
+        );
+    }
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|note| seen.insert(note.clone()));
+    report.notes = all;
+}
+
+/// What was done, a sentence each.
+fn steps(report: &ReleaseReport) -> Vec<String> {
+    let score = |s: Option<f64>| s.map_or("no score".to_owned(), |s| format!("{s:.1} of 100"));
+    let mut said = vec![
+        format!("Purpose: {}", report.purpose),
+        format!(
+            "Assessed: {} records, average risk {}, {} unique, {} as they are",
+            count(report.assessment.records),
+            percent(report.assessment.average_risk),
+            percent(report.assessment.sample_unique),
+            score(report.assessment.score)
+        ),
+    ];
+    if let Some(a) = &report.anonymised {
+        said.push(format!(
+            "Anonymised: {}, granularity {:.4}, {} records suppressed, {} by itself",
+            a.models.join(", "),
+            a.granularity,
+            count(a.suppressed),
+            score(a.score)
+        ));
+    }
+    if let Some(s) = &report.synthesised {
+        said.push(format!(
+            "Synthesised: ε = {:.4} at δ = {:e}, quality {:.4}",
+            s.epsilon_spent, s.delta, s.quality
+        ));
+    }
+    if let (Some(v), Some(enough)) = (&report.volume, report.enough) {
+        let last = v.curve.last().map_or(0.0, |p| p.accuracy);
+        said.push(format!(
+            "Volume assessed: balanced accuracy {last:.4}, of which the last doubling of the \
+             records gained {:.4} ± {:.4}; rarest class {} records: {}",
+            v.gain,
+            2.0 * v.gain_error,
+            count(v.classes.first().map_or(0, |c| c.records)),
+            if enough { "enough" } else { "not enough" }
+        ));
+    }
+    if let Some(a) = &report.augmented {
+        said.push(format!(
+            "Augmented: {} synthetic records from a model of the published ones, {} in all",
+            count(a.added),
+            count(a.records)
+        ));
+    }
+    if let Some(u) = &report.unbiased {
+        said.push(format!(
+            "Unbiased: disparate impact from {:.4} to {:.4}",
+            u.before.disparate_impact, u.after.disparate_impact
+        ));
+    }
+    said.push(format!("Attacked again, the whole chain: {}", score(report.score)));
+    said
+}
+
+fn certificate<'a>(
+    report: &'a ReleaseReport,
+    evidence: &'a Evidence,
+    released: &'a [u8],
+    clock: &dyn Clock,
+) -> Certificate<'a> {
+    let mut holds: Vec<String> = report.anonymised.iter().flat_map(|a| a.models.clone()).collect();
+    holds.extend(report.synthesised.iter().map(|s| {
+        format!(
+            "({:.4}, {:e})-differential privacy of each person's records",
+            s.epsilon_spent, s.delta
+        )
+    }));
+    if report.augmented.is_some() && report.anonymised.is_some() {
+        holds.push("The models hold for the records marked synthetic = no".to_owned());
+    }
+    let mut utility = vec![("Records", count(report.records))];
+    if let Some(a) = &report.anonymised {
+        utility.push(("Granularity", format!("{:.4} (1 is untouched)", a.granularity)));
+    }
+    if let Some(s) = &report.synthesised {
+        utility.push(("Quality", format!("{:.4} (1 is alike)", s.quality)));
+    }
+    if let Some(last) = report.volume.as_ref().and_then(|v| v.curve.last()) {
+        utility.push(("Balanced accuracy of the target", format!("{:.4}", last.accuracy)));
+    }
+    Certificate {
+        title: "Released table",
+        made: clock.now(),
+        file: &report.out,
+        released,
+        holds,
+        parameters: vec![("Purpose", report.purpose.clone())],
+        utility,
+        steps: steps(report),
+        columns: None,
+        evidence: Some(evidence),
+        setting: "A random half of the people went through the whole chain and was attacked; the \
+                  other half, who are not in it, is the control group.",
+        notes: &report.notes,
+    }
+}
+
+fn text(report: &ReleaseReport, evidence: &Evidence) -> String {
+    let mut said = "Released\n".to_owned();
+    for (i, step) in steps(report).iter().enumerate() {
+        said.push_str(&format!("  {}. {step}\n", i + 1));
+    }
+    let rows = [
+        ("records", count(report.records)),
+        ("score", report.score.map_or("none".to_owned(), |s| format!("{s:.1} of 100"))),
+        ("written to", report.out.display().to_string()),
+        (
+            "certificate",
+            report.certificate.as_ref().map_or("none".to_owned(), |p| p.display().to_string()),
+        ),
+    ];
+    said.push_str(&format!("\n{}\n\nAttacks\n{}", pairs(&rows), evidence.text()));
+    said.push_str(&notes(&report.notes));
+    said
+}

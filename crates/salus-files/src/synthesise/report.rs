@@ -1,0 +1,148 @@
+//! What is said of a synthetic table.
+
+use salus_dp::{Cost, epsilon_from_rho};
+use salus_model::Clock;
+
+use super::{Made, SynthesiseArgs, SynthesiseReport, Ways};
+use crate::adjust;
+use crate::certificate::Certificate;
+use crate::evidence::Evidence;
+use crate::file::Source;
+use crate::text::{count, notes, pairs, percent};
+
+pub(super) fn report(
+    args: &SynthesiseArgs,
+    source: &Source,
+    made: &Made,
+    spent: Cost,
+) -> SynthesiseReport {
+    let (domains, near) = (&made.domains, made.near);
+    let mut notes = source.notes.clone();
+    if !domains.left_out.is_empty() {
+        notes.push(format!(
+            "left out, for hardly any value in them is frequent enough to be shown: {}; give their \
+             domains with --hierarchies or --bounds if they matter",
+            domains.left_out.join(", ")
+        ));
+    }
+    if args.domains_are_public || args.hierarchies.is_some() || !args.bounds.is_empty() {
+        notes.push(
+            "ε holds on the condition that the given domains and bounds are public knowledge"
+                .to_owned(),
+        );
+    }
+    if args.epsilon > 10.0 {
+        notes.push(format!("ε = {} bounds next to nothing; 1 is usual", args.epsilon));
+    }
+    if args.person.is_none() {
+        notes.push(
+            "each record counts as a person of its own; say --person if one has several".to_owned(),
+        );
+    }
+    SynthesiseReport {
+        records: made.table.rows() as u64,
+        method: args.method.into(),
+        epsilon_spent: epsilon_from_rho(spent.rho, made.at).get(),
+        delta: args.delta,
+        micro_rho: spent.rho.get(),
+        quality: near.quality(),
+        similarity: Ways { one: near.one_way, two: near.two_way, three: Some(near.three_way) },
+        cpu_ms: made.cpu_ms,
+        left_out: domains.left_out.clone(),
+        score: None,
+        attacks: Vec::new(),
+        attempts: Vec::new(),
+        next: None,
+        out: args.out.clone(),
+        notes,
+    }
+}
+
+pub(super) fn certificate<'a>(
+    args: &'a SynthesiseArgs,
+    report: &'a SynthesiseReport,
+    evidence: Option<&'a Evidence>,
+    released: &'a [u8],
+    clock: &dyn Clock,
+) -> Certificate<'a> {
+    let domains = if args.domains_are_public {
+        "taken from the file, stated to be public"
+    } else {
+        "public where given, else found with differential privacy"
+    };
+    Certificate {
+        title: "Synthetic table",
+        made: clock.now(),
+        file: &args.out,
+        released,
+        holds: vec![format!(
+            "({:.4}, {:e})-differential privacy of each person's records",
+            report.epsilon_spent, report.delta
+        )],
+        parameters: vec![
+            ("Method", format!("{:?}", report.method)),
+            ("Loss as zCDP", format!("{} µρ", report.micro_rho)),
+            (
+                "A person's records",
+                match &args.person {
+                    Some(column) => {
+                        format!("by column {column}, at most {}", args.records_per_person)
+                    }
+                    None => "one each".to_owned(),
+                },
+            ),
+            ("Values and bounds", domains.to_owned()),
+        ],
+        utility: vec![
+            ("Records", count(report.records)),
+            ("Quality", format!("{:.4} (1 is alike in single columns and pairs)", report.quality)),
+            ("Alike in single columns", percent(report.similarity.one)),
+            ("Alike in pairs", percent(report.similarity.two)),
+        ],
+        steps: Vec::new(),
+        columns: None,
+        evidence,
+        setting: "The same way of releasing was applied to a random half of the people and \
+                  attacked; the other half, who are not in it, is the control group.",
+        notes: &report.notes,
+    }
+}
+
+pub(super) fn text(report: &SynthesiseReport, evidence: Option<&Evidence>) -> String {
+    let rows = [
+        ("records", count(report.records)),
+        ("method", format!("{:?}", report.method)),
+        (
+            "privacy spent",
+            format!(
+                "ε = {:.4} at δ = {:e} ({} µρ)",
+                report.epsilon_spent, report.delta, report.micro_rho
+            ),
+        ),
+        ("quality", format!("{:.4} of 1", report.quality)),
+        (
+            "alike in",
+            format!(
+                "single columns {}, pairs {}, triples {}",
+                percent(report.similarity.one),
+                percent(report.similarity.two),
+                report.similarity.three.map_or("not measured".to_owned(), percent)
+            ),
+        ),
+        ("processor time", format!("{:.0} ms", report.cpu_ms)),
+        ("written to", report.out.display().to_string()),
+    ];
+    let mut said = format!("Synthetic records\n{}", pairs(&rows));
+    if let Some(evidence) = evidence {
+        said.push_str(&format!(
+            "\n\nAttacks, on a random half of the people released in the same way\n{}\n\n{}",
+            evidence.text(),
+            evidence.words
+        ));
+    }
+    if !report.attempts.is_empty() {
+        said.push_str(&format!("\n\nAttempts\n{}", adjust::table(&report.attempts)));
+    }
+    said.push_str(&notes(&report.notes));
+    said
+}
