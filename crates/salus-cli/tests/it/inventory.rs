@@ -17,6 +17,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "http ",
         "refusals::each_http_route_refuses_no_token_a_strange_one_a_revoked_one_and_one_without_the_right",
     ),
+    ("collector ", "collector::only_enrolled_devices_are_heard"),
     ("question ", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
     (
         "transit ",
@@ -386,6 +387,15 @@ fn document() -> String {
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
     let asked = http(&questions::ROUTES);
     table(&mut out, "Questions under permits, HTTP of `node run` on a ledger", "question", &asked);
+    let reports = made_in(&sources, "crates/salus-collect/src/http.rs");
+    let asks = "reports that enrolled devices signed, sealed to the collector";
+    let reports: Vec<_> = reports.into_iter().map(|route| (route, asks.to_owned())).collect();
+    table(
+        &mut out,
+        "HTTP of a collector (a library; no command starts one yet)",
+        "collector",
+        &reports,
+    );
     let [fhir, bulk, oauth, validator, witness, explorer] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);
@@ -458,6 +468,7 @@ const ROUTERS: &[&str] = &[
     "crates/salus-validator/src/explorer/console.rs",
     "crates/salus-validator/src/explorer/routes.rs",
     "crates/salus-validator/src/witness/http.rs",
+    "crates/salus-collect/src/http.rs",
 ];
 
 #[test]
