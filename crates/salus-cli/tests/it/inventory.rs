@@ -501,6 +501,7 @@ const ROUTERS: &[&str] = &[
     "crates/salus-validator/src/explorer/console.rs",
     "crates/salus-validator/src/explorer/routes.rs",
     "crates/salus-validator/src/witness/http.rs",
+    "crates/salus-collect/src/http.rs",
 ];
 
 #[test]

@@ -103,12 +103,14 @@ impl Recording {
             let inner_has = inner.iter().any(|bytes| forms.iter().any(|f| within(bytes, f)));
             // A short number may stand in a long one by chance; text counts between other signs.
             let text = String::from_utf8_lossy(message);
-            let digits = number.to_string();
-            let as_text = text.match_indices(&digits).any(|(at, _)| {
-                let before = text[..at].chars().next_back();
-                let after = text[at + digits.len()..].chars().next();
-                !before.is_some_and(|c| c.is_ascii_digit())
-                    && !after.is_some_and(|c| c.is_ascii_digit())
+            let spelt = [number.to_string(), number.cast_unsigned().to_string()];
+            let as_text = spelt.iter().any(|digits| {
+                text.match_indices(digits.as_str()).any(|(at, _)| {
+                    let before = text[..at].chars().next_back();
+                    let after = text[at + digits.len()..].chars().next();
+                    !before.is_some_and(|c| c.is_ascii_digit())
+                        && !after.is_some_and(|c| c.is_ascii_digit())
+                })
             });
             inner_has || as_text
         })

@@ -41,6 +41,16 @@ fn a_single_gap_is_filled_from_its_margin() {
 }
 
 #[test]
+fn a_gap_beside_counts_of_millions_is_told_to_the_person() {
+    for small in [1, 3, 9] {
+        let cells = table([[small, 4_000_003, 5_000_001], [2_000_001, 30_000_007, 25_000_009]]);
+        let found = inferred(rules(10), &cells, &BTreeSet::from([0])).unwrap();
+        let ranges: Vec<_> = found.iter().map(|f| (f.low, f.high)).collect();
+        assert_eq!(ranges, [(small, small)]);
+    }
+}
+
+#[test]
 fn three_gaps_that_one_chain_of_margins_fills_are_found() {
     // No row and no column has one gap alone in row a; column x has.
     let cells = table([[3, 4, 50], [20, 30, 25]]);
