@@ -11,7 +11,7 @@ use salus_ledger::contract::records::PermitRecord;
 use salus_ledger::proof::{VerifiedReceipt, verify_receipt};
 use salus_model::{Class, Clock as _, DatasetId, HolderId, MicroRho, PermitId};
 use salus_node::permits::{Asked, permit_on};
-use salus_node::{HolderLedger, Site, SystemClock, write_private};
+use salus_node::{HolderLedger, MEMBER_KEY_HEADER, Site, SystemClock, write_private};
 use salus_private::{Question, sql};
 use salus_spine::result_hash;
 use serde::Serialize;
@@ -196,7 +196,7 @@ impl Wanted {
             }
             Self::Sql(statement) => {
                 let spend = spend.ok_or_else(|| Failure::request("say --epsilon"))?;
-                let published: Published = get(place, "/v1/questions/profiles").await?;
+                let published: Published = get(place, ledger, "/v1/questions/profiles").await?;
                 let profile = published.profiles.get(&statement.dataset).ok_or_else(|| {
                     let (holder, dataset) = (&dataset.holder, &statement.dataset);
                     Failure::request(format!("{holder} takes no questions about {dataset}"))
@@ -241,6 +241,23 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
     Ok(())
 }
 
+/// A client that trusts the holder's own authority and no other, and shows this organisation's
+/// certificate where the holder's node asks for one.
+fn client_of(ledger: &HolderLedger, place: &Place) -> Result<reqwest::Client, Failure> {
+    let mut headers = reqwest::header::HeaderMap::new();
+    let key = reqwest::header::HeaderValue::from_str(&ledger.key().to_string())
+        .map_err(|e| Failure::corrupt(e.to_string()))?;
+    headers.insert(MEMBER_KEY_HEADER, key);
+    reqwest::Client::builder()
+        .use_preconfigured_tls(ledger.tls_towards(&place.ca)?)
+        .default_headers(headers)
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(PATIENCE)
+        .build()
+        .map_err(|e| Failure::unavailable(e.to_string()))
+}
+
 /// A client that trusts the holder's own authority and no other.
 pub(crate) fn client(place: &Place) -> Result<reqwest::Client, Failure> {
     let trusted = reqwest::Certificate::from_pem(place.ca.as_bytes())
@@ -263,16 +280,21 @@ struct Problem {
 
 async fn post<T: serde::de::DeserializeOwned>(
     place: &Place,
+    ledger: &HolderLedger,
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Failure> {
     let body = serde_json::to_vec(body).map_err(|e| Failure::request(e.to_string()))?;
-    let request = client(place)?.post(format!("{}{path}", place.url));
+    let request = client_of(ledger, place)?.post(format!("{}{path}", place.url));
     send(place, request.header("content-type", "application/json").body(body)).await
 }
 
-async fn get<T: serde::de::DeserializeOwned>(place: &Place, path: &str) -> Result<T, Failure> {
-    send(place, client(place)?.get(format!("{}{path}", place.url))).await
+async fn get<T: serde::de::DeserializeOwned>(
+    place: &Place,
+    ledger: &HolderLedger,
+    path: &str,
+) -> Result<T, Failure> {
+    send(place, client_of(ledger, place)?.get(format!("{}{path}", place.url))).await
 }
 
 async fn send<T: serde::de::DeserializeOwned>(
@@ -307,7 +329,7 @@ async fn send<T: serde::de::DeserializeOwned>(
 
 async fn explain(ready: &Ready<'_>, assumed_rows: u64) -> Result<Explained, Failure> {
     let wanted = PlanWanted { question: ready.text.clone(), assumed_rows };
-    let planned: Planned = post(&ready.place, "/v1/questions/plan", &wanted).await?;
+    let planned: Planned = post(&ready.place, ready.ledger, "/v1/questions/plan", &wanted).await?;
     let left = left(ready.ledger, &ready.permit, &ready.dataset).await?;
     let ground = ready.record.terms.grounds.iter().find(|g| g.dataset == ready.dataset);
     let covered = ground.is_some_and(|ground| {
@@ -369,7 +391,7 @@ pub(crate) async fn ask(
     };
     let request = key.request(&asked)?;
     let asking = Asking { request: request.clone(), question: ready.text.clone() };
-    let answered: Answered = post(&ready.place, "/v1/questions", &asking).await?;
+    let answered: Answered = post(&ready.place, ready.ledger, "/v1/questions", &asking).await?;
     let wrong = |what: &str| Failure::peer(format!("the node's answer is refused: {what}"));
     let bytes = |text: &str| hex::decode(text).map_err(|_| wrong("it is no hexadecimal"));
     let (message, receipt) = (bytes(&answered.message)?, bytes(&answered.receipt)?);
