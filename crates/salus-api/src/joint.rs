@@ -1,7 +1,8 @@
 //! `/v1/joint`: a party of joint answers adds up shares that holders sealed to it.
 //!
 //! Nobody signs in: what is sealed to this party and signed by holders that it knows is all that it
-//! works on, and one sum for an invitation is all that it gives.
+//! works on, and one sum for an invitation is all that it gives. Where the site takes questions from
+//! members alone, these routes too ask for a member's certificate.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use salus_model::{Class, Classified as _, HolderId};
 use salus_private::joint::{Invitation, JointRefused, Party, SumWanted};
 use serde::{Deserialize, Serialize};
 
+use crate::questions::Callers;
 use crate::route::{Access, HttpRoute, RouteTable};
 use crate::sql::problem;
 
@@ -56,7 +58,7 @@ pub struct Checked {
 }
 
 /// The routes over a party.
-pub fn router(party: Arc<Party>) -> Router {
+pub fn router(party: Arc<Party>, callers: Callers) -> Router {
     let handler = |endpoint| -> MethodRouter<Arc<Party>> {
         match endpoint {
             Endpoint::Revealed => post(revealed),
@@ -64,7 +66,8 @@ pub fn router(party: Arc<Party>) -> Router {
             Endpoint::Sum => post(sum),
         }
     };
-    TABLE.router(handler).layer(DefaultBodyLimit::max(REQUEST_BYTES)).with_state(party)
+    let routes = TABLE.router(handler).layer(DefaultBodyLimit::max(REQUEST_BYTES));
+    callers.guard(routes.with_state(party))
 }
 
 fn refused(error: &JointRefused) -> Response {

@@ -1,20 +1,23 @@
 //! `/v1/questions`: questions under permits, answered sealed to the permit's person.
 //!
 //! Nobody signs in: a request is signed with the permit's own key, and the ledger says what that
-//! key may ask. What comes back only that person opens.
+//! key may ask. What comes back only that person opens. A site may want a certificate of a member
+//! of its ledger besides, from whoever comes to any of the routes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
-use salus_ledger::CodeHash;
+use salus_ledger::{CodeHash, PublicKey};
 use salus_model::{
     Class, Classified as _, ColumnPath, DatasetId, DealId, HolderId, MicroRho, PrivacyCharge,
 };
+use salus_node::{MEMBER_KEY_HEADER, MemberDoor, NotAdmitted};
 use salus_private::{Desk, DeskError, Prepared, Profile, built_in_code};
 use salus_spine::SignedRequest;
 use serde::{Deserialize, Serialize};
@@ -125,8 +128,70 @@ struct Shared {
     at_once: Arc<Semaphore>,
 }
 
+/// What a client showed in the TLS handshake, which also proved that it has the key: the first
+/// certificate as DER, if any. Whoever serves the routes adds it to each connection's requests.
+#[derive(Clone)]
+pub struct ShownCertificate(pub Option<Arc<[u8]>>);
+
+/// Who may use the routes.
+pub enum Callers {
+    /// Anybody; a question is signed with a permit's key anyway.
+    Anyone,
+    /// Who shows a member's certificate.
+    Members(MemberDoor),
+}
+
+impl Callers {
+    /// The routes, for these callers alone.
+    pub(crate) fn guard(self, routes: Router) -> Router {
+        match self {
+            Self::Anyone => routes,
+            Self::Members(door) => {
+                routes.route_layer(middleware::from_fn_with_state(Arc::new(door), at_the_door))
+            }
+        }
+    }
+}
+
+/// Turns away who shows no certificate that counts now.
+async fn at_the_door(
+    State(door): State<Arc<MemberDoor>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let shown = request.extensions().get::<ShownCertificate>().and_then(|shown| shown.0.clone());
+    let named = request.headers().get(MEMBER_KEY_HEADER).and_then(|key| {
+        let bytes = hex::decode(key.as_bytes()).ok()?;
+        PublicKey::try_from(bytes.as_slice()).ok()
+    });
+    let (Some(certificate), Some(key)) = (shown, named) else {
+        return not_admitted(&NotAdmitted::NoCertificate);
+    };
+    match door.admit(&certificate, &key).await {
+        Ok(_) => next.run(request).await,
+        Err(error) => not_admitted(&error),
+    }
+}
+
+fn not_admitted(error: &NotAdmitted) -> Response {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::warn!(%error, cause, "a caller is turned away at the door");
+    match error.class() {
+        Class::Refused if matches!(error, NotAdmitted::NoCertificate) => {
+            problem(StatusCode::UNAUTHORIZED, "refused", error)
+        }
+        Class::Refused => problem(StatusCode::FORBIDDEN, "refused", error),
+        // The caller can do nothing about it; the operator has it in the log.
+        _ => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "this node cannot tell now whether the certificate counts; try again in a moment",
+        ),
+    }
+}
+
 /// The routes over a desk.
-pub fn router(desk: Arc<Desk>, holder: HolderId) -> Router {
+pub fn router(desk: Arc<Desk>, holder: HolderId, callers: Callers) -> Router {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shared = Shared { desk, holder, at_once: Arc::new(Semaphore::new(cores * 2)) };
     let handler = |endpoint| -> MethodRouter<Shared> {
@@ -136,7 +201,9 @@ pub fn router(desk: Arc<Desk>, holder: HolderId) -> Router {
             Endpoint::Profiles => get(profiles),
         }
     };
-    TABLE.router(handler).layer(DefaultBodyLimit::max(REQUEST_BYTES)).with_state(shared)
+    let routes = TABLE.router(handler).layer(DefaultBodyLimit::max(REQUEST_BYTES));
+    let routes = routes.with_state(shared);
+    callers.guard(routes)
 }
 
 /// The error's sentence and those of its causes, each once.

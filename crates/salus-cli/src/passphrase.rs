@@ -37,14 +37,14 @@ pub(crate) fn find(what: &'static str, asking: Asking) -> Result<Secret<String>,
 }
 
 /// The passphrase of a membership file, which whoever made it told apart from the site's own.
-pub(crate) fn member_file() -> Result<Passphrase, Failure> {
+pub(crate) fn member_file(asking: Asking) -> Result<Passphrase, Failure> {
     let sought = Sought {
         what: "passphrase of the membership file",
         variable: "SALUS_MEMBER_PASSPHRASE",
         file_variable: "SALUS_MEMBER_PASSPHRASE_FILE",
         file: None,
     };
-    Ok(Passphrase::new(sought.find(Path::new("."), Asking::Known)?)?)
+    Ok(Passphrase::new(sought.find(Path::new("."), asking)?)?)
 }
 
 /// What opens the configured key store.

@@ -58,9 +58,26 @@ pub struct LedgerConfig {
     /// Where membership and genesis lie.
     #[serde(default = "LedgerConfig::usual_folder")]
     pub folder: PathBuf,
+    /// Who may come with a question under a permit.
+    #[serde(default = "LedgerConfig::questions_from_anyone")]
+    pub questions_from: QuestionsFrom,
+}
+
+/// Who may come with a question under a permit. The permit's own signature is wanted of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuestionsFrom {
+    /// Whoever can sign with a permit's key.
+    Anyone,
+    /// Only who shows a certificate of a member of the ledger besides.
+    Members,
 }
 
 impl LedgerConfig {
+    const fn questions_from_anyone() -> QuestionsFrom {
+        QuestionsFrom::Anyone
+    }
+
     fn usual_folder() -> PathBuf {
         "ledger".into()
     }
@@ -70,7 +87,8 @@ impl LedgerConfig {
     /// # Errors
     /// When an address is not https, or there is none.
     pub fn of(validators: Vec<String>) -> Result<Self, ConfigError> {
-        let config = Self { validators, folder: Self::usual_folder() };
+        let (folder, questions_from) = (Self::usual_folder(), Self::questions_from_anyone());
+        let config = Self { validators, folder, questions_from };
         config.check()?;
         Ok(config)
     }

@@ -8,12 +8,15 @@ use salus_ledger::block::Outcome;
 use salus_ledger::call::{Call, MarkTime, RecordRelease, Release};
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{Fact, ProvenState, StateEvidence, TrustAnchor};
-use salus_ledger::transaction::{SignedTransaction, Transaction, TransactionError};
-use salus_ledger::{Height, Nonce, Opaque, Signer, TxId};
+use salus_ledger::transaction::{Envelope, SignedTransaction, Transaction, TransactionError};
+use salus_ledger::{Height, Nonce, Opaque, PublicKey, Signer, TxId};
 use salus_model::{Class, Clock, Entropy as _, MemberId};
 use salus_private::{Ledger, LedgerRefused, SignedRelease};
 use salus_spine::Freshness;
+use salus_validator::Identity;
 use salus_validator::client::{ClientError, LedgerClient, Recorded};
+
+use crate::tls::TlsError;
 
 /// How many blocks a transaction may wait for its place.
 const LIFETIME_BLOCKS: u64 = 50;
@@ -22,6 +25,7 @@ const LIFETIME_BLOCKS: u64 = 50;
 pub struct HolderLedger {
     client: LedgerClient,
     signer: Signer,
+    identity: Identity,
     clock: Arc<dyn Clock>,
     member: MemberId,
     genesis: Genesis,
@@ -30,15 +34,31 @@ pub struct HolderLedger {
 }
 
 impl HolderLedger {
-    /// A member that signs with `signer`, over `client`.
+    /// A member that signs with its own key, over `client`.
     #[must_use]
     pub fn new(
         (member, genesis): (MemberId, Genesis),
         client: LedgerClient,
-        signer: Signer,
+        identity: Identity,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, signer, clock, member, genesis, height: AtomicU64::new(0) }
+        let signer = identity.signer();
+        Self { client, signer, identity, clock, member, genesis, height: AtomicU64::new(0) }
+    }
+
+    /// The ledger key that the organisation's certificate vouches for.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.signer.public_key()
+    }
+
+    /// TLS towards another organisation's node: it is verified with what that organisation gave
+    /// out, as PEM, and is shown this organisation's certificate where it asks for one.
+    ///
+    /// # Errors
+    /// When the PEM holds no certificate, or the own certificate cannot be used.
+    pub fn tls_towards(&self, trusted_pem: &str) -> Result<rustls::ClientConfig, TlsError> {
+        crate::tls::client(trusted_pem, &self.identity)
     }
 
     /// Whom the holder believes about the ledger.
@@ -83,6 +103,20 @@ impl HolderLedger {
         call: Call,
         others: &[&Signer],
     ) -> Result<SignedTransaction, LedgerRefused> {
+        self.signed_for(call, others, LIFETIME_BLOCKS).await
+    }
+
+    /// As [`HolderLedger::signed`], for a call on which others have to agree first: it may wait for
+    /// its place for so many blocks.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn signed_for(
+        &self,
+        call: Call,
+        others: &[&Signer],
+        blocks: u64,
+    ) -> Result<SignedTransaction, LedgerRefused> {
         if self.height.load(Ordering::Relaxed) == 0 {
             match self.client.last_block().await {
                 Ok(tip) => self.saw(tip.finality.header.height),
@@ -93,11 +127,21 @@ impl HolderLedger {
         }
         let mut nonce = [0; 16];
         OsEntropy.fill(&mut nonce).map_err(|e| unavailable(e.to_string()))?;
-        let last = Height::new(self.height.load(Ordering::Relaxed)).after(LIFETIME_BLOCKS);
+        let last = Height::new(self.height.load(Ordering::Relaxed)).after(blocks);
         let transaction = Transaction::new(*self.client.ledger(), Nonce::new(nonce), last, call);
         let wrong = |e: TransactionError| unavailable(e.to_string());
         let draft = transaction.draft().map_err(wrong)?.sign(&self.signer);
         others.iter().fold(draft, |draft, signer| draft.sign(signer)).finish().map_err(wrong)
+    }
+
+    /// Adds the member's signature to a transaction on which others agreed already, and checks
+    /// theirs.
+    ///
+    /// # Errors
+    /// When it is no transaction of this ledger, or a signature on it is forged.
+    pub fn endorse(&self, transaction: &[u8]) -> Result<SignedTransaction, TransactionError> {
+        SignedTransaction::from_bytes(transaction, self.client.ledger())?;
+        Envelope::from_bytes(transaction)?.draft().sign(&self.signer).finish()
     }
 
     /// Hands a signed transaction in and waits until it is recorded for good; once more is harmless.

@@ -7,6 +7,7 @@
 pub mod clients;
 mod clock;
 mod config;
+mod door;
 pub mod exports;
 mod fhir;
 mod gateway;
@@ -30,8 +31,9 @@ mod tls;
 pub use clock::SystemClock;
 pub use config::{
     AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig, LedgerConfig,
-    ListenConfig, MonitoringConfig, RevocationDelay, TlsConfig,
+    ListenConfig, MonitoringConfig, QuestionsFrom, RevocationDelay, TlsConfig,
 };
+pub use door::{MEMBER_KEY_HEADER, MemberDoor, NotAdmitted};
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
 pub use hooks::Hooks;

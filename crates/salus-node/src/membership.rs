@@ -4,7 +4,7 @@
 //! passphrase; in the site it lies sealed under the site's own key store.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{KeyPair, SigningKey as _};
@@ -15,7 +15,7 @@ use salus_ledger::call::{AdmitMember, KeyProof, MemberKey, ProofAlgorithm};
 use salus_ledger::cbor::{self, CborError};
 use salus_ledger::genesis::Genesis;
 use salus_ledger::policy::Role;
-use salus_ledger::{Opaque, Signer, key_binding_message};
+use salus_ledger::{Opaque, key_binding_message};
 use salus_model::{Class, Classified, EntropyFailed, HolderId, IdError, MemberId, Secret};
 use salus_store::{SealedError, open_sealed, seal_object};
 use salus_validator::Identity;
@@ -54,6 +54,9 @@ pub enum MembershipError {
         /// Whose site it is.
         holder: HolderId,
     },
+    /// Keys for another ledger.
+    #[error("the keys are for another ledger than this site's")]
+    OtherLedger,
     /// The file does not open with this passphrase.
     #[error("the membership file does not open")]
     Passphrase(#[from] passphrase::OpenRefused),
@@ -112,6 +115,7 @@ impl Classified for MembershipError {
             Self::None
             | Self::Joined
             | Self::OtherMember { .. }
+            | Self::OtherLedger
             | Self::CertificateKey(_)
             | Self::Format { .. } => Class::BadRequest,
             Self::Entropy(_) => Class::Unavailable,
@@ -318,6 +322,10 @@ fn proof_of(key: &KeyPair) -> Result<ProofAlgorithm, MembershipError> {
     .ok_or(MembershipError::CertificateKey(None))
 }
 
+fn io(path: PathBuf) -> impl FnOnce(std::io::Error) -> MembershipError {
+    move |source| MembershipError::Io { path, source }
+}
+
 fn aad(site: &Site) -> Aad {
     Aad::new("salus membership v1", &[site.config.holder.as_str().as_bytes()])
 }
@@ -343,25 +351,53 @@ impl Site {
         }
         let config = LedgerConfig::of(membership.validators.clone())?;
         let folder = self.ledger_folder(&config);
-        let at = |path: PathBuf| move |source| MembershipError::Io { path, source };
-        crate::site::make_private_folder(&folder).map_err(at(folder.clone()))?;
+        crate::site::make_private_folder(&folder).map_err(io(folder.clone()))?;
+        self.keep_membership(&folder, membership).await?;
+        let path = folder.join(GENESIS_FILE);
+        let genesis = cbor::encode(&membership.genesis)?;
+        crate::staff::write_private(&path, &genesis).map_err(io(path.clone()))?;
+        Ok(Config::add_ledger(&self.folder, &config)?)
+    }
+
+    async fn keep_membership(
+        &self,
+        folder: &Path,
+        membership: &Membership,
+    ) -> Result<(), MembershipError> {
         let bytes = membership.encode()?;
         let path = folder.join(MEMBERSHIP_FILE);
         let sealed = seal_object(&*self.keys, &self.master, &aad(self), &bytes)
             .await
             .map_err(|source| MembershipError::Sealed { path: path.clone(), source })?;
-        crate::staff::write_private(&path, &sealed).map_err(at(path.clone()))?;
-        let path = folder.join(GENESIS_FILE);
-        let genesis = cbor::encode(&membership.genesis)?;
-        crate::staff::write_private(&path, &genesis).map_err(at(path.clone()))?;
-        Ok(Config::add_ledger(&self.folder, &config)?)
+        crate::staff::write_private(&path, &sealed).map_err(io(path))
     }
 
-    /// The site's hand on its ledger. Nothing is asked over the network yet.
+    /// Takes other keys of the same organisation on the same ledger, as after a renewal of its
+    /// certificate; the ones before are gone from the site. The validators stay those of its
+    /// configuration.
+    ///
+    /// # Errors
+    /// When the site is on no ledger, the keys are for another ledger or organisation, or nothing
+    /// can be written.
+    pub async fn renew_membership(&self, renewed: &Membership) -> Result<(), MembershipError> {
+        let known = self.membership().await?;
+        if known.member != renewed.member {
+            let (holder, member) = (self.config.holder.clone(), renewed.member.clone());
+            return Err(MembershipError::OtherMember { member, holder });
+        }
+        if known.genesis.ledger_id()? != renewed.genesis.ledger_id()? {
+            return Err(MembershipError::OtherLedger);
+        }
+        let config = self.config.ledger.as_ref().ok_or(MembershipError::None)?;
+        self.keep_membership(&self.ledger_folder(config), renewed).await
+    }
+
+    /// The site's place on its ledger, with the keys that were sealed under its key store, and the
+    /// validators that its configuration names now.
     ///
     /// # Errors
     /// [`MembershipError::None`] when the site is on none; else when its keys do not open.
-    pub async fn ledger(&self) -> Result<HolderLedger, MembershipError> {
+    pub async fn membership(&self) -> Result<Membership, MembershipError> {
         let config = self.config.ledger.as_ref().ok_or(MembershipError::None)?;
         let path = self.ledger_folder(config).join(MEMBERSHIP_FILE);
         let sealed = std::fs::read(&path)
@@ -369,9 +405,17 @@ impl Site {
         let bytes = open_sealed(&*self.keys, &self.master, &aad(self), &sealed)
             .await
             .map_err(|source| MembershipError::Sealed { path, source })?;
-        let Membership { member, genesis, identity, .. } = Membership::decode(&bytes)?;
-        let client = LedgerClient::new(&config.validators, &genesis, &identity)?;
-        let signer: Signer = identity.signer();
-        Ok(HolderLedger::new((member, genesis), client, signer, Arc::clone(&self.clock)))
+        let validators = config.validators.clone();
+        Ok(Membership { validators, ..Membership::decode(&bytes)? })
+    }
+
+    /// The site's hand on its ledger. Nothing is asked over the network yet.
+    ///
+    /// # Errors
+    /// [`MembershipError::None`] when the site is on none; else when its keys do not open.
+    pub async fn ledger(&self) -> Result<HolderLedger, MembershipError> {
+        let Membership { member, genesis, identity, validators } = self.membership().await?;
+        let client = LedgerClient::new(&validators, &genesis, &identity)?;
+        Ok(HolderLedger::new((member, genesis), client, identity, Arc::clone(&self.clock)))
     }
 }

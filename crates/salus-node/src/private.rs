@@ -13,6 +13,9 @@ use salus_store::audit::AuditLog;
 use salus_store::{open_sealed, seal_object};
 use serde::{Deserialize, Serialize};
 
+use crate::config::QuestionsFrom;
+use crate::door::MemberDoor;
+use crate::ledger::HolderLedger;
 use crate::site::{Site, SiteError};
 
 /// What is publicly known of the site's datasets, for answers under permits.
@@ -192,6 +195,19 @@ impl Site {
             Ok(text) => Ok(Profiles::parse(&text)?),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Profiles::default()),
             Err(source) => Err(SiteError::Io { path, source }),
+        }
+    }
+
+    /// Who may come with a question, where that is not anybody with a permit's signature.
+    #[must_use]
+    pub fn door(&self, ledger: &Arc<HolderLedger>) -> Option<MemberDoor> {
+        let from = self.config.ledger.as_ref().map(|config| config.questions_from);
+        let clock = Arc::clone(&self.clock);
+        match from {
+            Some(QuestionsFrom::Members) => {
+                Some(MemberDoor::new(Arc::clone(ledger), clock, FRESHNESS))
+            }
+            Some(QuestionsFrom::Anyone) | None => None,
         }
     }
 

@@ -11,17 +11,23 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName as Name, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use salus_crypto::aead::Aad;
 use salus_keys::KeyStore;
+use salus_ledger::Opaque;
 use salus_model::{Class, Classified, Clock, HolderId, KeyName, Timestamp};
 use salus_store::{SealedError, open_sealed, seal_object};
+use salus_validator::Identity;
 use zeroize::Zeroizing;
 
 use crate::config::TlsConfig;
@@ -106,7 +112,7 @@ fn authority_aad(holder: &HolderId) -> Aad {
 /// The authority's name and powers, which follow from the holder's id alone.
 fn authority_params(holder: &HolderId) -> CertificateParams {
     let mut params = CertificateParams::default();
-    let mut name = DistinguishedName::new();
+    let mut name = Name::new();
     name.push(DnType::CommonName, format!("Salus site {holder}"));
     params.distinguished_name = name;
     // It issues for services, and makes no further authorities.
@@ -216,6 +222,116 @@ impl Certificates {
         config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         Ok(Arc::new(config))
     }
+
+    /// As [`Certificates::server`], for a service with routes that members of a ledger alone may
+    /// use: it asks for a client certificate, and goes on without one.
+    ///
+    /// # Privacy
+    /// The handshake proves that the caller has the certificate's key, and nothing else: what the
+    /// certificate means is decided at each request ([`crate::MemberDoor`]). Under TLS 1.3 it is
+    /// encrypted.
+    ///
+    /// # Errors
+    /// When an authority's certificate cannot be read, or TLS cannot be set up.
+    pub fn server_asking(
+        &self,
+        protocols: &[&str],
+        authorities: &[Opaque],
+    ) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut hints = RootCertStore::empty();
+        for authority in authorities {
+            let der = CertificateDer::from(authority.as_bytes().to_vec());
+            hints.add(der).map_err(TlsError::Setup)?;
+        }
+        let verifier = AnyCertificate {
+            hints: hints.subjects(),
+            algorithms: provider.signature_verification_algorithms,
+        };
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+/// Asks for a certificate, and takes any whose key the client has, or none.
+#[derive(Debug)]
+struct AnyCertificate {
+    /// Whose certificates are wanted, so that browsers do not offer others.
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for AnyCertificate {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// A client that trusts what `trusted_pem` holds and nothing else, and shows the certificate of
+/// `identity` where it is asked for one.
+pub(crate) fn client(
+    trusted_pem: &str,
+    identity: &Identity,
+) -> Result<rustls::ClientConfig, TlsError> {
+    let trusted = || PathBuf::from("what the node is verified with");
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(trusted_pem.as_bytes()) {
+        let no_pem = |_| TlsError::Pem { path: trusted(), what: "certificate" };
+        let pair = |source| TlsError::Pair { path: trusted(), source };
+        roots.add(certificate.map_err(no_pem)?).map_err(pair)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::Pem { path: trusted(), what: "certificate" });
+    }
+    let chain = identity.chain.iter().map(|der| CertificateDer::from(der.as_bytes().to_vec()));
+    let key = PrivateKeyDer::Pkcs8(identity.tls.expose().clone().into());
+    let own = |source| TlsError::Pair { path: PathBuf::from("the membership"), source };
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::Setup)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.collect(), key)
+        .map_err(own)
 }
 
 fn show(source: &Source, now: Timestamp) -> Result<Shown, TlsError> {
@@ -247,7 +363,7 @@ fn issue(
     now: Timestamp,
 ) -> Result<Certificate, TlsError> {
     let mut params = CertificateParams::new(names).map_err(TlsError::Make)?;
-    let mut name = DistinguishedName::new();
+    let mut name = Name::new();
     name.push(DnType::CommonName, format!("Salus node of {holder}"));
     params.distinguished_name = name;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -14,9 +14,9 @@ use salus_model::{
 use salus_spine::{
     AuthoriseError, Authority, BudgetCharged, Freshness, Held, InputRead, KeepError, KeyRelease,
     OnPremises, OptOutList, OptOutsApplied, OptOutsRefused, PermitChecked, Place,
-    PremisesStatement, ReceiptFinal, ReceiptRefused, ReleaseRefused, RequestRefused, Scope,
-    SealResultRefused, SealedResult, Secondary, SecondaryClearance, SignedRequest,
-    StatementRefused, authorise, release, seal_result,
+    PremisesStatement, ReceiptRefused, ReleaseRefused, RequestRefused, Scope, SealResultRefused,
+    SealedResult, Secondary, SecondaryClearance, SignedRequest, StatementRefused, authorise,
+    release, seal_result,
 };
 use salus_store::audit::{AccessKind, AuditEntry, AuditError, AuditLog, Outcome, RefusalReason};
 use salus_store::{Lake, ScanError};
@@ -576,8 +576,7 @@ impl Desk {
         held: Held<SealedResult, Secondary>,
         receipt: Vec<u8>,
     ) -> Result<Reply, DeskError> {
-        let charged = BudgetCharged::verify(&receipt, &self.parts.anchor, &held)?;
-        let on_record = ReceiptFinal::verify(&receipt, &self.parts.anchor, &held)?;
+        let (charged, on_record) = BudgetCharged::verify(&receipt, &self.parts.anchor, &held)?;
         let (charges, deal) = (held.charges().clone(), held.deal().clone());
         let sealed = release(held, SecondaryClearance::Charged(charged), on_record)?.into_inner();
         let salt = *sealed.salt();

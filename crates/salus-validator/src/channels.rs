@@ -15,9 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_ledger::call::AdmitMember;
 use salus_ledger::channel::{Charter, CharterError};
-use salus_ledger::config::{ConfigError, PlatformConfig};
+use salus_ledger::config::{ConfigError, PlatformConfig, Validator as Seat};
 use salus_ledger::genesis::Genesis;
+use salus_ledger::policy::Role;
 use salus_ledger::{LedgerId, Nonce};
 use salus_model::{Class, Classified, Entropy, MemberId, Timestamp};
 
@@ -40,6 +42,9 @@ pub enum ChannelError {
     /// The parent ledger cannot be read.
     #[error("the parent ledger cannot be read")]
     Parent(#[from] StoreError),
+    /// Somebody is drafted twice.
+    #[error("{0} is drafted twice: by name and by its request")]
+    Twice(MemberId),
     /// Its validator does not start.
     #[error("the channel's validator does not start")]
     Start(#[from] StartError),
@@ -48,7 +53,7 @@ pub enum ChannelError {
     Config(#[from] ConfigError),
     /// Somebody is no member of the parent's genesis.
     #[error(
-        "{0} is not among the members of the parent ledger's genesis; add its admission to the draft"
+        "{0} is not among the members of the parent ledger's genesis; name its request for admission as well"
     )]
     NoMember(MemberId),
     /// The folder has a charter of another channel than its genesis begins.
@@ -63,20 +68,30 @@ impl Classified for ChannelError {
             Self::Charter(error) => error.class(),
             Self::Parent(error) => error.class(),
             Self::Start(error) => error.class(),
-            Self::Config(_) | Self::NoMember(_) => Class::BadRequest,
+            Self::Config(_) | Self::NoMember(_) | Self::Twice(_) => Class::BadRequest,
             Self::OtherGenesis => Class::Corrupt,
         }
     }
 }
 
-/// Drafts a channel of some of the parent's first members, under the parent's rules. Those of them
-/// that validate the parent validate the channel.
+/// The seats among the validators that an organisation's request for admission asks for.
+pub fn seats(request: &AdmitMember) -> impl Iterator<Item = Seat> {
+    let validates = |key: &&salus_ledger::call::MemberKey| key.roles.contains(&Role::Validator);
+    let seat =
+        |key: &salus_ledger::call::MemberKey| Seat { member: request.member.clone(), key: key.key };
+    request.keys.iter().filter(validates).map(seat)
+}
+
+/// Drafts a channel under the parent's rules: of some of the parent's first members, and of members
+/// that came later, by the requests with which they were admitted. Those of them that validate the
+/// parent, or ask to, validate the channel.
 ///
 /// # Errors
-/// When somebody is no member, or nobody of them validates.
+/// When somebody is no first member of the parent or is drafted twice, or nobody validates.
 pub fn draft(
     parent: &Genesis,
     members: &BTreeSet<MemberId>,
+    later: Vec<AdmitMember>,
     time: Timestamp,
     nonce: Nonce,
 ) -> Result<Genesis, ChannelError> {
@@ -87,13 +102,19 @@ pub fn draft(
     let mut form = parent.config.form().clone();
     form.version = 0;
     form.validators.retain(|validator| members.contains(&validator.member));
-    let admitted = parent.members.iter().filter(|known| members.contains(&known.member));
+    form.validators.extend(later.iter().flat_map(seats));
+    let first = parent.members.iter().filter(|known| members.contains(&known.member)).cloned();
+    let admitted: Vec<AdmitMember> = first.chain(later).collect();
+    let mut drafted = BTreeSet::new();
+    if let Some(twice) = admitted.iter().find(|request| !drafted.insert(&request.member)) {
+        return Err(ChannelError::Twice(twice.member.clone()));
+    }
     Ok(Genesis {
         nonce,
         kind: parent.kind,
         time,
         config: PlatformConfig::new(form)?,
-        members: admitted.cloned().collect(),
+        members: admitted,
     })
 }
 
@@ -158,6 +179,12 @@ impl Host {
     /// The channels that run.
     pub fn channels(&self) -> impl Iterator<Item = (&LedgerId, &Validator)> {
         self.channels.values().map(|(ledger, validator)| (ledger, validator))
+    }
+
+    /// Stops the channels' validators, then the ledger's.
+    pub fn stop(self) {
+        self.channels.into_values().for_each(|(_, validator)| validator.stop());
+        self.main.stop();
     }
 
     /// Starts the channels that were joined since the last time; gives their ids.

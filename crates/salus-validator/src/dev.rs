@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SigningKey as _,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
+    SigningKey as _,
 };
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_crypto::{OsEntropy, SigningKey};
-use salus_ledger::call::{AdmitMember, KeyProof, MemberKey, ProofAlgorithm};
+use salus_ledger::call::{AdmitMember, KeyProof, MemberKey, ProofAlgorithm, PublishCrl};
 use salus_ledger::config::{ConfigForm, Limits, PlatformConfig, Validator};
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Policy, Role};
@@ -53,6 +54,10 @@ impl Classified for DevError {
             _ => Class::Unavailable,
         }
     }
+}
+
+fn since_epoch(at: Timestamp) -> std::time::Duration {
+    std::time::Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0))
 }
 
 /// A certificate authority for development.
@@ -100,16 +105,51 @@ impl Authority {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Opaque, DevError> {
-        let moment = |at: Timestamp| {
-            let epoch = rcgen::date_time_ymd(1970, 1, 1);
-            epoch + std::time::Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or(0))
-        };
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, organisation);
-        params.not_before = moment(from);
-        params.not_after = moment(until);
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_before = epoch + since_epoch(from);
+        params.not_after = epoch + since_epoch(until);
         Ok(Opaque::new(params.signed_by(key, &self.issuer)?.der().to_vec()))
+    }
+
+    /// The authority's revocation list of this number, with these certificates on it since a minute
+    /// before `now`; the next one is due in a week.
+    ///
+    /// # Errors
+    /// When a certificate cannot be read, or the list cannot be signed.
+    pub fn revoke(
+        &self,
+        certificates: &[&Opaque],
+        number: u64,
+        now: Timestamp,
+    ) -> Result<PublishCrl, DevError> {
+        use x509_parser::prelude::FromDer as _;
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let since = epoch + since_epoch(now.saturating_add_micros(-60_000_000));
+        let mut revoked_certs = Vec::new();
+        for certificate in certificates {
+            let parsed =
+                x509_parser::certificate::X509Certificate::from_der(certificate.as_bytes());
+            let (_, parsed) = parsed.map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+            revoked_certs.push(RevokedCertParams {
+                serial_number: SerialNumber::from(parsed.raw_serial().to_vec()),
+                revocation_time: since,
+                reason_code: None,
+                invalidity_date: None,
+            });
+        }
+        let params = CertificateRevocationListParams {
+            this_update: since,
+            next_update: since + std::time::Duration::from_secs(7 * 24 * 3600),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let crl = Opaque::new(params.signed_by(&self.issuer)?.der().to_vec());
+        Ok(PublishCrl { crl, issuer: Vec::new() })
     }
 
     /// A member's ledger key with a certificate of ten years, and the secrets of both.
@@ -247,16 +287,26 @@ impl DevNetwork {
                 address: *address,
             })
             .collect();
-        let mut folders = Vec::new();
-        for (((name, identity), listen), api) in self.validators.iter().zip(listen).zip(api) {
+        let lay = |number: usize| -> Result<Folder, DevError> {
+            let missing = || DevError::Genesis("a validator has no port".to_owned());
+            let (name, identity) = self.validators.get(number).ok_or_else(missing)?;
+            let listen = *listen.get(number).ok_or_else(missing)?;
+            let api = *api.get(number).ok_or_else(missing)?;
             let own = identity.signer().public_key();
             let peers = peers.iter().filter(|peer| peer.key != own).cloned().collect();
-            let config = ValidatorConfig { listen: *listen, api: *api, peers, explorer: None };
+            let config = ValidatorConfig { listen, api, peers, keep_blocks: None, explorer: None };
             let folder = Folder::at(path.join(name));
             folder.create(&config, identity, &self.genesis, passphrase, cost, &mut OsEntropy)?;
-            folders.push(folder);
-        }
-        Ok(folders)
+            Ok(folder)
+        };
+        // Each stretches the passphrase anew, which is meant to take its time.
+        std::thread::scope(|scope| {
+            let lay = &lay;
+            let laying: Vec<_> =
+                (0..self.validators.len()).map(|number| scope.spawn(move || lay(number))).collect();
+            let stopped = |_| DevError::Genesis("a folder was not finished".to_owned());
+            laying.into_iter().map(|thread| thread.join().map_err(stopped)?).collect()
+        })
     }
 }
 

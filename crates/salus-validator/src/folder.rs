@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use salus_crypto::passphrase::{self, GuessCost, Passphrase};
@@ -81,6 +82,11 @@ pub struct ValidatorConfig {
     pub listen: SocketAddr,
     /// Where members' nodes reach it, over HTTPS with mutual TLS.
     pub api: SocketAddr,
+    /// How many of the last blocks keep their transactions here; all of them when it is left out.
+    /// Of older ones what became of each transaction stays, with its proof. A validator that was
+    /// away for longer needs a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_blocks: Option<NonZeroU64>,
     /// The other validators, and followers.
     #[serde(default)]
     pub peers: Vec<Peer>,

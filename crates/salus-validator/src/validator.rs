@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use commonware_utils::ordered::Map;
 use salus_crypto::passphrase::Passphrase;
 use salus_ledger::order::SoloOrderer;
 use salus_ledger::query::{self, Warning};
-use salus_ledger::{LedgerId, PublicKey};
+use salus_ledger::{Height, LedgerId, PublicKey};
 use salus_model::{Class, Classified};
 
 use crate::api;
@@ -33,6 +33,8 @@ use crate::store::{Store, StoreError};
 /// Messages that one validator may send another in a second on one channel. A quota reserves
 /// memory for its whole burst, peer by peer.
 const MESSAGES_A_SECOND: u32 = 2_000;
+/// How often old transactions are looked for.
+const PRUNING: Duration = Duration::from_secs(600);
 const MAX_PEERS: usize = salus_ledger::config::MAX_VALIDATORS;
 
 /// Why a validator does not start.
@@ -271,8 +273,30 @@ async fn launch(
         Some(explorer) => start_explorer(folder, explorer, &handle, identity.signer()).await?,
         None => (None, None),
     };
+    if let Some(keep) = config.keep_blocks {
+        tokio::spawn(prune(handle.clone(), keep));
+    }
     tokio::spawn(api::serve(listener, tls, handle.clone(), signer, explorer));
     Ok(Launched { handle, api, console, driver })
+}
+
+/// Drops the transactions of blocks that are older than the operator keeps, now and from time to
+/// time.
+async fn prune(handle: Handle, keep: NonZeroU64) {
+    let mut looks = tokio::time::interval(PRUNING);
+    loop {
+        looks.tick().await;
+        let Some(dropped) = handle.status().height.get().checked_sub(keep.get()) else { continue };
+        match handle.prune_below(Height::new(dropped).next()).await {
+            Ok(pruned) => {
+                tracing::debug!(blocks = pruned.blocks, "old transactions are dropped");
+            }
+            Err(StoreError::Frozen) => return,
+            Err(error) => {
+                tracing::warn!(%error, "old transactions stay");
+            }
+        }
+    }
 }
 
 async fn start_explorer(

@@ -1,5 +1,6 @@
 //! One module a command.
 
+mod acceptor;
 pub(crate) mod audit;
 mod bulk;
 pub(crate) mod client;

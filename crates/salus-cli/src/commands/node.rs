@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use salus_api::questions::Callers;
 use salus_api::{flight, joint, monitor, questions, sql};
 use salus_model::{Class, Classified as _};
 use salus_node::clients::{AnyOf, Clients};
@@ -14,6 +15,7 @@ use salus_store::audit::AuditLog;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::acceptor::ShowingAcceptor;
 use crate::output::{Failure, Output};
 
 #[derive(clap::Subcommand)]
@@ -78,7 +80,7 @@ pub(super) fn serve(
     let handle = axum_server::Handle::new();
     let rustls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
     let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io("a port"))?;
-    let server = server.handle(handle.clone());
+    let server = server.map(ShowingAcceptor::new).handle(handle.clone());
     tasks.spawn(async move { server.serve(router.into_make_service()).await });
     Ok(handle)
 }
@@ -136,16 +138,27 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     let hooks = Hooks::default();
     let router = router.merge(fhir).merge(bulk);
     let mut router = router.merge(salus_api::fhir::hook_router(hooks.clone()));
+    let callers = || {
+        let door = on_ledger.as_ref().and_then(|on| site.door(on.ledger()));
+        door.map_or(Callers::Anyone, Callers::Members)
+    };
     if let Some(on) = &on_ledger {
-        let desk = Arc::clone(on.desk());
-        router = router.merge(questions::router(desk, site.config.holder.clone()));
+        let (desk, holder) = (Arc::clone(on.desk()), site.config.holder.clone());
+        router = router.merge(questions::router(desk, holder, callers()));
         tasks.spawn(publish_opt_outs(operations.clone()));
     }
     if let Some(party) = site.party().await? {
-        router = router.merge(joint::router(Arc::new(party)));
+        router = router.merge(joint::router(Arc::new(party), callers()));
     }
     let router = monitor::counted(router, site.metrics.clone(), known);
-    let tls = certificates.server(&["h2", "http/1.1"])?;
+    let protocols = ["h2", "http/1.1"];
+    let tls = match on_ledger.as_ref().filter(|on| site.door(on.ledger()).is_some()) {
+        Some(on) => {
+            let authorities = &on.ledger().genesis().config.form().roots;
+            certificates.server_asking(&protocols, authorities)?
+        }
+        None => certificates.server(&protocols)?,
+    };
     let http_handle = serve(&mut tasks, listener, tls, router)?;
 
     let (listener, flight) = bind(addresses.flight, "the Flight SQL port")?;

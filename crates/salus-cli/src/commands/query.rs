@@ -11,7 +11,7 @@ use salus_ledger::contract::records::PermitRecord;
 use salus_ledger::proof::{VerifiedReceipt, verify_receipt};
 use salus_model::{Class, Clock as _, DatasetId, HolderId, MicroRho, PermitId};
 use salus_node::permits::{Asked, permit_on};
-use salus_node::{HolderLedger, Site, SystemClock, write_private};
+use salus_node::{HolderLedger, MEMBER_KEY_HEADER, Site, SystemClock, write_private};
 use salus_private::{Profile, Question, sql};
 use salus_spine::result_hash;
 use serde::Serialize;
@@ -217,7 +217,7 @@ impl Wanted {
         place: &Place,
     ) -> Result<Question, Failure> {
         let account = super::grounds::account_of(ledger, dataset).await?;
-        let published: Published = get(place, "/v1/questions/profiles").await?;
+        let published: Published = get(place, ledger, "/v1/questions/profiles").await?;
         let profile = published.profiles.get(&dataset.dataset).ok_or_else(|| {
             let DatasetRef { holder, dataset } = dataset;
             Failure::request(format!("{holder} takes no questions about {dataset}"))
@@ -320,6 +320,23 @@ async fn one(
     Ok(())
 }
 
+/// A client that trusts the holder's own authority and no other, and shows this organisation's
+/// certificate where the holder's node asks for one.
+fn client_of(ledger: &HolderLedger, place: &Place) -> Result<reqwest::Client, Failure> {
+    let mut headers = reqwest::header::HeaderMap::new();
+    let key = reqwest::header::HeaderValue::from_str(&ledger.key().to_string())
+        .map_err(|e| Failure::corrupt(e.to_string()))?;
+    headers.insert(MEMBER_KEY_HEADER, key);
+    reqwest::Client::builder()
+        .use_preconfigured_tls(ledger.tls_towards(&place.ca)?)
+        .default_headers(headers)
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(PATIENCE)
+        .build()
+        .map_err(|e| Failure::unavailable(e.to_string()))
+}
+
 /// A client that trusts the holder's own authority and no other.
 pub(crate) fn client(place: &Place) -> Result<reqwest::Client, Failure> {
     let trusted = reqwest::Certificate::from_pem(place.ca.as_bytes())
@@ -342,19 +359,21 @@ struct Problem {
 
 pub(super) async fn post<T: serde::de::DeserializeOwned>(
     place: &Place,
+    ledger: &HolderLedger,
     path: &str,
     body: &impl Serialize,
 ) -> Result<T, Failure> {
     let body = serde_json::to_vec(body).map_err(|e| Failure::request(e.to_string()))?;
-    let request = client(place)?.post(format!("{}{path}", place.url));
+    let request = client_of(ledger, place)?.post(format!("{}{path}", place.url));
     send(place, request.header("content-type", "application/json").body(body)).await
 }
 
 pub(super) async fn get<T: serde::de::DeserializeOwned>(
     place: &Place,
+    ledger: &HolderLedger,
     path: &str,
 ) -> Result<T, Failure> {
-    send(place, client(place)?.get(format!("{}{path}", place.url))).await
+    send(place, client_of(ledger, place)?.get(format!("{}{path}", place.url))).await
 }
 
 async fn send<T: serde::de::DeserializeOwned>(
@@ -389,7 +408,7 @@ async fn send<T: serde::de::DeserializeOwned>(
 
 async fn explain(ready: &Ready<'_>, assumed_rows: u64) -> Result<Explained, Failure> {
     let wanted = PlanWanted { question: ready.text.clone(), assumed_rows };
-    let planned: Planned = post(&ready.place, "/v1/questions/plan", &wanted).await?;
+    let planned: Planned = post(&ready.place, ready.ledger, "/v1/questions/plan", &wanted).await?;
     let left = left(ready.ledger, &ready.permit, &ready.dataset).await?;
     let ground = ready.record.terms.grounds.iter().find(|g| g.dataset == ready.dataset);
     let covered = ground.is_some_and(|ground| {
@@ -456,7 +475,7 @@ pub(super) async fn fetch(ready: &Ready<'_>) -> Result<Fetched, Failure> {
     };
     let request = key.request(&asked)?;
     let asking = Asking { request: request.clone(), question: ready.text.clone() };
-    let answered: Answered = post(&ready.place, "/v1/questions", &asking).await?;
+    let answered: Answered = post(&ready.place, ready.ledger, "/v1/questions", &asking).await?;
     let wrong = |what: &str| Failure::peer(format!("the node's answer is refused: {what}"));
     let bytes = |text: &str| hex::decode(text).map_err(|_| wrong("it is no hexadecimal"));
     let (message, receipt) = (bytes(&answered.message)?, bytes(&answered.receipt)?);

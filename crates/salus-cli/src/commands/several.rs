@@ -128,7 +128,7 @@ impl Several<'_> {
         let holder = holder_of(dataset)?;
         let place = place(self.folder, &holder)?;
         let (published, account) = tokio::join!(
-            get::<Published>(&place, "/v1/questions/profiles"),
+            get::<Published>(&place, self.ledger, "/v1/questions/profiles"),
             account_of(self.ledger, dataset)
         );
         let (published, account) = (published?, account?);

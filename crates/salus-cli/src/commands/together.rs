@@ -10,6 +10,7 @@ use salus_dp::joint::{JointPlan, JointRule, Share};
 use salus_dp::{PrivacyUnit, Spend};
 use salus_ledger::proof::Fact;
 use salus_model::{HolderId, JobId, MicroRho};
+use salus_node::HolderLedger;
 use salus_node::joint::JointTrust;
 use salus_private::Question;
 use salus_private::joint::{Gathering, Invitation, JointQuestion, SealedShare};
@@ -155,7 +156,7 @@ pub(crate) async fn ask(
         most_rows: together.most_rows,
         parties: parties.iter().map(|party| party.key.clone()).collect(),
     };
-    let before = revealed(&parties, &invitation).await?;
+    let before = revealed(several.ledger, &parties, &invitation).await?;
     let asking = JointQuestion { joint: invitation.clone(), question: text };
     let asking = serde_json::to_string(&asking).map_err(|e| Failure::request(e.to_string()))?;
     // Where a sum is known already, those that are not in it would pay for nothing.
@@ -192,7 +193,7 @@ pub(crate) async fn ask(
         said: "it was away when this was answered first; the same answer comes again".to_owned(),
     }));
     absent.iter().for_each(|one| gathering.fail(&one.holder));
-    let sums = sums(&parties, &mut gathering, &mut absent).await?;
+    let sums = sums(several.ledger, (&parties, &mut gathering, &mut absent)).await?;
     let answer = gathering.total(question.plan(&first.profile)?, &sums)?.answer();
     let given: BTreeSet<HolderId> = gathering.given().cloned().collect();
     parts.retain(|part| given.contains(&part.holder));
@@ -201,12 +202,13 @@ pub(crate) async fn ask(
 
 /// Whose shares are in the sum that parties revealed for this invitation before, if any did.
 async fn revealed(
+    ledger: &HolderLedger,
     parties: &[PartyAt],
     invitation: &Invitation,
 ) -> Result<Option<BTreeSet<HolderId>>, Failure> {
-    let asking = parties
-        .iter()
-        .map(|party| post::<RevealedBefore>(&party.place, "/v1/joint/revealed", invitation));
+    let asking = parties.iter().map(|party| {
+        post::<RevealedBefore>(&party.place, ledger, "/v1/joint/revealed", invitation)
+    });
     let mut before = None;
     for (party, told) in parties.iter().zip(futures::future::join_all(asking).await) {
         let told = told.map_err(|e| e.of(&format!("party {}", party.name)))?;
@@ -217,15 +219,14 @@ async fn revealed(
 
 /// The parties' sums, once each of them has said that every share is well.
 async fn sums(
-    parties: &[PartyAt],
-    gathering: &mut Gathering,
-    absent: &mut Vec<MissingShown>,
+    ledger: &HolderLedger,
+    (parties, gathering, absent): (&[PartyAt], &mut Gathering, &mut Vec<MissingShown>),
 ) -> Result<Vec<Share>, Failure> {
     'checking: loop {
         for (party, number) in parties.iter().zip(0u8..) {
             let wanted =
                 gathering.wanted(number).map_err(|refused| too_few(refused.into(), absent))?;
-            let checked: Checked = post(&party.place, "/v1/joint/check", &wanted)
+            let checked: Checked = post(&party.place, ledger, "/v1/joint/check", &wanted)
                 .await
                 .map_err(|e| e.of(&format!("party {}", party.name)))?;
             if let Some(holder) = checked.not_its_own {
@@ -241,7 +242,7 @@ async fn sums(
         let wanted = gathering.wanted(number);
         async move {
             let wanted = wanted.map_err(Failure::from)?;
-            let sum = post::<Share>(&party.place, "/v1/joint/sums", &wanted).await;
+            let sum = post::<Share>(&party.place, ledger, "/v1/joint/sums", &wanted).await;
             sum.map_err(|e| e.of(&format!("party {}", party.name)))
         }
     });

@@ -127,8 +127,7 @@ pub(super) async fn collect(ground: &Place, name: &str) -> Result<Process, Failu
 }
 
 /// Puts a hospital's devices on the ledger, once its collector has brought them into the lake.
-pub(super) async fn share(ground: &Place, name: &str, number: usize) -> Result<(), Failure> {
-    let site = ground.open(name).await?;
+pub(super) async fn share(site: &Site, name: &str, number: usize) -> Result<(), Failure> {
     let devices = DatasetId::new(DEVICES).map_err(wrong)?;
     let wanted = u64::from(FLEET.get(number).copied().unwrap_or_default());
     let begun = Instant::now();
@@ -149,7 +148,7 @@ pub(super) async fn share(ground: &Place, name: &str, number: usize) -> Result<(
     let epsilon = grounds::epsilon(BUDGET).map_err(Failure::request)?;
     let account =
         dataset::account(epsilon, 6, salus_ledger::call::ReleaseRule::DpOnly).map(Some)?;
-    crate::site::ask(&site, Call::Share { dataset: devices, account }).await?;
+    crate::site::ask(site, Call::Share { dataset: devices, account }).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! A hub, three hospitals, a university and a ledger of four validators: folders, key stores and
 //! processes of their own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use salus_crypto::OsEntropy;
@@ -13,7 +14,7 @@ use salus_node::{Config, HolderLedger, ListenConfig, Site, write_private};
 use super::process::Process;
 use super::{data, devices};
 use crate::commands::holder::{self, Place};
-use crate::commands::ledger::{Member, make};
+use crate::commands::ledger::{Member, lay_out};
 use crate::commands::{dataset, grounds};
 use crate::output::Failure;
 
@@ -75,8 +76,8 @@ impl Ground {
         self.0.join("made").is_file()
     }
 
-    /// Lays the ledger out: validators, and a membership file for each organisation.
-    fn make_ledger(&self) -> Result<(), Failure> {
+    /// Lays the ledger out: validators, and a place on it for each organisation.
+    fn make_ledger(&self) -> Result<BTreeMap<String, Membership>, Failure> {
         use salus_ledger::policy::Role;
         let member =
             |name: &str, roles: &[Role]| Member { name: name.to_owned(), roles: roles.to_vec() };
@@ -87,12 +88,12 @@ impl Ground {
         members.extend(HOSPITALS.iter().map(|name| member(name, &[Role::Holder])));
         let passphrase = self.new_passphrase("ledger")?;
         let folder = self.0.join("ledger");
-        make(VALIDATORS, &folder, &members, &passphrase, GuessCost::OWASP_MINIMUM)?;
-        Ok(())
+        let laid = lay_out(VALIDATORS, &folder, &members, &passphrase, GuessCost::OWASP_MINIMUM)?;
+        Ok(laid.memberships.into_iter().map(|m| (m.member.to_string(), m)).collect())
     }
 
     /// Makes an organisation's site, on the ledger, with its visits where it is a hospital.
-    async fn make_site(&self, name: &str) -> Result<(), Failure> {
+    async fn make_site(&self, name: &str, membership: &Membership) -> Result<Site, Failure> {
         let folder = self.site_folder(name);
         std::fs::create_dir_all(&folder).map_err(io(&folder))?;
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
@@ -101,16 +102,36 @@ impl Ground {
         let cost = GuessCost::OWASP_MINIMUM;
         let config = Config::embedded(holder, listen);
         Site::init(&folder, &config, self.new_passphrase(name)?, cost).await?;
-        let site = self.open(name).await?;
-        let file = self.0.join("ledger/members").join(format!("{name}.member"));
-        let bytes = std::fs::read(&file).map_err(io(&file))?;
-        site.join_ledger(&Membership::open(&self.passphrase("ledger")?, &bytes)?).await?;
-        std::fs::remove_file(&file).map_err(io(&file))?;
+        let mut site = self.open(name).await?;
+        site.join_ledger(membership).await?;
+        // As an opening would find it, without stretching the passphrase once more.
+        site.config = Config::read(&folder)?;
         if let Some(number) = HOSPITALS.iter().position(|h| *h == name) {
             data::load(&site, u32::try_from(number).unwrap_or_default()).await?;
             devices::prepare(&site, number)?;
         }
-        Ok(())
+        Ok(site)
+    }
+
+    /// An organisation's site, made where there is none, and its node, where it runs one.
+    async fn organisation(
+        &self,
+        name: &'static str,
+        membership: Option<Membership>,
+    ) -> Result<Organisation, Failure> {
+        let site = match membership {
+            Some(membership) => {
+                // On a thread of its own: stretching a passphrase is work for a core.
+                let (ground, runtime) = (self.clone(), tokio::runtime::Handle::current());
+                let making = tokio::task::spawn_blocking(move || {
+                    runtime.block_on(ground.make_site(name, &membership))
+                });
+                making.await.map_err(|e| Failure::unavailable(e.to_string()))??
+            }
+            None => self.open(name).await?,
+        };
+        let node = if name == UNIVERSITY { None } else { Some(self.start_node(name).await?) };
+        Ok(Organisation { site, node })
     }
 
     pub(super) async fn open(&self, name: &str) -> Result<Site, Failure> {
@@ -142,6 +163,12 @@ impl Ground {
     }
 }
 
+/// An organisation of the demo.
+struct Organisation {
+    site: Site,
+    node: Option<Process>,
+}
+
 /// What runs.
 pub(super) struct Network {
     pub(super) ground: Ground,
@@ -162,38 +189,38 @@ impl Network {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).map_err(io(&logs))?;
         let new = !ground.is_made();
-        if new {
-            ground.make_ledger()?;
+        let memberships = if new { Some(ground.make_ledger()?) } else { None };
+        // What does not wait for something else goes on beside it: an organisation's node starts as
+        // soon as its site is there, whether the validators are ready or not.
+        let mut memberships = memberships.unwrap_or_default();
+        let all = [HUB, UNIVERSITY].into_iter().chain(HOSPITALS);
+        let organisations = all.map(|name| ground.organisation(name, memberships.remove(name)));
+        let (validators, organisations) = tokio::join!(
+            ground.start_validators(1..=usize::from(VALIDATORS)),
+            futures::future::try_join_all(organisations)
+        );
+        let (validators, mut organisations) = (validators?, organisations?.into_iter());
+        let none = || Failure::corrupt("an organisation is missing");
+        let office = organisations.next().ok_or_else(none)?;
+        let hub = office.node.ok_or_else(none)?;
+        let (office, university) = (office.site, organisations.next().ok_or_else(none)?.site);
+        let mut hospitals = Vec::new();
+        let mut sites = Vec::new();
+        for hospital in organisations {
+            hospitals.push(hospital.node.ok_or_else(none)?);
+            sites.push(hospital.site);
         }
-        let (validators, made) =
-            tokio::join!(ground.start_validators(1..=usize::from(VALIDATORS)), async {
-                let names = [HUB, UNIVERSITY].into_iter().chain(HOSPITALS);
-                let making = names.filter(|_| new).map(|name| ground.make_site(name));
-                futures::future::join_all(making).await.into_iter().collect::<Result<Vec<()>, _>>()
-            });
-        made?;
-        let validators = validators?;
         let collecting = HOSPITALS.map(|name| devices::collect(&ground, name));
         let collectors = futures::future::try_join_all(collecting).await?;
         if new {
             devices::trust(&ground).await?;
-            let shared = HOSPITALS.map(|name| share(&ground, name));
-            futures::future::try_join_all(shared).await?;
-            let devices = HOSPITALS.iter().enumerate();
-            let devices = devices.map(|(number, name)| devices::share(&ground, name, number));
+            futures::future::try_join_all(sites.iter().map(share)).await?;
+            let devices = sites.iter().zip(HOSPITALS).enumerate();
+            let devices = devices.map(|(number, (site, name))| devices::share(site, name, number));
             futures::future::try_join_all(devices).await?;
             let file = folder.join("made");
             std::fs::write(&file, b"").map_err(io(&file))?;
         }
-        let starting = [HUB].into_iter().chain(HOSPITALS).map(|name| ground.start_node(name));
-        let (started, office, university) = tokio::join!(
-            futures::future::try_join_all(starting),
-            ground.open(HUB),
-            ground.open(UNIVERSITY)
-        );
-        let (mut started, office, university) = (started?, office?, university?);
-        let hospitals = started.split_off(1);
-        let hub = started.pop().ok_or_else(|| Failure::corrupt("no hub was started"))?;
         let asking = university.ledger().await?;
         let network =
             Self { ground, validators, hub, hospitals, collectors, office, university, asking };
@@ -220,14 +247,13 @@ impl Network {
     }
 }
 
-/// Puts a hospital's visits on the ledger.
-async fn share(ground: &Ground, name: &str) -> Result<(), Failure> {
-    let site = ground.open(name).await?;
+/// Puts a hospital's visits on the ledger, through its node.
+async fn share(site: &Site) -> Result<(), Failure> {
     let epsilon = grounds::epsilon(BUDGET).map_err(Failure::request)?;
     let account =
         dataset::account(epsilon, 6, salus_ledger::call::ReleaseRule::DpOnly).map(Some)?;
     let visits = DatasetId::new("visits").map_err(|e| Failure::request(e.to_string()))?;
-    crate::site::ask(&site, Call::Share { dataset: visits, account }).await?;
+    crate::site::ask(site, Call::Share { dataset: visits, account }).await?;
     Ok(())
 }
 

@@ -11,13 +11,18 @@ use salus_validator::dev::Authority;
 use crate::node::Served;
 use crate::world::World;
 
-fn pem(der: &[u8]) -> String {
+pub(crate) fn pem(der: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// An organisation's certificate and key as files, as a real authority hands them out.
-fn certify(world: &World, authority: &Authority, name: &str, until: Timestamp) -> [String; 2] {
+pub(crate) fn certify(
+    world: &World,
+    authority: &Authority,
+    name: &str,
+    until: Timestamp,
+) -> [String; 2] {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let from = SystemClock.now().saturating_add_micros(-60_000_000);
     let certificate = authority.certify(name, &key, from, until).unwrap();
@@ -29,7 +34,7 @@ fn certify(world: &World, authority: &Authority, name: &str, until: Timestamp) -
     [certificate_file, key_file]
 }
 
-fn request(world: &World, files: &[String; 2], name: &str, roles: &[&str]) {
+pub(crate) fn request(world: &World, files: &[String; 2], name: &str, roles: &[&str]) {
     let out = world.text("");
     let [certificate, key] = files;
     let mut words =
@@ -97,4 +102,50 @@ fn a_ledger_is_founded_by_organisations_with_certificates_of_their_own() {
     let join = ["ledger", "join", &again, "--genesis", &genesis, "--validator", &url];
     let (code, said) = world.failure("hub", &join);
     assert!(code == 2 && said.contains("already"), "{code} {said}");
+}
+
+#[test]
+fn a_certificate_that_ends_within_thirty_days_is_told_by_status_and_by_doctor() {
+    let world = World::empty();
+    let authority = Authority::new("A real authority").unwrap();
+    let root = world.text("root.pem");
+    std::fs::write(&root, pem(authority.root().as_bytes())).unwrap();
+    let in_days = |days| SystemClock.now().saturating_add_micros(days * 86_400_000_000);
+    let members: [(&str, &[&str], i64); 4] = [
+        ("hub", &["administrator"], 365),
+        ("operator", &["validator"], 20),
+        ("late-clinic", &["holder"], 31),
+        ("soon-clinic", &["holder"], 29),
+    ];
+    let genesis = world.text("genesis.cbor");
+    let mut found = vec!["ledger", "found", "--agree", "1", "--root", &root, "--out", &genesis];
+    let requests = members.map(|(name, _, _)| world.text(&format!("{name}.request")));
+    for ((name, roles, days), file) in members.iter().zip(&requests) {
+        request(&world, &certify(&world, &authority, name, in_days(*days)), name, roles);
+        found.extend(["--request", file]);
+    }
+    world.json("none", &found);
+    let ports = [salus_testkit::free_port(), salus_testkit::free_port()];
+    let [listen, api] = ports.map(|port| format!("127.0.0.1:{port}"));
+    let (folder, own) = (world.text("val"), world.text("operator.keys"));
+    let init = ["ledger", "init", &folder, "--genesis", &genesis, "--keys", &own];
+    world.json("none", &[&init[..], &["--listen", &listen, "--api", &api]].concat());
+    let mut served = Served::spawn(world.command("none", &["ledger", "serve", &folder]));
+    served.json();
+    std::fs::create_dir_all(world.path("hub")).unwrap();
+    world.json("hub", &["init", "--holder", "hub"]);
+    let (url, keys) = (format!("https://{api}"), world.text("hub.keys"));
+    world.json("hub", &["ledger", "join", &keys, "--genesis", &genesis, "--validator", &url]);
+    let status = world.json("hub", &["ledger", "status"]);
+    let warned = status[0]["warnings"].to_string();
+    for (name, told) in
+        [("operator", true), ("soon-clinic", true), ("late-clinic", false), ("hub", false)]
+    {
+        let sentence = format!("certificate of {name} expires");
+        assert_eq!(warned.contains(&sentence), told, "{name}: {warned}");
+    }
+    let doctor = world.command("hub", &["doctor"]).output().unwrap();
+    let said = String::from_utf8(doctor.stdout).unwrap();
+    assert!(said.contains("certificate of soon-clinic expires"), "{said}");
+    assert!(!said.contains("certificate of late-clinic"), "{said}");
 }

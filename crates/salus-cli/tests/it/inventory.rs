@@ -17,7 +17,15 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "http ",
         "refusals::each_http_route_refuses_no_token_a_strange_one_a_revoked_one_and_one_without_the_right",
     ),
-    ("question ", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
+    ("question ", "question_door::where_the_site_wants_it_questions_come_from_members_alone"),
+    (
+        "question POST /v1/questions",
+        "permits::without_a_permit_that_covers_it_no_question_is_answered",
+    ),
+    (
+        "question POST /v1/questions/plan",
+        "question_door::where_the_site_wants_it_questions_come_from_members_alone",
+    ),
     ("joint ", "holders::who_is_not_trusted_takes_no_part_in_a_joint_answer"),
     ("collector ", "collect::whoever_is_not_enrolled_reports_nothing"),
     (
@@ -65,6 +73,22 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command holder", "permits::a_node_that_is_another_is_not_believed"),
     ("command optout", "permits::who_opts_out_is_not_counted_and_is_named_nowhere"),
     ("command ledger", "permits::forged_and_foreign_receipts_prove_nothing"),
+    (
+        "command ledger witness",
+        "ledger_tools::a_witness_cosigns_one_history_and_proves_that_there_are_two",
+    ),
+    (
+        "command ledger check-fork",
+        "ledger_tools::a_witness_cosigns_one_history_and_proves_that_there_are_two",
+    ),
+    ("command ledger propose", "ledger_tools::members_decide_together_and_nobody_decides_alone"),
+    ("command ledger endorse", "ledger_tools::members_decide_together_and_nobody_decides_alone"),
+    ("command ledger submit", "ledger_tools::members_decide_together_and_nobody_decides_alone"),
+    ("command ledger explore", "ledger_tools::the_explorer_is_shown_to_members_alone"),
+    (
+        "command ledger channel",
+        "ledger_tools::a_channel_is_founded_by_all_that_are_in_it_and_entered_by_nobody_else",
+    ),
     ("command dataset share", "permits::who_may_not_decide_decides_nothing"),
     ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
     ("command audit", "audit::operators_work_through_the_node_that_runs"),
@@ -134,12 +158,29 @@ const COMMANDS: &[(&str, &str)] = &[
     ("ledger init", "keys, sealed with a passphrase"),
     ("ledger serve", "the ledger, to members"),
     ("ledger join", "nothing of a record"),
+    ("ledger propose admit", "a public key with its certificate, into a file"),
+    ("ledger propose set-roles", "a decision, into a file"),
+    ("ledger propose revoke-member", "a decision, into a file"),
+    ("ledger propose bind-key", "a public key with its certificate, into a file"),
+    ("ledger propose revoke-key", "a decision, into a file"),
+    ("ledger propose publish-crl", "an authority's public list, into a file"),
+    ("ledger endorse", "a signature into the proposal"),
+    ("ledger submit", "the proposal onto the ledger"),
     ("ledger status", "how the validators are"),
     ("ledger verify receipt", "what a receipt proves"),
     ("ledger verify checkpoint", "what a checkpoint proves"),
     ("ledger verify export", "how many blocks hold"),
     ("ledger export", "the ledger's blocks"),
     ("ledger watch", "the ledger's blocks"),
+    ("ledger explore", "what the ledger holds, to a member or a validator's owner"),
+    ("ledger witness init", "keys, sealed with a passphrase"),
+    ("ledger witness serve", "cosignatures of checkpoints: sizes and roots, no transaction"),
+    ("ledger check-fork", "which validators signed two histories"),
+    ("ledger channel draft", "the first members' public keys and certificates"),
+    ("ledger channel agree", "a signature into the charter"),
+    ("ledger channel show", "who is in a channel and who has agreed; what it begins with"),
+    ("ledger channel join", "keys, sealed with a passphrase"),
+    ("ledger channel membership", "keys, sealed with a passphrase"),
     ("keys list", "names, states and versions of keys"),
     ("keys rotate", "counts"),
     ("keys revoke", "nothing of a record"),
@@ -261,10 +302,17 @@ fn http(routes: &[HttpRoute]) -> Vec<(String, String)> {
         let asks = match route.access {
             Access::Public => "nothing asked for; tells only whether the service runs",
             Access::Token => "a staff token; then column by column as Cedar allows",
-            Access::Permit => "a signature with a permit's key; the ledger says what it covers",
-            Access::Published => "nothing asked for; tells what the steward publishes",
+            Access::Permit => {
+                "a signature with a permit's key; the ledger says what it covers; where the site \
+                 wants it, a member's certificate too"
+            }
+            Access::Published => {
+                "tells what the steward publishes; where the site wants it, asks for a member's \
+                 certificate"
+            }
             Access::Shares => {
-                "shares that holders signed and sealed to this party; one sum for an invitation"
+                "shares that holders signed and sealed to this party; one sum for an invitation; \
+                 where the site wants it, a member's certificate too"
             }
             Access::Role => "a staff token with the role of `[monitoring]`",
         };

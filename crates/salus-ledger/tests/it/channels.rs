@@ -43,6 +43,28 @@ fn a_channel_needs_the_consent_of_each_of_its_members() {
 }
 
 #[test]
+fn consents_that_were_given_on_copies_are_put_together() {
+    let world = World::new();
+    let names = everybody();
+    let (left, right) = names.split_at(3);
+    let (one, other) = (charter(&world, left), charter(&world, right));
+    let agreed = |charter: &Charter| charter.agreed().unwrap().len();
+    assert_eq!((agreed(&one), agreed(&other)), (left.len(), right.len()));
+    let both = one.clone().with_consents_of(other.clone()).unwrap();
+    assert_eq!(agreed(&both), names.len());
+    both.verify(&world.store, world.now).unwrap();
+    let mut elsewhere = other.clone();
+    elsewhere.genesis.nonce = salus_ledger::Nonce::new([78; 16]);
+    let refused = one.clone().with_consents_of(elsewhere);
+    assert_eq!(refused, Err(CharterError::OtherChannel));
+    let mut forged = other;
+    let (key, _) = forged.consents.pop_first().unwrap();
+    forged.consents.insert(key, salus_ledger::SignatureBytes::new([1; 64]));
+    assert_eq!(forged.agreed(), Err(CharterError::Forged { key }));
+    assert_eq!(one.with_consents_of(forged), Err(CharterError::Forged { key }));
+}
+
+#[test]
 fn a_transaction_and_a_receipt_of_one_channel_are_refused_in_another() {
     let main = World::new();
     let mut side = World::with(|mut genesis| {

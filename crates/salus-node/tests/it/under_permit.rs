@@ -148,7 +148,7 @@ async fn a_question_under_a_permit_from_application_to_receipt() {
     let now = SystemClock.now();
     let governance = Expression::Quorum { k: 1, role: Role::Administrator };
     let members = [("hub", HUB), ("st-mary", HOLDER), ("uni", RESEARCH)];
-    let network = DevNetwork::new(4, &members, Policy::new(governance).unwrap(), now).unwrap();
+    let mut network = DevNetwork::new(4, &members, Policy::new(governance).unwrap(), now).unwrap();
     let folders = network
         .lay_out(&folder.path().join("validators"), &word(), GuessCost::OWASP_MINIMUM)
         .unwrap();
@@ -157,15 +157,15 @@ async fn a_question_under_a_permit_from_application_to_receipt() {
     let urls: Vec<String> = validators.iter().map(|v| format!("https://{}", v.api())).collect();
     let client =
         |name: &str| LedgerClient::new(&urls, &network.genesis, &network.members[name]).unwrap();
-    let (hub, office) = (client("hub"), network.members["hub"].signer());
-    let uni = network.members["uni"].signer();
+    let (hub, own) = (client("hub"), client("st-mary"));
+    let (office, uni) = (network.members["hub"].signer(), network.members["uni"].signer());
 
     let site = site(&folder.path().join("site")).await;
-    let signer = network.members["st-mary"].signer();
+    let identity = network.members.remove("st-mary").unwrap();
     let holder = Arc::new(HolderLedger::new(
         (reference().holder, network.genesis.clone()),
-        client("st-mary"),
-        signer,
+        own,
+        identity,
         Arc::clone(&site.clock),
     ));
     let commitment = |n: u8| Commitment::new([n; 32]);

@@ -94,18 +94,9 @@ pub struct ReceiptFinal {
 }
 
 impl ReceiptFinal {
-    /// Verifies the receipt's proof, and that it says what was computed: this permit and person,
-    /// these columns, this opt-out epoch, this charge, this result.
-    ///
-    /// # Errors
-    /// When the proof does not hold, or names the first thing that differs.
-    pub fn verify(
-        receipt: &[u8],
-        anchor: &TrustAnchor,
-        held: &Held<SealedResult, Secondary>,
-    ) -> Result<Self, ReceiptRefused> {
-        let verified = verified(receipt, anchor, held)?;
-        Ok(Self { scope: held.scope.clone(), result: verified.result })
+    /// Of a receipt that [`verified`] let through for this result.
+    fn of(verified: &VerifiedReceipt, held: &Held<SealedResult, Secondary>) -> Self {
+        Self { scope: held.scope.clone(), result: verified.result }
     }
 }
 
@@ -128,21 +119,27 @@ pub struct BudgetCharged {
 }
 
 impl BudgetCharged {
-    /// Verifies that the receipt charges all that the result costs, with a bound.
+    /// Verifies the receipt's proof, that it says what was computed (this permit and person, these
+    /// columns, this opt-out epoch, this charge, this result), and that every charge has a bound.
+    /// Gives both of what a release asks for, by one verification.
     ///
     /// # Errors
-    /// When the proof does not hold, differs from the result, or has a charge without a bound.
+    /// When the proof does not hold, has a charge without a bound, or names the first thing that
+    /// differs.
+    ///
+    /// # Cost
+    /// Signatures of a quorum of validators, and one Merkle path.
     pub fn verify(
         receipt: &[u8],
         anchor: &TrustAnchor,
         held: &Held<SealedResult, Secondary>,
-    ) -> Result<Self, ReceiptRefused> {
+    ) -> Result<(Self, ReceiptFinal), ReceiptRefused> {
         let verified = verified(receipt, anchor, held)?;
         let bounded = |charge: &PrivacyCharge| matches!(charge, PrivacyCharge::Bounded(_));
         if !verified.uses.iter().all(|used| bounded(&used.charge)) {
             return Err(ReceiptRefused::NotBounded);
         }
-        Ok(Self { scope: held.scope.clone() })
+        Ok((Self { scope: held.scope.clone() }, ReceiptFinal::of(&verified, held)))
     }
 }
 
@@ -153,7 +150,8 @@ pub struct ReleaseApproved {
 }
 
 impl ReleaseApproved {
-    /// Verifies that the receipt carries the gate's decision, which an officer signed.
+    /// Verifies as [`BudgetCharged::verify`] does, and that the receipt carries the gate's decision,
+    /// which an officer signed, in place of a bound.
     ///
     /// # Errors
     /// When the proof does not hold, differs from the result, or has no decision.
@@ -161,12 +159,12 @@ impl ReleaseApproved {
         receipt: &[u8],
         anchor: &TrustAnchor,
         held: &Held<SealedResult, Secondary>,
-    ) -> Result<Self, ReceiptRefused> {
+    ) -> Result<(Self, ReceiptFinal), ReceiptRefused> {
         let verified = verified(receipt, anchor, held)?;
         if verified.gate.is_none() {
             return Err(ReceiptRefused::NoGate);
         }
-        Ok(Self { scope: held.scope.clone() })
+        Ok((Self { scope: held.scope.clone() }, ReceiptFinal::of(&verified, held)))
     }
 }
 

@@ -197,8 +197,7 @@ fn a_result_goes_out_once_charged_and_on_record() {
     let held = network.held(bounded(100));
     let receipt = network.receipt(held.receipt_wanted(&read(), None).unwrap(), &[ANNA]);
     let anchor = network.anchor();
-    let charged = BudgetCharged::verify(&receipt, &anchor, &held).unwrap();
-    let final_ = ReceiptFinal::verify(&receipt, &anchor, &held).unwrap();
+    let (charged, final_) = BudgetCharged::verify(&receipt, &anchor, &held).unwrap();
     let released = release(held, SecondaryClearance::Charged(charged), final_).unwrap();
     let request = network.request();
     let message = released.into_inner().into_message();
@@ -378,7 +377,7 @@ fn a_receipt_for_another_result_or_charge_releases_nothing() {
     let anchor = network.anchor();
     let wanted = other.receipt_wanted(&read(), None).unwrap();
     let receipt = network.receipt(wanted, &[ANNA]);
-    let refused = ReceiptFinal::verify(&receipt, &anchor, &held).unwrap_err();
+    let refused = BudgetCharged::verify(&receipt, &anchor, &held).unwrap_err();
     assert_eq!(refused, ReceiptRefused::Differs { field: "result" });
 
     let mut cheap = held.receipt_wanted(&read(), None).unwrap();
@@ -389,8 +388,7 @@ fn a_receipt_for_another_result_or_charge_releases_nothing() {
 
     // Two results of one deal: the receipt of one does not let the other out.
     let receipt = network.receipt(held.receipt_wanted(&read(), None).unwrap(), &[ANNA]);
-    let charged = BudgetCharged::verify(&receipt, &anchor, &held).unwrap();
-    let final_ = ReceiptFinal::verify(&receipt, &anchor, &held).unwrap();
+    let (charged, final_) = BudgetCharged::verify(&receipt, &anchor, &held).unwrap();
     let refused = release(other, SecondaryClearance::Charged(charged), final_);
     assert_eq!(refused.err(), Some(ReleaseRefused::OtherResult));
 }
@@ -404,8 +402,7 @@ fn what_has_no_bound_needs_the_gate() {
     let anchor = network.anchor();
     let refused = BudgetCharged::verify(&receipt, &anchor, &held).unwrap_err();
     assert_eq!(refused, ReceiptRefused::NotBounded);
-    let approved = ReleaseApproved::verify(&receipt, &anchor, &held).unwrap();
-    let final_ = ReceiptFinal::verify(&receipt, &anchor, &held).unwrap();
+    let (approved, final_) = ReleaseApproved::verify(&receipt, &anchor, &held).unwrap();
     assert!(release(held, SecondaryClearance::Approved(approved), final_).is_ok());
 }
 

@@ -66,9 +66,15 @@ async fn still_a_member(
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    tls::member_behind(api.handle.reader(), &peer.certificate, clock::now())
-        .map_err(|_| Failure::forbidden())?;
+    check_member(&api, &peer)?;
     Ok(next.run(request).await)
+}
+
+/// An answer that waits looks again before it tells what has become of the ledger since.
+fn check_member(api: &Api, peer: &Peer) -> Result<(), Failure> {
+    tls::member_behind(api.handle.reader(), &peer.certificate, clock::now())
+        .map(|_| ())
+        .map_err(|_| Failure::forbidden())
 }
 
 pub(super) fn encoded<T: Serialize>(value: &T) -> Result<Response, Failure> {
@@ -214,6 +220,7 @@ async fn block(State(api): State<Api>, Path(height): Path<u64>) -> Result<Respon
 
 async fn tip(
     State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
     Query(Newer { after }): Query<Newer>,
 ) -> Result<Response, Failure> {
     if let Some(after) = after {
@@ -221,6 +228,7 @@ async fn tip(
         let newer = status.wait_for(|status| status.height.get() > after);
         // Whoever waits in vain gets the block that it has.
         let _ = tokio::time::timeout(WAIT, newer).await;
+        check_member(&api, &peer)?;
     }
     let view = api.handle.reader().view()?;
     let height = view.tip().height;
@@ -239,18 +247,21 @@ async fn state_value(
     encoded(&StateAnswer { proof, block: proved(&view, height)? })
 }
 
+/// Each block as it is committed. It ends for a member whose certificate does not count any more.
 async fn follow(
     State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
     Query(After { after }): Query<After>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let start = (api.handle.follow(), api, Height::new(after));
-    let stream = futures::stream::unfold(start, |(mut status, api, after)| async move {
+    let start = (api.handle.follow(), api, peer, Height::new(after));
+    let stream = futures::stream::unfold(start, |(mut status, api, peer, after)| async move {
         status.wait_for(|status| status.height > after).await.ok()?;
+        check_member(&api, &peer).ok()?;
         let next = after.next();
         let view = api.handle.reader().view().ok()?;
         let line = line(&view, next).ok()?;
         let event = Event::default().id(next.to_string()).event("block").json_data(line).ok()?;
-        Some((Ok(event), (status, api, next)))
+        Some((Ok(event), (status, api, peer, next)))
     });
     Sse::new(stream).keep_alive(KeepAlive::default())
 }

@@ -1,25 +1,16 @@
-//! Runs the validator of a folder, or an external witness, shows a ledger, or measures a network.
+//! Runs the validator of a folder, or measures a network: what tests and benches start as processes.
+//! People use `salus ledger`.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use salus_crypto::passphrase::Passphrase;
-use salus_ledger::cbor;
-use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
-use salus_ledger::proof::Fork;
 use salus_model::Secret;
 use salus_validator::channels::Host;
-use salus_validator::client::LedgerClient;
-use salus_validator::explorer::client::ExplorerClient;
-use salus_validator::explorer::terminal;
-use salus_validator::witness::{self, WitnessFolder, WitnessService};
 use salus_validator::{Folder, bench};
 
 const USAGE: &str = "usage: salus-validator serve FOLDER
-       salus-validator witness FOLDER
-       salus-validator explore FOLDER
-       salus-validator check-fork GENESIS FILE
        salus-validator bench [short]
        salus-validator bench [long] into FILE
 
@@ -37,9 +28,6 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["serve", folder] => serve(folder),
-        ["witness", folder] => watch(folder),
-        ["explore", folder] => explore(folder),
-        ["check-fork", genesis, file] => check_fork(genesis, file),
         ["bench"] => measure(&bench::Plan::full(), None),
         ["bench", "short"] => measure(&bench::Plan::short(), None),
         ["bench", "into", file] => measure(&bench::Plan::full(), Some(file)),
@@ -88,38 +76,6 @@ fn say(line: &str) {
     let mut out = std::io::stdout();
     // Whoever started this process may have stopped reading.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// Follows the ledger and cosigns until the process is killed.
-fn watch(folder: &str) -> Result<(), Failure> {
-    let service = WitnessService::open(&WitnessFolder::at(folder), &passphrase()?)?;
-    let at = service.address().map(|address| format!(" http://{address}")).unwrap_or_default();
-    say(&format!("ready {}{at}", service.key()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    Ok(runtime.block_on(witness::serve(service))?)
-}
-
-/// Checks a witness's proof of a fork, with the genesis and nothing else.
-fn check_fork(genesis: &str, file: &str) -> Result<(), Failure> {
-    let genesis: Genesis = cbor::decode(&std::fs::read(genesis)?, MAX_GENESIS_BYTES)?;
-    let fork = Fork::from_bytes(&std::fs::read(file)?)?;
-    let guilty = fork.verify(&genesis.ledger_id()?, &genesis.config.validator_keys())?;
-    say("the ledger has forked; these validators signed both histories:");
-    for key in guilty {
-        say(&key.to_string());
-    }
-    Ok(())
-}
-
-/// Shows the ledger in this terminal, by the validator's own certificate.
-fn explore(folder: &str) -> Result<(), Failure> {
-    let folder = Folder::at(folder);
-    let identity = folder.open(&passphrase()?)?;
-    let (genesis, url) = (folder.genesis()?, format!("https://{}", folder.config()?.api));
-    let explorer = ExplorerClient::new(&url, &genesis, &identity)?;
-    let ledger = LedgerClient::new(std::slice::from_ref(&url), &genesis, &identity)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    Ok(runtime.block_on(terminal::run(explorer, ledger))?)
 }
 
 /// Prints the figures, and writes them into their section of a Markdown file.

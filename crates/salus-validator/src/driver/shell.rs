@@ -347,6 +347,8 @@ where
     }
 
     async fn carry_out(&mut self, progress: Progress) {
+        // First: whoever is answered and then looks must not find an earlier height.
+        self.report();
         for acknowledgement in progress.acknowledged {
             if let Some(waiting) = self.waiting.remove(&acknowledgement.transaction) {
                 for answer in waiting.answers {
@@ -370,7 +372,6 @@ where
             self.expire();
             self.run_engine().await;
         }
-        self.report();
     }
 
     fn expire(&mut self) {

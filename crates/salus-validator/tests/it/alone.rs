@@ -1,5 +1,7 @@
 //! One validator in this process, with the same API as many.
 
+use std::time::Duration;
+
 use salus_ledger::block::{FinalBlock, Outcome};
 use salus_ledger::call::{IssueFunds, RevokeMember};
 use salus_ledger::policy::{Policy, Role};
@@ -7,7 +9,7 @@ use salus_ledger::{Commitment, Height, Money, query};
 use salus_model::Classified as _;
 use salus_model::{Class, Timestamp};
 use salus_validator::client::{ClientError, LedgerClient};
-use salus_validator::dev::{Authority, DevNetwork};
+use salus_validator::dev::{Authority, DevNetwork, http_client};
 use salus_validator::proof::{ProofError, TransactionProof};
 use salus_validator::store::{Store, restore_snapshot};
 use salus_validator::{StartError, Validator};
@@ -140,6 +142,50 @@ async fn only_members_connect_and_a_revoked_one_is_turned_away_at_once() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_answered_never_finds_an_earlier_height() {
+    let stage = Stage::new(1);
+    let validator = start(&stage);
+    for _ in 0..50 {
+        let recorded = validator.handle().submit(stage.issue().as_bytes().to_vec()).await.unwrap();
+        assert!(validator.handle().status().height >= recorded.height, "{recorded:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_member_follows_or_waits_for_ends_with_its_membership() {
+    let stage = Stage::new(1);
+    let _validator = start(&stage);
+    let client = stage.client("hub");
+    client.submit(&stage.issue()).await.unwrap();
+    let follow = |name: &str| {
+        let roots = &stage.network.genesis.config.form().roots;
+        let http = http_client(&stage.network.members[name], roots).unwrap();
+        http.get(format!("{}/v1/follow?after=0", stage.urls()[0])).send()
+    };
+    let (mut uni, mut anna) = (follow("uni").await.unwrap(), follow("st-anna").await.unwrap());
+    for stream in [&mut uni, &mut anna] {
+        let first = String::from_utf8(stream.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+        assert!(first.contains("market.issue"), "{first}");
+    }
+    let waiting = stage.client("uni");
+    let waiting = tokio::spawn(async move { waiting.tip(Height::new(1)).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let revoke = RevokeMember { member: member("uni") };
+    stage.apply(&client, revoke, &[&stage.signer("hub")]).await;
+    let patience = Duration::from_secs(20);
+    let after = tokio::time::timeout(patience, uni.chunk()).await.unwrap();
+    assert!(matches!(after, Ok(None) | Err(_)), "a revoked member was told of {after:?}");
+    let refused = tokio::time::timeout(patience, waiting).await.unwrap().unwrap();
+    assert!(
+        matches!(refused, Err(ClientError::Refused { class: Class::Refused, .. })),
+        "{refused:?}"
+    );
+    // The others go on, and see the block with the revocation.
+    let after = tokio::time::timeout(patience, anna.chunk()).await.unwrap().unwrap().unwrap();
+    assert!(String::from_utf8(after.to_vec()).unwrap().contains("members.revoke"));
+}
+
 fn network_until(validator: Timestamp, researcher: Timestamp) -> DevNetwork {
     let governance = Policy::role(Role::Administrator);
     let hub: &[Role] = &[Role::Administrator, Role::Treasurer];
@@ -188,12 +234,15 @@ async fn an_expired_certificate_stops_a_member_and_never_a_validator() {
 async fn an_expiry_within_thirty_days_is_warned_of() {
     let soon = now().saturating_add_micros(20 * DAY);
     let later = now().saturating_add_micros(40 * DAY);
-    let stage = Stage::with(network_until(later, soon));
+    let stage = Stage::with(network_until(later, soon)).explored();
     let validator = start(&stage);
     let client = stage.client("hub");
     let status = client.status(&format!("https://{}", validator.api())).await.unwrap();
     assert_eq!(status.warnings.len(), 1, "{:?}", status.warnings);
     assert!(status.warnings[0].contains("certificate of uni expires"), "{:?}", status.warnings);
+    // What the console's first page shows under "To see to".
+    let overview = stage.explorer("hub").overview().await.unwrap();
+    assert_eq!(overview.warnings, status.warnings);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,4 +275,37 @@ async fn a_node_follows_block_by_block_and_a_snapshot_restores() {
     assert_eq!(store.view().tip().height, Height::new(5));
     assert_eq!(validator.handle().prune_below(Height::new(4)).await.unwrap().blocks, 3);
     client.recorded(&ids[0]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_drops_what_its_operator_does_not_keep_and_proves_it_still() {
+    let stage = Stage::new(1);
+    let validator = start(&stage);
+    let client = stage.client("st-anna");
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(client.submit(&stage.issue()).await.unwrap().entry.transaction);
+    }
+    let has = |validator: &Validator, height| {
+        let view = validator.handle().reader().view().unwrap();
+        view.block(Height::new(height)).unwrap().is_some()
+    };
+    assert!((1..=5).all(|height| has(&validator, height)), "all is kept unless said otherwise");
+    validator.stop();
+    let mut config = stage.folders[0].config().unwrap();
+    config.keep_blocks = std::num::NonZeroU64::new(2);
+    stage.folders[0].set_config(&config).unwrap();
+    let validator = start(&stage);
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while has(&validator, 3) {
+        assert!(std::time::Instant::now() < until, "nothing is dropped");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(|height| has(&validator, height)),
+        [false, false, false, true, true]
+    );
+    for id in &ids {
+        client.recorded(id).await.unwrap();
+    }
 }

@@ -62,7 +62,8 @@ fn founders() -> BTreeSet<salus_model::MemberId> {
 }
 
 fn genesis(stage: &Stage) -> Genesis {
-    channels::draft(&stage.network.genesis, &founders(), now(), Nonce::new([9; 16])).unwrap()
+    channels::draft(&stage.network.genesis, &founders(), Vec::new(), now(), Nonce::new([9; 16]))
+        .unwrap()
 }
 
 fn charter(stage: &Stage, genesis: Genesis, refuses: Option<&str>) -> Charter {
@@ -92,8 +93,13 @@ fn join_all(stage: &Stage, charter: &Charter) -> Vec<Folder> {
                 .unwrap();
             peer.address = listen[at];
         }
-        let config =
-            ValidatorConfig { listen: listen[number], api: api[number], explorer: None, peers };
+        let config = ValidatorConfig {
+            listen: listen[number],
+            api: api[number],
+            keep_blocks: None,
+            explorer: None,
+            peers,
+        };
         let cost = GuessCost::OWASP_MINIMUM;
         let folder = channels::join(parent, charter, &config, &passphrase(), cost, &mut OsEntropy);
         joined.push(folder.unwrap());

@@ -102,7 +102,13 @@ fn move_in(stage: &Stage) {
         let n = at + 1;
         let api = format!("10.78.{n}.2:7443").parse().unwrap();
         folder
-            .set_config(&ValidatorConfig { listen: peer_address(n), api, explorer: None, peers })
+            .set_config(&ValidatorConfig {
+                listen: peer_address(n),
+                api,
+                keep_blocks: None,
+                explorer: None,
+                peers,
+            })
             .unwrap();
     }
 }

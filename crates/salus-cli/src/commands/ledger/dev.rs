@@ -1,8 +1,8 @@
 //! `salus ledger dev`: a network for development, whose genesis says so for ever.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use salus_crypto::passphrase::GuessCost;
+use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_ledger::policy::{Expression, Policy, Role};
 use salus_model::{Clock as _, MemberId};
 use salus_node::membership::Membership;
@@ -46,35 +46,39 @@ pub(crate) fn member(text: &str) -> Result<Member, String> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Made {
+struct Made {
     ledger: String,
-    pub(crate) validators: Vec<MadeValidator>,
+    validators: Vec<MadeValidator>,
     members: Vec<PathBuf>,
     genesis: PathBuf,
 }
 
 #[derive(Serialize)]
-pub(crate) struct MadeValidator {
-    pub(crate) folder: PathBuf,
-    pub(crate) url: String,
+struct MadeValidator {
+    folder: PathBuf,
+    url: String,
 }
 
-fn io(path: &std::path::Path) -> impl Fn(std::io::Error) -> Failure {
+fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure {
     move |e| Failure::unavailable(format!("{}: {e}", path.display()))
 }
 
-/// Lays a network out below a folder.
-pub(crate) fn make(
+/// A network that is laid out, with its members' places on it.
+pub(crate) struct Laid {
+    ledger: String,
+    validators: Vec<MadeValidator>,
+    genesis: PathBuf,
+    pub(crate) memberships: Vec<Membership>,
+}
+
+/// Lays a network out below a folder: validators and genesis. The members' places are handed back.
+pub(crate) fn lay_out(
     validators: u8,
-    folder: &std::path::Path,
+    folder: &Path,
     members: &[Member],
-    passphrase: &salus_crypto::passphrase::Passphrase,
+    passphrase: &Passphrase,
     cost: GuessCost,
-) -> Result<Made, Failure> {
-    if folder.join("members").exists() {
-        let told = format!("{} holds a ledger already; choose another folder", folder.display());
-        return Err(Failure::request(told));
-    }
+) -> Result<Laid, Failure> {
     let governance = Expression::Quorum { k: 1, role: Role::Administrator };
     let governance = Policy::new(governance).map_err(|e| Failure::request(e.to_string()))?;
     let named: Vec<(&str, &[Role])> =
@@ -93,22 +97,38 @@ pub(crate) fn make(
         .map_err(|e| Failure::corrupt(e.to_string()))?;
     let genesis = folder.join("genesis.cbor");
     std::fs::write(&genesis, bytes).map_err(io(&genesis))?;
-    let place = folder.join("members");
-    std::fs::create_dir_all(&place).map_err(io(&place))?;
-    let mut files = Vec::new();
+    let mut memberships = Vec::new();
     for (name, identity) in network.members {
         let member = MemberId::new(&name).map_err(|e| Failure::request(e.to_string()))?;
-        let membership = Membership {
-            member,
-            genesis: network.genesis.clone(),
-            identity,
-            validators: urls.clone(),
-        };
-        let file = place.join(format!("{name}.member"));
+        let (genesis, validators) = (network.genesis.clone(), urls.clone());
+        memberships.push(Membership { member, genesis, identity, validators });
+    }
+    Ok(Laid { ledger: ledger.to_string(), validators: made, genesis, memberships })
+}
+
+/// Lays a network out below a folder, with a membership file for each member.
+fn make(
+    validators: u8,
+    folder: &Path,
+    members: &[Member],
+    passphrase: &Passphrase,
+    cost: GuessCost,
+) -> Result<Made, Failure> {
+    let place = folder.join("members");
+    if place.exists() {
+        let told = format!("{} holds a ledger already; choose another folder", folder.display());
+        return Err(Failure::request(told));
+    }
+    let laid = lay_out(validators, folder, members, passphrase, cost)?;
+    std::fs::create_dir_all(&place).map_err(io(&place))?;
+    let mut files = Vec::new();
+    for membership in &laid.memberships {
+        let file = place.join(format!("{}.member", membership.member));
         write_private(&file, &membership.seal(passphrase, cost)?).map_err(io(&file))?;
         files.push(file);
     }
-    Ok(Made { ledger: ledger.to_string(), validators: made, members: files, genesis })
+    let Laid { ledger, validators, genesis, .. } = laid;
+    Ok(Made { ledger, validators, members: files, genesis })
 }
 
 pub(super) fn run(args: Args, output: &Output) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use salus_crypto::OsEntropy;
 use salus_crypto::passphrase::GuessCost;
 use salus_ledger::call::AdmitMember;
-use salus_ledger::config::{ConfigForm, PlatformConfig, Validator as Seat};
+use salus_ledger::config::{ConfigForm, PlatformConfig};
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Expression, Policy, Role};
 use salus_ledger::{Nonce, Opaque, PublicKey, cbor};
@@ -84,17 +84,52 @@ pub(crate) struct InitArgs {
     peers: Vec<(MemberId, SocketAddr)>,
 }
 
-fn role(word: &str) -> Result<Role, String> {
+pub(super) fn role(word: &str) -> Result<Role, String> {
     Role::ALL.into_iter().find(|r| r.as_str() == word).ok_or_else(|| {
         let words: Vec<&str> = Role::ALL.iter().map(|r| r.as_str()).collect();
         format!("'{word}' is no role; use {}", words.join(", "))
     })
 }
 
-fn peer(text: &str) -> Result<(MemberId, SocketAddr), String> {
+pub(super) fn peer(text: &str) -> Result<(MemberId, SocketAddr), String> {
     let (name, address) = text.split_once('@').ok_or("write NAME@HOST:PORT")?;
     let address = address.parse().map_err(|_| format!("'{address}' is no address with a port"))?;
     Ok((MemberId::new(name).map_err(|e| e.to_string())?, address))
+}
+
+/// A request as `salus ledger request` writes it.
+pub(super) fn read_request(path: &Path) -> Result<AdmitMember, Failure> {
+    let bytes = read(path, MAX_REQUEST_BYTES)?;
+    cbor::decode(&bytes, MAX_REQUEST_BYTES)
+        .map_err(|e| Failure::request(format!("{} is no request: {e}", path.display())))
+}
+
+/// The other validators of a genesis, where they were said to listen: each one of them.
+pub(super) fn peers(
+    genesis: &Genesis,
+    own: &PublicKey,
+    named: Vec<(MemberId, SocketAddr)>,
+) -> Result<Vec<Peer>, Failure> {
+    let seats = &genesis.config.form().validators;
+    if !seats.iter().any(|seat| seat.key == *own) {
+        return Err(Failure::request(format!("the genesis has no validator with the key {own}")));
+    }
+    let mut peers: Vec<Peer> = Vec::new();
+    for (name, address) in named {
+        let mut others = seats.iter().filter(|seat| seat.member == name && seat.key != *own);
+        // An organisation with several validators names each of them once.
+        let seat = others.find(|seat| peers.iter().all(|peer| peer.key != seat.key));
+        let none = || Failure::request(format!("the genesis has no other validator of {name}"));
+        peers.push(Peer { key: seat.ok_or_else(none)?.key, address });
+    }
+    if peers.len() + 1 < seats.len() {
+        let told = format!(
+            "the genesis has {} validators; name each other one with --peer NAME@HOST:PORT",
+            seats.len()
+        );
+        return Err(Failure::request(told));
+    }
+    Ok(peers)
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure {
@@ -102,7 +137,7 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Failure {
 }
 
 /// The certificates of a PEM file.
-fn certificates(path: &Path) -> Result<Vec<Opaque>, Failure> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<Opaque>, Failure> {
     let text = read(path, MAX_KEYS_BYTES)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|e| Failure::request(format!("{}: {e}", path.display())))?;
@@ -160,23 +195,9 @@ pub(super) fn found(args: FoundArgs, output: &Output) -> Result<(), Failure> {
     if args.out.exists() {
         return Err(Failure::request(format!("{} is there already", args.out.display())));
     }
-    let mut members = Vec::new();
-    for path in &args.requests {
-        let bytes = read(path, MAX_REQUEST_BYTES)?;
-        let request: AdmitMember = cbor::decode(&bytes, MAX_REQUEST_BYTES)
-            .map_err(|e| Failure::request(format!("{} is no request: {e}", path.display())))?;
-        members.push(request);
-    }
-    let seats = |request: &AdmitMember| {
-        let member = request.member.clone();
-        let keys: Vec<PublicKey> = request
-            .keys
-            .iter()
-            .filter(|key| key.roles.contains(&Role::Validator))
-            .map(|key| key.key)
-            .collect();
-        keys.into_iter().map(move |key| Seat { member: member.clone(), key })
-    };
+    let members: Result<Vec<AdmitMember>, Failure> =
+        args.requests.iter().map(|path| read_request(path)).collect();
+    let members = members?;
     let mut roots = Vec::new();
     for path in &args.roots {
         roots.extend(certificates(path)?);
@@ -185,7 +206,7 @@ pub(super) fn found(args: FoundArgs, output: &Output) -> Result<(), Failure> {
     let form = ConfigForm {
         version: 0,
         roots,
-        validators: members.iter().flat_map(seats).collect(),
+        validators: members.iter().flat_map(salus_validator::channels::seats).collect(),
         governance: Policy::new(governance).map_err(|e| Failure::request(e.to_string()))?,
         policies: BTreeMap::new(),
         limits: DEV_LIMITS,
@@ -233,28 +254,16 @@ pub(super) fn init(args: InitArgs, output: &Output) -> Result<(), Failure> {
     }
     let genesis = super::verify::trusted(Some(&args.genesis), Path::new("."))?;
     let passphrase = super::passphrase_of("passphrase of the keys", Asking::Known)?;
-    let Enrolment { member, identity } =
+    let Enrolment { identity, .. } =
         Enrolment::open(&passphrase, &read(&args.keys, MAX_KEYS_BYTES)?)?;
-    let own = identity.signer().public_key();
-    let seats = &genesis.config.form().validators;
-    if !seats.iter().any(|seat| seat.key == own) {
-        let told = format!("the genesis has no validator with the key of {member}");
-        return Err(Failure::request(told));
-    }
-    let mut peers = Vec::new();
-    for (name, address) in args.peers {
-        let seat = seats.iter().find(|seat| seat.member == name && seat.key != own);
-        let none = || Failure::request(format!("the genesis has no other validator of {name}"));
-        peers.push(Peer { key: seat.ok_or_else(none)?.key, address });
-    }
-    if peers.len() + 1 < seats.len() {
-        let told = format!(
-            "the genesis has {} validators; name each other one with --peer NAME@HOST:PORT",
-            seats.len()
-        );
-        return Err(Failure::request(told));
-    }
-    let config = ValidatorConfig { listen: args.listen, api: args.api, explorer: None, peers };
+    let peers = peers(&genesis, &identity.signer().public_key(), args.peers)?;
+    let config = ValidatorConfig {
+        listen: args.listen,
+        api: args.api,
+        keep_blocks: None,
+        explorer: None,
+        peers,
+    };
     let folder = Folder::at(&args.folder);
     let cost = GuessCost::RFC_9106_SECOND;
     folder.create(&config, &identity, &genesis, &passphrase, cost, &mut OsEntropy)?;

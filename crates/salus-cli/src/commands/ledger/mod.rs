@@ -1,20 +1,24 @@
 //! `salus ledger`: validators, joining, looking, verifying.
 
+mod channel;
 mod dev;
+mod explore;
 mod export;
+mod fork;
 mod found;
+mod govern;
+mod member_file;
+mod serve;
 mod verify;
 mod watch;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
 use salus_crypto::passphrase::Passphrase;
-use salus_ledger::genesis::Genesis;
-use salus_node::membership::{Enrolment, Membership};
-use salus_validator::{Folder, Validator};
 use serde::Serialize;
 
-pub(crate) use dev::{Member, make};
+pub(crate) use dev::{Member, lay_out};
 pub(crate) use verify::{ReceiptShown, shown as receipt_shown, text as receipt_text};
 
 use super::node::StopWith;
@@ -31,7 +35,7 @@ pub(crate) enum Command {
     Found(found::FoundArgs),
     /// Make a validator's folder for a ledger that was founded with it.
     Init(found::InitArgs),
-    /// Run the validator of a folder until Ctrl-C.
+    /// Run the validator of a folder, with those of its channels, until Ctrl-C.
     Serve {
         /// The validator's folder.
         folder: PathBuf,
@@ -40,18 +44,18 @@ pub(crate) enum Command {
         stop_with_stdin: bool,
     },
     /// Make this site a member's: take a membership file into it.
-    Join {
-        /// The file: st-mary.member, or st-mary.keys with --genesis and --validator.
+    Join(JoinArgs),
+    /// Propose what members decide together: admission, roles, keys, revocation.
+    Propose(govern::ProposeArgs),
+    /// Look at a proposal and add this site's signature to it.
+    Endorse {
+        /// The proposal's file.
         file: PathBuf,
-        /// What the ledger began with, for a file that `salus ledger request` made.
-        #[arg(long, requires = "validators")]
-        genesis: Option<PathBuf>,
-        /// Where a validator serves members, such as https://10.0.0.1:7443; repeat.
-        #[arg(long = "validator", requires = "genesis")]
-        validators: Vec<String>,
-        /// Leave the file where it is; it is not needed any more.
-        #[arg(long)]
-        keep: bool,
+    },
+    /// Hand a proposal in that enough members have endorsed.
+    Submit {
+        /// The proposal's file.
+        file: PathBuf,
     },
     /// How the ledger's validators are, as each says itself.
     Status,
@@ -62,25 +66,48 @@ pub(crate) enum Command {
     Export(export::Args),
     /// Follow the ledger, block by block, verified, until Ctrl-C.
     Watch(watch::Args),
+    /// Look at the ledger in this terminal: blocks, members, and transactions with their proofs.
+    Explore(explore::Args),
+    /// Cosign the ledger's history as an external witness, so that all auditors see one.
+    #[command(subcommand)]
+    Witness(witness::Command),
+    /// Check a witness's proof that the ledger has two histories, without any network.
+    CheckFork(fork::Args),
+    /// Found a ledger of some members among themselves, and take part in it.
+    #[command(subcommand)]
+    Channel(channel::Command),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct JoinArgs {
+    #[command(flatten)]
+    member: member_file::Args,
+    /// Replace the keys of a site that is on this ledger already, as after `propose bind-key`.
+    #[arg(long)]
+    renew: bool,
 }
 
 pub(crate) async fn run(command: Command, site: &Path, output: &Output) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => dev::run(args, output),
         Command::Serve { folder, stop_with_stdin } => {
-            serve(folder, StopWith::from_flag(stop_with_stdin), output).await
+            serve::run(folder, StopWith::from_flag(stop_with_stdin), output).await
         }
         Command::Request(args) => found::request(args, output),
         Command::Found(args) => found::found(args, output),
         Command::Init(args) => found::init(args, output),
-        Command::Join { file, genesis, validators, keep } => {
-            let founded = genesis.map(|path| verify::trusted(Some(&path), site)).transpose()?;
-            join(&file, founded.map(|genesis| (genesis, validators)), keep, site, output).await
-        }
+        Command::Join(args) => join(args, site, output).await,
+        Command::Propose(args) => govern::propose(args, site, output).await,
+        Command::Endorse { file } => govern::endorse(&file, site, output).await,
+        Command::Submit { file } => govern::submit(&file, site, output).await,
         Command::Status => status(site, output).await,
         Command::Verify(command) => verify::run(command, site, output),
         Command::Export(args) => export::run(args, site, output).await,
         Command::Watch(args) => watch::run(args, site, output).await,
+        Command::Explore(args) => explore::run(args, site, output).await,
+        Command::Witness(command) => witness::run(command, output).await,
+        Command::CheckFork(args) => fork::run(&args, site, output),
+        Command::Channel(command) => channel::run(command, site, output).await,
     }
 }
 
@@ -93,65 +120,21 @@ pub(super) fn passphrase_of(
 }
 
 #[derive(Serialize)]
-struct Serving {
-    validator: String,
-    key: String,
-    height: u64,
-}
-
-async fn serve(folder: PathBuf, with: StopWith, output: &Output) -> Result<(), Failure> {
-    let passphrase =
-        passphrase_of("passphrase of the validator's keys", passphrase::Asking::Known)?;
-    // It starts threads of its own and waits for them.
-    let started =
-        tokio::task::spawn_blocking(move || Validator::start(&Folder::at(folder), &passphrase));
-    let validator = started.await.map_err(|e| Failure::unavailable(e.to_string()))??;
-    let serving = Serving {
-        validator: format!("https://{}", validator.api()),
-        key: validator.key().to_string(),
-        height: validator.handle().status().height.get(),
-    };
-    output.print(&serving, |s| {
-        format!(
-            "Validator  {}\nKey        {}\nBlock      {}\nCtrl-C stops it.",
-            s.validator, s.key, s.height
-        )
-    });
-    super::node::stopped(with).await?;
-    let stopped = tokio::task::spawn_blocking(move || validator.stop());
-    stopped.await.map_err(|e| Failure::unavailable(e.to_string()))
-}
-
-#[derive(Serialize)]
 struct Joined {
     member: String,
     ledger: String,
     validators: Vec<String>,
 }
 
-async fn join(
-    file: &Path,
-    founded: Option<(Genesis, Vec<String>)>,
-    keep: bool,
-    folder: &Path,
-    output: &Output,
-) -> Result<(), Failure> {
+async fn join(args: JoinArgs, folder: &Path, output: &Output) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
-    let bytes = std::fs::read(file)
-        .map_err(|e| Failure::request(format!("{} cannot be read: {e}", file.display())))?;
-    let passphrase = passphrase::member_file()?;
-    let membership = match founded {
-        Some((genesis, validators)) => {
-            Enrolment::open(&passphrase, &bytes)?.on(genesis, validators)
-        }
-        None => Membership::open(&passphrase, &bytes)?,
-    };
-    site.join_ledger(&membership).await?;
-    if !keep {
-        // Its keys are in the site now, and in two places they are twice as easily stolen.
-        std::fs::remove_file(file)
-            .map_err(|e| Failure::unavailable(format!("{} stays: {e}", file.display())))?;
+    let opened = args.member.open()?;
+    if args.renew {
+        site.renew_membership(&opened.membership).await?;
+    } else {
+        site.join_ledger(&opened.membership).await?;
     }
+    let membership = opened.taken_over()?;
     let ledger = membership.genesis.ledger_id().map_err(|e| Failure::corrupt(e.to_string()))?;
     let joined = Joined {
         member: membership.member.to_string(),
