@@ -9,7 +9,7 @@ use salus_ledger::call::{Call, MarkTime, RecordRelease, Release};
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{Fact, ProvenState, StateEvidence, TrustAnchor};
 use salus_ledger::transaction::{SignedTransaction, Transaction, TransactionError};
-use salus_ledger::{Height, Nonce, Opaque, Signer, TxId};
+use salus_ledger::{Height, Nonce, Opaque, PublicKey, Signer, TxId};
 use salus_model::{Class, Clock, Entropy as _, MemberId};
 use salus_private::{Ledger, LedgerRefused, SignedRelease};
 use salus_spine::Freshness;
@@ -51,6 +51,12 @@ impl HolderLedger {
     #[must_use]
     pub const fn member(&self) -> &MemberId {
         &self.member
+    }
+
+    /// The key with which the organisation signs.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.signer.public_key()
     }
 
     /// What the ledger began with.

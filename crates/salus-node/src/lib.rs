@@ -4,12 +4,14 @@
 //!
 //! **Invariant:** what a site keeps outside its key store is sealed under a key in it.
 
+mod accounts;
 pub mod clients;
 mod clock;
 mod config;
 pub mod exports;
 mod fhir;
 mod gateway;
+pub mod holders;
 mod hooks;
 mod keystore;
 mod ledger;
@@ -26,10 +28,11 @@ mod staff;
 mod subscriptions;
 mod tls;
 
+pub use accounts::{AccountsError, Vouching, VouchingError, is_vouched};
 pub use clock::SystemClock;
 pub use config::{
-    AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig, LedgerConfig,
-    ListenConfig, MonitoringConfig, RevocationDelay, TlsConfig,
+    AccountsConfig, AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig,
+    LedgerConfig, ListenConfig, MonitoringConfig, RevocationDelay, TlsConfig,
 };
 pub use fhir::FhirUpkeep;
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};

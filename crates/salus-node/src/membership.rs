@@ -20,6 +20,7 @@ use salus_model::{Class, Classified, EntropyFailed, HolderId, IdError, MemberId,
 use salus_store::{SealedError, open_sealed, seal_object};
 use salus_validator::Identity;
 use salus_validator::client::{ClientError, LedgerClient};
+use salus_validator::explorer::client::{ExplorerClient, ExplorerError};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -101,6 +102,9 @@ pub enum MembershipError {
     /// The certificate, the genesis or the validators' addresses cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The explorer cannot be read with the certificate.
+    #[error(transparent)]
+    Explorer(#[from] ExplorerError),
     /// A holder whose id is no member's, which is a bug.
     #[error("the holder's id is no member's")]
     Name(#[from] IdError),
@@ -122,6 +126,7 @@ impl Classified for MembershipError {
             Self::Io { .. } => Class::Unavailable,
             Self::Config(e) => e.class(),
             Self::Client(e) => e.class(),
+            Self::Explorer(e) => e.class(),
             Self::Name(_) => Class::Bug,
         }
     }
@@ -362,6 +367,23 @@ impl Site {
     /// # Errors
     /// [`MembershipError::None`] when the site is on none; else when its keys do not open.
     pub async fn ledger(&self) -> Result<HolderLedger, MembershipError> {
+        let (config, Membership { member, genesis, identity, .. }) = self.membership().await?;
+        let client = LedgerClient::new(&config.validators, &genesis, &identity)?;
+        let signer: Signer = identity.signer();
+        Ok(HolderLedger::new((member, genesis), client, signer, Arc::clone(&self.clock)))
+    }
+
+    /// Readers of the ledger's explorer, one for each validator.
+    ///
+    /// # Errors
+    /// As [`Site::ledger`].
+    pub async fn explorers(&self) -> Result<Vec<ExplorerClient>, MembershipError> {
+        let (config, Membership { genesis, identity, .. }) = self.membership().await?;
+        let reader = |url: &String| ExplorerClient::new(url, &genesis, &identity);
+        config.validators.iter().map(|url| reader(url).map_err(MembershipError::from)).collect()
+    }
+
+    async fn membership(&self) -> Result<(&LedgerConfig, Membership), MembershipError> {
         let config = self.config.ledger.as_ref().ok_or(MembershipError::None)?;
         let path = self.ledger_folder(config).join(MEMBERSHIP_FILE);
         let sealed = std::fs::read(&path)
@@ -369,9 +391,6 @@ impl Site {
         let bytes = open_sealed(&*self.keys, &self.master, &aad(self), &sealed)
             .await
             .map_err(|source| MembershipError::Sealed { path, source })?;
-        let Membership { member, genesis, identity, .. } = Membership::decode(&bytes)?;
-        let client = LedgerClient::new(&config.validators, &genesis, &identity)?;
-        let signer: Signer = identity.signer();
-        Ok(HolderLedger::new((member, genesis), client, signer, Arc::clone(&self.clock)))
+        Ok((config, Membership::decode(&bytes)?))
     }
 }

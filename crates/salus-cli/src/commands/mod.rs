@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod account;
 pub(crate) mod audit;
 mod bulk;
 pub(crate) mod client;

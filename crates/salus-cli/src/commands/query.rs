@@ -10,7 +10,7 @@ use salus_ledger::DatasetRef;
 use salus_ledger::contract::records::PermitRecord;
 use salus_ledger::proof::{VerifiedReceipt, verify_receipt};
 use salus_model::{Class, Clock as _, DatasetId, HolderId, MicroRho, PermitId};
-use salus_node::permits::{Asked, permit_on};
+use salus_node::permits::{Asked, left, permit_on};
 use salus_node::{HolderLedger, Site, SystemClock, write_private};
 use salus_private::{Question, sql};
 use salus_spine::result_hash;
@@ -19,7 +19,6 @@ use serde::Serialize;
 use super::grounds::{as_epsilon, dataset_ref, delta_of, epsilon};
 use super::holder::{Place, place};
 use super::ledger::receipt_shown;
-use super::permit::left;
 use crate::output::{Failure, Output, table};
 
 const RECEIPTS: &str = "receipts";

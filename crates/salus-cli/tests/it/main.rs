@@ -2,6 +2,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod audit;
+mod browser;
+mod console;
 mod demo;
 mod doctor;
 mod fhir_pull;
@@ -9,6 +11,7 @@ mod flight;
 mod food_coach;
 mod founding;
 mod inventory;
+mod journeys;
 mod keyserver;
 mod keystores;
 mod node;

@@ -81,6 +81,12 @@ impl World {
     /// A ledger of so many validators, its members on it, the hospital's visits shared, its node
     /// running.
     pub(crate) fn new(validators: usize) -> Self {
+        Self::prepared(validators, "", |_| {})
+    }
+
+    /// The same, with lines at the end of each validator's configuration, and more work at the
+    /// hospital before its node runs.
+    pub(crate) fn prepared(validators: usize, lines: &str, more: impl FnOnce(&Self)) -> Self {
         let mut world = Self::empty();
         let (number, ledger) = (validators.to_string(), world.text("ledger"));
         world.json(
@@ -100,6 +106,9 @@ impl World {
             ],
         );
         for number in 1..=validators {
+            let config = world.path(&format!("ledger/val-{number:02}/validator.toml"));
+            let text = std::fs::read_to_string(&config).unwrap();
+            std::fs::write(&config, format!("{text}\n{lines}")).unwrap();
             let served = world.serve_validator(number);
             world.validators.push(served);
         }
@@ -113,6 +122,7 @@ impl World {
         }
         world.import();
         world.json("st-mary", &["dataset", "share", "visits", "--epsilon", "10"]);
+        more(&world);
         world.start_hospital();
         world
     }
@@ -164,10 +174,15 @@ impl World {
         served
     }
 
-    pub(crate) fn start_hospital(&mut self) {
-        let mut served = Served::spawn(self.command("st-mary", &["node", "run"]));
+    /// The node of a site, running.
+    pub(crate) fn serve(&self, site: &str) -> Serving {
+        let mut served = Served::spawn(self.command(site, &["node", "run"]));
         let ready = served.json();
-        let node = Serving { served, ready };
+        Serving { served, ready }
+    }
+
+    pub(crate) fn start_hospital(&mut self) {
+        let node = self.serve("st-mary");
         std::fs::write(self.path("st-mary.pem"), node.told("certificate")).unwrap();
         let (url, ca) = (node.told("http"), self.text("st-mary.pem"));
         self.json("uni", &["holder", "add", "st-mary", "--url", &url, "--ca", &ca]);

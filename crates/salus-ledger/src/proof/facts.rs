@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::contract::records::{
-    Account, DatasetRecord, HolderOptOuts, PermitRecord, PermitSpending,
+    Account, DatasetRecord, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord, PermitSpending,
+    RevokedSerial,
 };
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
-use crate::words::{DatasetRef, Height, LedgerId};
+use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, Opaque, PublicKey};
 
 /// The most proofs in one piece of evidence.
 pub const MAX_FACTS: usize = 256;
@@ -28,6 +29,12 @@ pub enum Fact {
     OptOuts(MemberId),
     /// What a permit has spent on a dataset.
     Spending(PermitId, DatasetRef),
+    /// A member.
+    Member(MemberId),
+    /// A member's key.
+    Key(PublicKey),
+    /// Whether an authority, by the hash of its key, has revoked a serial number.
+    RevokedSerial(Fingerprint, Opaque),
 }
 
 impl Fact {
@@ -38,6 +45,11 @@ impl Fact {
             Self::Account(id) => slot::account(id).key().to_vec(),
             Self::OptOuts(holder) => slot::opt_outs(holder).key().to_vec(),
             Self::Spending(permit, dataset) => slot::spending(permit, dataset).key().to_vec(),
+            Self::Member(id) => slot::member(id).key().to_vec(),
+            Self::Key(key) => slot::key(key).key().to_vec(),
+            Self::RevokedSerial(issuer, serial) => {
+                slot::revoked_serial(issuer.as_bytes(), serial.as_bytes()).key().to_vec()
+            }
         }
     }
 }
@@ -222,5 +234,34 @@ impl ProvenState {
     ) -> Result<Option<PermitSpending>, EvidenceError> {
         let fact = Fact::Spending(permit.clone(), dataset.clone());
         self.value(&slot::spending(permit, dataset), fact)
+    }
+
+    /// A member, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn member(&self, id: &MemberId) -> Result<Option<MemberRecord>, EvidenceError> {
+        self.value(&slot::member(id), Fact::Member(id.clone()))
+    }
+
+    /// A member's key, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn key(&self, key: &PublicKey) -> Result<Option<KeyRecord>, EvidenceError> {
+        self.value(&slot::key(key), Fact::Key(*key))
+    }
+
+    /// Since when a certificate is revoked, or that it is not.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn revoked_serial(
+        &self,
+        issuer: &Fingerprint,
+        serial: &Opaque,
+    ) -> Result<Option<RevokedSerial>, EvidenceError> {
+        let fact = Fact::RevokedSerial(*issuer, serial.clone());
+        self.value(&slot::revoked_serial(issuer.as_bytes(), serial.as_bytes()), fact)
     }
 }
