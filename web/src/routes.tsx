@@ -1,4 +1,12 @@
-import { createRootRoute, createRoute, createRouter, Link } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Link,
+  Navigate,
+} from "@tanstack/react-router";
+import type { ReactNode } from "react";
 
 import { BlockPage, BlocksPage } from "./pages/blocks";
 import { ConfigurationPage } from "./pages/configuration";
@@ -9,6 +17,13 @@ import { PermitPage, PermitsPage } from "./pages/permits";
 import { ReceiptPage, ReceiptsPage } from "./pages/receipts";
 import { SearchPage } from "./pages/search";
 import { TransactionPage, TransactionsPage } from "./pages/transactions";
+import type { Role } from "./site/api";
+import { BASE } from "./site/mode";
+import { AccountsPage } from "./site/pages/accounts";
+import { QuestionsPage } from "./site/pages/history";
+import { HoldingsPage, KeysPage } from "./site/pages/holdings";
+import { MePage } from "./site/pages/me";
+import { HOME, ROLE_WORDS, useRole } from "./site/session";
 import { Layout } from "./ui/layout";
 
 type Raw = Record<string, unknown>;
@@ -35,7 +50,50 @@ function NotFound() {
   );
 }
 
-const overview = createRoute({ getParentRoute: () => root, path: "/", component: OverviewPage });
+const home = createRoute({ getParentRoute: () => root, path: "/", component: Home });
+const overview = createRoute({ getParentRoute: () => root, path: "/ledger", component: OverviewPage });
+
+/** Where somebody begins who came to no page in particular. */
+function Home() {
+  const role = useRole();
+  return <Navigate to={role === null ? "/ledger" : HOME[role]} replace />;
+}
+
+/** A page for some roles; the others are told so, and where to go. */
+function forRoles(roles: Role[], Inner: () => ReactNode) {
+  return function Guarded() {
+    const role = useRole();
+    if (role !== null && roles.includes(role)) return <Inner />;
+    return (
+      <div className="state" role="alert">
+        <h1>Not for your role</h1>
+        <p>
+          {role === null
+            ? "This page belongs to a site's console, where people sign in."
+            : `You are signed in as ${ROLE_WORDS[role].toLowerCase()}; this page is for ${roles
+                .map((one) => ROLE_WORDS[one].toLowerCase())
+                .join(" or ")}. An administrator changes roles.`}
+        </p>
+        <p>
+          <Link to="/">To where you begin</Link>
+        </p>
+      </div>
+    );
+  };
+}
+
+const sitePage = <P extends string>(path: P, roles: Role[], inner: () => ReactNode) =>
+  createRoute({ getParentRoute: () => root, path, component: forRoles(roles, inner) });
+
+const everybody: Role[] = ["administrator", "researcher", "steward", "auditor"];
+// Fetched when it is first shown: the charts are half of the program.
+const StudioPage = lazyRouteComponent(() => import("./site/pages/studio"), "StudioPage");
+const studio = sitePage("/studio", ["researcher"], () => <StudioPage />);
+const questions = sitePage("/questions", ["administrator", "researcher", "auditor"], QuestionsPage);
+const people = sitePage("/accounts", ["administrator", "auditor"], AccountsPage);
+const holdings = sitePage("/holdings", ["steward"], HoldingsPage);
+const keys = sitePage("/keys", ["steward"], KeysPage);
+const me = sitePage("/me", everybody, MePage);
 const blocks = createRoute({
   getParentRoute: () => root,
   path: "/blocks",
@@ -151,7 +209,15 @@ const search = createRoute({
 });
 
 export const router = createRouter({
+  basepath: BASE,
   routeTree: root.addChildren([
+    home,
+    studio,
+    questions,
+    people,
+    holdings,
+    keys,
+    me,
     overview,
     blocks,
     block,

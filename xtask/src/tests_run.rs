@@ -62,11 +62,12 @@ pub(crate) fn openapi() -> Result<()> {
     step("types", Command::new("npm").args(["run", "generate"]).current_dir("web"))
 }
 
-/// Makes the pictures of the console and of the demo anew, by the tests that walk through them.
+/// Makes the pictures of the consoles and of the demo anew, by the tests that walk through them.
 pub(crate) fn screenshots() -> Result<()> {
     let mut walk = cargo();
-    let test = "test(an_auditor_reads_the_ledger_in_a_browser)";
-    walk.args(["nextest", "run", "-p", "salus-validator", "-E", test]);
+    let tests = "test(an_auditor_reads_the_ledger_in_a_browser) | \
+                 test(each_role_does_its_work_in_a_browser)";
+    walk.args(["nextest", "run", "--workspace", "-E", tests]);
     step("screenshots", walk.env("SALUS_SCREENSHOTS", "write"))?;
     let mut demo = cargo();
     let test = "package(salus-cli) and test(ctrl_c_stops_every_process)";

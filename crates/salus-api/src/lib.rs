@@ -3,6 +3,7 @@
 //! **Invariant:** a handler parses, asks a lower crate, and shapes the answer. Nothing is decided
 //! here that a test without a server could not try.
 
+pub mod console;
 pub mod fhir;
 pub mod flight;
 pub mod joint;

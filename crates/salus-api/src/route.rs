@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::routing::MethodRouter;
+use salus_accounts::AccountRole;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,12 @@ pub enum Access {
     Shares,
     /// Whoever has a valid token with the role that the site's configuration names.
     Role,
+    /// Anybody, to sign in with a password or an invitation; tries are counted.
+    SignIn,
+    /// Whoever has signed in, also without the second factor that the role demands.
+    AnySession,
+    /// Whoever has signed in to the console in one of these roles.
+    Session(&'static [AccountRole]),
 }
 
 /// One route.
@@ -52,14 +59,22 @@ impl<E: Copy, const N: usize> RouteTable<E, N> {
         routes
     }
 
+    /// A router in which `handler` answers for the endpoints, each with what its route asks for.
+    pub(crate) fn guarded_router<S: Clone + Send + Sync + 'static>(
+        &self,
+        handler: impl Fn(Access, E) -> MethodRouter<S>,
+    ) -> Router<S> {
+        let add = |router: Router<S>, (route, endpoint): &(HttpRoute, E)| {
+            router.route(route.path, handler(route.access, *endpoint))
+        };
+        self.0.iter().fold(Router::new(), add)
+    }
+
     /// A router in which `handler` answers for the endpoints.
     pub(crate) fn router<S: Clone + Send + Sync + 'static>(
         &self,
         handler: impl Fn(E) -> MethodRouter<S>,
     ) -> Router<S> {
-        let add = |router: Router<S>, (route, endpoint): &(HttpRoute, E)| {
-            router.route(route.path, handler(*endpoint))
-        };
-        self.0.iter().fold(Router::new(), add)
+        self.guarded_router(|_, endpoint| handler(endpoint))
     }
 }

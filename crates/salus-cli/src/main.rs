@@ -65,6 +65,9 @@ enum Command {
     /// Let programs sign in with their own keys, and take that away.
     #[command(subcommand)]
     Client(commands::client::Command),
+    /// Make, change and close the accounts of people who sign in at the console.
+    #[command(subcommand)]
+    Account(commands::account::Command),
     /// Read, check, export and expire the access log.
     #[command(subcommand)]
     Audit(commands::audit::Command),
@@ -147,6 +150,7 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Keys(command) => commands::keys::run(command, site, output).await,
         Command::Staff(command) => commands::staff::run(command, site, output),
         Command::Client(command) => commands::client::run(command, site, output),
+        Command::Account(command) => commands::account::run(command, site, output).await,
         Command::Audit(command) => commands::audit::run(command, site, output).await,
         Command::Collect(command) => commands::collect::run(command, site, output).await,
         Command::Files(command) => commands::files::run(&command, output),

@@ -361,7 +361,7 @@ fixed_bytes! {
 }
 
 /// Bytes that somebody else reads: a certificate, a revocation list, a transaction in a block.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Opaque(Vec<u8>);
 
 impl Opaque {

@@ -46,6 +46,25 @@ pub struct Config {
     /// The ledger that the site's organisation is a member of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerConfig>,
+    /// Where the accounts of people who sign in at the console are kept.
+    #[serde(default, skip_serializing_if = "AccountsConfig::is_embedded")]
+    pub accounts: AccountsConfig,
+}
+
+/// Where accounts are kept: a file of the site's folder, or a database of PostgreSQL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// A file with the URL of a PostgreSQL database, which its owner alone may read; without it,
+    /// accounts are in a file of the site's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_url_file: Option<PathBuf>,
+}
+
+impl AccountsConfig {
+    const fn is_embedded(&self) -> bool {
+        self.postgres_url_file.is_none()
+    }
 }
 
 /// The ledger that an organisation is a member of.
@@ -459,6 +478,7 @@ impl Config {
             audit: AuditConfig::a_year(),
             monitoring: MonitoringConfig::by_role_monitor(),
             ledger: None,
+            accounts: AccountsConfig::default(),
         }
     }
 

@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** what a site keeps outside its key store is sealed under a key in it.
 
+mod accounts;
 pub mod clients;
 mod clock;
 mod config;
@@ -11,6 +12,7 @@ mod door;
 pub mod exports;
 mod fhir;
 mod gateway;
+pub mod holders;
 mod hooks;
 pub mod joint;
 mod keystore;
@@ -28,10 +30,11 @@ mod staff;
 mod subscriptions;
 mod tls;
 
+pub use accounts::{AccountsError, Vouching, VouchingError, is_vouched};
 pub use clock::SystemClock;
 pub use config::{
-    AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig, LedgerConfig,
-    ListenConfig, MonitoringConfig, QuestionsFrom, RevocationDelay, TlsConfig,
+    AccountsConfig, AuditConfig, Config, ConfigError, KeepDays, KeyStoreConfig, LakeConfig,
+    LedgerConfig, ListenConfig, MonitoringConfig, QuestionsFrom, RevocationDelay, TlsConfig,
 };
 pub use door::{MEMBER_KEY_HEADER, MemberDoor, NotAdmitted};
 pub use fhir::FhirUpkeep;

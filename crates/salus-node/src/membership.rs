@@ -20,6 +20,7 @@ use salus_model::{Class, Classified, EntropyFailed, HolderId, IdError, MemberId,
 use salus_store::{SealedError, open_sealed, seal_object};
 use salus_validator::Identity;
 use salus_validator::client::{ClientError, LedgerClient};
+use salus_validator::explorer::client::{ExplorerClient, ExplorerError};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -104,6 +105,9 @@ pub enum MembershipError {
     /// The certificate, the genesis or the validators' addresses cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The explorer cannot be read with the certificate.
+    #[error(transparent)]
+    Explorer(#[from] ExplorerError),
     /// A holder whose id is no member's, which is a bug.
     #[error("the holder's id is no member's")]
     Name(#[from] IdError),
@@ -126,6 +130,7 @@ impl Classified for MembershipError {
             Self::Io { .. } => Class::Unavailable,
             Self::Config(e) => e.class(),
             Self::Client(e) => e.class(),
+            Self::Explorer(e) => e.class(),
             Self::Name(_) => Class::Bug,
         }
     }
@@ -390,6 +395,16 @@ impl Site {
         }
         let config = self.config.ledger.as_ref().ok_or(MembershipError::None)?;
         self.keep_membership(&self.ledger_folder(config), renewed).await
+    }
+
+    /// Readers of the ledger's explorer, one for each validator.
+    ///
+    /// # Errors
+    /// As [`Site::ledger`].
+    pub async fn explorers(&self) -> Result<Vec<ExplorerClient>, MembershipError> {
+        let Membership { genesis, identity, validators, .. } = self.membership().await?;
+        let reader = |url: &String| ExplorerClient::new(url, &genesis, &identity);
+        validators.iter().map(|url| reader(url).map_err(MembershipError::from)).collect()
     }
 
     /// The site's place on its ledger, with the keys that were sealed under its key store, and the

@@ -8,16 +8,16 @@
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
-use salus_crypto::aead::Aad;
-use salus_crypto::hpke::RecipientKey;
-use salus_crypto::{OsEntropy, SigningKey};
-use salus_ledger::call::{ApplyForPermit, PermitTerms};
-use salus_ledger::contract::records::PermitRecord;
+use salus_crypto::aead::{self, Aad};
+use salus_crypto::hpke::{RecipientKey, RecipientPublicKey};
+use salus_crypto::{Digest, OsEntropy, SigningKey};
+use salus_ledger::call::{ApplyForPermit, Ground, PermitTerms};
+use salus_ledger::contract::records::{Account, PermitRecord};
 use salus_ledger::proof::{EvidenceError, Fact};
-use salus_ledger::{LedgerId, Signer, TxId};
+use salus_ledger::{DatasetRef, LedgerId, Signer, TxId};
 use salus_model::{
-    Class, Classified, DealId, Entropy as _, EntropyFailed, HolderId, IdError, PermitId, Purpose,
-    Secret, Timestamp,
+    Class, Classified, DealId, Entropy as _, EntropyFailed, HolderId, IdError, MicroRho, PermitId,
+    Purpose, Secret, Timestamp,
 };
 use salus_private::{LedgerRefused, Question, built_in_code};
 use salus_spine::{SecondaryRequest, SignedRequest};
@@ -61,6 +61,17 @@ pub enum PermitError {
         /// The permit.
         permit: PermitId,
     },
+    /// The permit says nothing of the dataset.
+    #[error("{permit} does not cover {}/{}", .dataset.holder, .dataset.dataset)]
+    NotCovered {
+        /// The permit.
+        permit: PermitId,
+        /// The dataset.
+        dataset: DatasetRef,
+    },
+    /// The file for the browser cannot be sealed.
+    #[error("the key cannot be sealed for the file")]
+    Seal(#[from] salus_crypto::aead::SealFailed),
     /// A file cannot be read or written.
     #[error("{path} cannot be used")]
     Io {
@@ -87,7 +98,10 @@ pub enum PermitError {
 impl Classified for PermitError {
     fn class(&self) -> Class {
         match self {
-            Self::NoKey { .. } | Self::Unknown { .. } => Class::BadRequest,
+            Self::NoKey { .. } | Self::Unknown { .. } | Self::NotCovered { .. } => {
+                Class::BadRequest
+            }
+            Self::Seal(e) => e.class(),
             Self::Sealed { .. } => Class::Corrupt,
             Self::Io { .. } | Self::Entropy(_) => Class::Unavailable,
             Self::Ledger(e) => e.class(),
@@ -139,6 +153,41 @@ impl PermitKey {
         serde_json::to_vec(&stored).ok().map(Zeroizing::new)
     }
 
+    /// The file by which a browser takes the keys in, sealed under a code that is drawn for it.
+    ///
+    /// # Privacy
+    /// File and code travel apart; either alone opens nothing. The code has 130 random bits, so
+    /// that no passphrase can be guessed: the browser's own cryptography has no memory-hard
+    /// function to slow guessing down.
+    ///
+    /// # Errors
+    /// When no code can be drawn.
+    pub fn for_browser(
+        &self,
+        ledger: &LedgerId,
+        permit: &PermitId,
+    ) -> Result<(BrowserKeyFile, Secret<String>), PermitError> {
+        let code = generate_code()?;
+        let parent = Digest::of_parts(BROWSER_KEY, &[code.expose().replace('-', "").as_bytes()]);
+        let key = aead::derive_key(&Secret::new(*parent.as_bytes()), &Aad::new(BROWSER_KEY, &[]));
+        let bound = Aad::new(BROWSER_KEY, &[ledger.as_bytes(), permit.as_str().as_bytes()]);
+        let mut secrets = Zeroizing::new([0; 64]);
+        let (person, recipient) = secrets.split_at_mut(32);
+        person.copy_from_slice(self.person.to_secret().expose());
+        recipient.copy_from_slice(self.recipient.to_secret().expose());
+        let sealed = key.seal(&mut OsEntropy, &bound, &*secrets)?;
+        let file = BrowserKeyFile {
+            format: FORMAT,
+            kind: BROWSER_KIND.to_owned(),
+            ledger: *ledger,
+            permit: permit.clone(),
+            person: hex::encode(self.person.verifying_key().to_bytes()),
+            recipient: self.recipient.public_key(),
+            sealed: hex::encode(sealed),
+        };
+        Ok((file, code))
+    }
+
     /// Signs a request for one question to one holder.
     ///
     /// # Errors
@@ -173,6 +222,38 @@ impl PermitKey {
         let asked = SecondaryRequest { deal: deal.clone(), ..request.unverified().clone() };
         self.recipient.open(&asked.result_context(), &[], message).ok()
     }
+}
+
+const BROWSER_KEY: &str = "salus permit key for a browser v1";
+const BROWSER_KIND: &str = "salus permit key";
+/// Crockford's digits: none is taken for another by a person who types them.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Five groups of five digits and one of one: 130 bits.
+fn generate_code() -> Result<Secret<String>, EntropyFailed> {
+    let mut bytes = Zeroizing::new([0; 26]);
+    OsEntropy.fill(&mut *bytes)?;
+    let mut code = String::with_capacity(31);
+    for (at, byte) in bytes.iter().enumerate() {
+        if at > 0 && at % 5 == 0 {
+            code.push('-');
+        }
+        code.push(char::from(DIGITS[usize::from(byte % 32)]));
+    }
+    Ok(Secret::new(code))
+}
+
+/// A permit's keys on their way into a browser; what is secret is sealed under a code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrowserKeyFile {
+    format: u8,
+    kind: String,
+    ledger: LedgerId,
+    permit: PermitId,
+    person: String,
+    recipient: RecipientPublicKey,
+    sealed: String,
 }
 
 /// What is asked of whom.
@@ -288,6 +369,48 @@ impl Site {
             Err(unavailable) => Err(unavailable.into()),
         }
     }
+}
+
+/// What a permit still may spend on a dataset: of its own budget, and of the dataset's.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// What it has spent.
+    pub spent: MicroRho,
+    /// What one more answer may cost.
+    pub left: MicroRho,
+    /// The permit.
+    pub permit: PermitRecord,
+    /// What it allows of the dataset.
+    pub ground: Ground,
+    /// The dataset's account.
+    pub account: Account,
+}
+
+/// What a permit still may spend on a dataset, proved.
+///
+/// # Errors
+/// When the permit does not cover the dataset, or no validator proves it.
+pub async fn left(
+    ledger: &HolderLedger,
+    permit: &PermitId,
+    dataset: &DatasetRef,
+) -> Result<Left, PermitError> {
+    let facts = [
+        Fact::Permit(permit.clone()),
+        Fact::Account(dataset.clone()),
+        Fact::Spending(permit.clone(), dataset.clone()),
+    ];
+    let state = ledger.state(&facts).await?;
+    let none = || PermitError::NotCovered { permit: permit.clone(), dataset: dataset.clone() };
+    let record =
+        state.permit(permit)?.ok_or_else(|| PermitError::Unknown { permit: permit.clone() })?;
+    let account = state.account(dataset)?.ok_or_else(none)?;
+    let ground = record.terms.grounds.iter().find(|g| g.dataset == *dataset).cloned();
+    let ground = ground.ok_or_else(none)?;
+    let spent = state.spending(permit, dataset)?.map_or(MicroRho::ZERO, |s| s.spent);
+    let own = ground.budget.checked_sub(spent).unwrap_or(MicroRho::ZERO);
+    let of_all = account.budget.checked_sub(account.spent).unwrap_or(MicroRho::ZERO);
+    Ok(Left { spent, left: own.min(of_all), permit: record, ground, account })
 }
 
 /// What the ledger says of a permit, proved.

@@ -82,3 +82,57 @@ fn a_faulty_configuration_names_the_line() {
     assert!(message.contains("line 2"), "{message}");
     assert!(message.contains("'S'"), "{message}");
 }
+
+mod vouching {
+    use std::collections::BTreeSet;
+
+    use salus_accounts::{Account, AccountId, AccountRole, AccountState, LoginName};
+    use salus_ledger::Fingerprint;
+    use salus_ledger::policy::Role;
+    use salus_ledger::proof::KeyStanding;
+    use salus_model::{MemberId, Timestamp};
+
+    use crate::{VouchingError, is_vouched};
+
+    fn account(role: AccountRole) -> Account {
+        Account {
+            id: AccountId::try_from("0".repeat(32)).unwrap(),
+            login: LoginName::new("ana").unwrap(),
+            name: "Ana".into(),
+            role,
+            member: MemberId::new("uni").unwrap(),
+            bound: None,
+            state: AccountState::Active,
+            second_factor: true,
+            created: Timestamp::EPOCH,
+        }
+    }
+
+    fn standing(member: &str, roles: &[Role]) -> KeyStanding {
+        KeyStanding {
+            member: MemberId::new(member).unwrap(),
+            roles: roles.iter().copied().collect::<BTreeSet<_>>(),
+            certificate: Fingerprint::new([7; 32]),
+        }
+    }
+
+    #[test]
+    fn an_organisation_vouches_for_its_own_people_and_for_what_it_is_itself() {
+        for account_role in AccountRole::ALL {
+            let account = account(account_role);
+            let other = is_vouched(&account, &standing("st-mary", &Role::ALL));
+            assert!(matches!(other, Err(VouchingError::OtherMember { .. })), "{other:?}");
+            for role in Role::ALL {
+                let enough = match account_role {
+                    AccountRole::Administrator | AccountRole::Auditor => true,
+                    AccountRole::Researcher => role == Role::Research,
+                    AccountRole::Steward => matches!(role, Role::Holder | Role::Officer),
+                };
+                let found = is_vouched(&account, &standing("uni", &[role]));
+                assert_eq!(found.is_ok(), enough, "{account_role} by {role:?}: {found:?}");
+            }
+        }
+        // A key that has lost every role still is the organisation's.
+        is_vouched(&account(AccountRole::Auditor), &standing("uni", &[])).unwrap();
+    }
+}

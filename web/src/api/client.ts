@@ -51,7 +51,8 @@ api.use(authorise);
 
 async function problem(response: Response): Promise<Problem> {
   const body: unknown = await response.json().catch(() => null);
-  const said = (body as { problem?: unknown } | null)?.problem;
+  const { problem, error } = (body ?? {}) as { problem?: unknown; error?: unknown };
+  const said = problem ?? error;
   const text = typeof said === "string" ? said : `the validator answered with ${response.status}`;
   return new Problem(response.status, text);
 }
@@ -62,7 +63,8 @@ export async function answered<T>(
 ): Promise<T> {
   const { data, error, response } = await request;
   if (data !== undefined) return data;
-  const said = (error as { problem?: unknown } | undefined)?.problem;
+  const told = (error ?? {}) as { problem?: unknown; error?: unknown };
+  const said = told.problem ?? told.error;
   const text = typeof said === "string" ? said : `the validator answered with ${response.status}`;
   throw new Problem(response.status, text);
 }

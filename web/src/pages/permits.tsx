@@ -1,8 +1,13 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams, useSearch } from "@tanstack/react-router";
+import { useState } from "react";
+import { Button } from "react-aria-components";
 
 import type { PermitLine } from "../api/client";
 import { permit, permits, receipts, transactions } from "../api/queries";
+import { site } from "../site/api";
+import { Doing, Window } from "../site/parts";
+import { useRole } from "../site/session";
 import { day } from "../ui/format";
 import {
   Amount,
@@ -117,6 +122,7 @@ export function PermitPage() {
     <Answer query={query}>
       {(data) => (
         <Page title="Permit" lead={<State line={data} />}>
+          <Decide line={data} />
           <Facts
             items={[
               ["Permit", <Hash value={data.id} name="the permit's id" />],
@@ -151,6 +157,45 @@ export function PermitPage() {
         </Page>
       )}
     </Answer>
+  );
+}
+
+/** An officer's decision on an application; whether the organisation may, the contracts say. */
+function Decide({ line }: { line: PermitLine }) {
+  const role = useRole();
+  const [wanted, setWanted] = useState<"grant" | "refuse" | null>(null);
+  const client = useQueryClient();
+  if (role !== "steward" || line.state !== "applied") return null;
+  const close = () => setWanted(null);
+  const decide = async () => {
+    if (wanted === null) return;
+    await site.decide(line.id, wanted);
+    await client.invalidateQueries();
+    close();
+  };
+  const isGrant = wanted === "grant";
+  return (
+    <div className="decision">
+      <p>
+        It waits for the decision of an officer. Read what it asks for below, and decide in your
+        organisation&rsquo;s name.
+      </p>
+      <div className="actions">
+        <Button className="primary" onPress={() => setWanted("grant")}>
+          Grant…
+        </Button>
+        <Button onPress={() => setWanted("refuse")}>Refuse…</Button>
+      </div>
+      <Window title={isGrant ? "Grant this permit" : "Refuse this permit"} isOpen={wanted !== null} onClose={close}>
+        <Doing label={isGrant ? "Grant it" : "Refuse it"} danger={!isGrant} action={decide}>
+          <p>
+            {isGrant
+              ? "From the next block on, its person can ask within the columns and budgets below, until it ends."
+              : "A refused application stays on the ledger as that. Its person can apply anew."}
+          </p>
+        </Doing>
+      </Window>
+    </div>
   );
 }
 

@@ -5,11 +5,13 @@ import { Button, Input, Label, SearchField, ToggleButton } from "react-aria-comp
 
 import { overview } from "../api/queries";
 import { forgetToken } from "../api/session";
+import type { Role } from "../site/api";
+import { ROLE_WORDS, useSession, type Session } from "../site/session";
 import { short } from "./format";
 import { isDark, setTheme } from "./theme";
 
-const PAGES = [
-  ["/", "Overview"],
+const LEDGER = [
+  ["/ledger", "Overview"],
   ["/blocks", "Blocks"],
   ["/transactions", "Transactions"],
   ["/receipts", "Receipts"],
@@ -18,6 +20,28 @@ const PAGES = [
   ["/members", "Members"],
   ["/configuration", "Configuration"],
 ] as const;
+
+type Entry = readonly [to: string, name: string];
+
+/** What a person does here, by role. */
+const WORK: Record<Role, readonly Entry[]> = {
+  administrator: [
+    ["/accounts", "Users and roles"],
+    ["/questions", "Questions"],
+  ],
+  researcher: [
+    ["/studio", "Query studio"],
+    ["/questions", "My questions"],
+  ],
+  steward: [
+    ["/holdings", "Own datasets"],
+    ["/keys", "Keys"],
+  ],
+  auditor: [
+    ["/questions", "Questions"],
+    ["/accounts", "Users and roles"],
+  ],
+};
 
 /** After a way to another page the keyboard, and a screen reader, go on where its content begins. */
 function useContentFocus() {
@@ -31,8 +55,27 @@ function useContentFocus() {
   }, [pathname]);
 }
 
+function Group({ title, entries }: { title: string; entries: readonly Entry[] }) {
+  return (
+    <div className="group">
+      <p>{title}</p>
+      <ul>
+        {entries.map(([to, name]) => (
+          <li key={to}>
+            <Link to={to} activeOptions={{ exact: false, includeSearch: false }}>
+              {name}
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
 export function Layout() {
   useContentFocus();
+  const session = useSession();
+  const hasLedger = session === null || session.who.ledger !== null;
   return (
     <div className="shell">
       <a className="skip" href="#main">
@@ -42,22 +85,16 @@ export function Layout() {
         <Link to="/" className="brand">
           <img src="/icon.svg" alt="" width="22" height="22" /> Salus
         </Link>
-        <Search />
-        <Network />
+        {hasLedger ? <Search /> : null}
+        {hasLedger ? <Network /> : <span className="network" />}
         <Theme />
-        <Leave />
+        {session === null ? <Leave /> : <Person session={session} />}
       </header>
-      <nav className="side" aria-label="Ledger explorer">
-        <p>Ledger explorer</p>
-        <ul>
-          {PAGES.map(([to, name]) => (
-            <li key={to}>
-              <Link to={to} activeOptions={{ exact: to === "/", includeSearch: false }}>
-                {name}
-              </Link>
-            </li>
-          ))}
-        </ul>
+      <nav className="side" aria-label="Pages">
+        {session === null ? null : (
+          <Group title={ROLE_WORDS[session.who.account.role]} entries={WORK[session.who.account.role]} />
+        )}
+        {hasLedger ? <Group title={session === null ? "Ledger explorer" : "Ledger"} entries={LEDGER} /> : null}
       </nav>
       <main id="main" tabIndex={-1}>
         <Outlet />
@@ -106,6 +143,20 @@ function Theme() {
     <ToggleButton className="quiet" isSelected={dark} onChange={change}>
       Dark
     </ToggleButton>
+  );
+}
+
+function Person({ session }: { session: Session }) {
+  const { account } = session.who;
+  return (
+    <>
+      <Link to="/me" className="person" title={`${ROLE_WORDS[account.role]} at ${account.member}`}>
+        {account.name}
+      </Link>
+      <Button className="quiet" onPress={session.leave}>
+        Sign out
+      </Button>
+    </>
   );
 }
 

@@ -46,10 +46,11 @@ export function Amount({ loss }: { loss: Loss | null | undefined }) {
   );
 }
 
-/** A popover within the page's content, so that it belongs to a landmark. */
+/** A popover within the page's content, so that it belongs to a landmark; or within the window that
+ * is open over the page. */
 export function Over(props: PopoverProps) {
-  const main = document.getElementById("main");
-  return <Popover {...props} {...(main === null ? {} : { UNSTABLE_portalContainer: main })} />;
+  const around = document.querySelector(".modal") ?? document.getElementById("main");
+  return <Popover {...props} {...(around === null ? {} : { UNSTABLE_portalContainer: around })} />;
 }
 
 /** A word that explains itself in a sentence or two. */

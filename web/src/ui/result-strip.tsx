@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Loss } from "../api/client";
+import { epsilon } from "./format";
 import { Amount, Explain, PermitLink, ReceiptLink } from "./parts";
 import { TransactionMark } from "./proof";
 
@@ -8,8 +9,9 @@ export interface Result {
   permit: string;
   /** The interval that the answer states, where the page has the answer. */
   interval?: string | undefined;
-  spent: Loss | null;
-  left: Loss | null;
+  /** What it cost: as the ledger adds it up, or as ε where the page has that alone. */
+  spent: Loss | null | number;
+  left: Loss | null | number;
   receipt: { id: string; transaction: string };
 }
 
@@ -37,13 +39,13 @@ export function ResultStrip({ result }: { result: Result }) {
         word="ε spent"
         meaning="How much this told at most about any one person, as ε at the dataset's δ. Smaller is more private. The ledger adds up micro-ρ, which is exact; ε does not add up."
       >
-        <Amount loss={spent} />
+        <Price of={spent} />
       </Part>
       <Part
         word="ε left"
         meaning="What the permit may still spend on this dataset after all its releases so far, taken by itself."
       >
-        <Amount loss={left} />
+        <Price of={left} />
       </Part>
       <Part
         word="Receipt"
@@ -53,6 +55,11 @@ export function ResultStrip({ result }: { result: Result }) {
       </Part>
     </dl>
   );
+}
+
+function Price({ of }: { of: Loss | null | number }) {
+  if (typeof of !== "number") return <Amount loss={of} />;
+  return <span className="figure amount">ε {epsilon(of)}</span>;
 }
 
 function Part({ word, meaning, children }: { word: string; meaning: string; children: ReactNode }) {

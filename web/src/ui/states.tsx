@@ -4,6 +4,7 @@ import { Button } from "react-aria-components";
 
 import { Problem } from "../api/client";
 import { forgetToken } from "../api/session";
+import { isSite } from "../site/mode";
 
 /** What a page shows before, instead of, or as its answer. */
 export function Answer<T>({
@@ -55,7 +56,7 @@ export function Failed({ error, again }: { error: Error; again: () => void }) {
   const reached = error instanceof Problem;
   return (
     <div className="state" role="alert">
-      <h2>{reached ? "The validator could not answer" : "The validator cannot be reached"}</h2>
+      <h2>{`The ${isSite ? "node" : "validator"} ${reached ? "could not answer" : "cannot be reached"}`}</h2>
       <p>
         {reached
           ? sentence(error.message)
@@ -67,6 +68,14 @@ export function Failed({ error, again }: { error: Error; again: () => void }) {
 }
 
 function NotPermitted({ error }: { error: Problem }) {
+  if (isSite) {
+    return (
+      <div className="state" role="alert">
+        <h2>You may not read this</h2>
+        <p>{sentence(error.message)}</p>
+      </div>
+    );
+  }
   const leave = () => {
     forgetToken();
     window.location.reload();

@@ -1,3 +1,5 @@
+import { useSyncExternalStore } from "react";
+
 const KEY = "salus.theme";
 type Theme = "light" | "dark";
 
@@ -18,6 +20,23 @@ function show(theme: Theme | null): void {
 export function setTheme(theme: Theme): void {
   localStorage.setItem(KEY, theme);
   show(theme);
+}
+
+/** Whether the page is dark now, for what is drawn and not styled. */
+export function useIsDark(): boolean {
+  return useSyncExternalStore(
+    (changed) => {
+      const seen = new MutationObserver(changed);
+      seen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+      const system = matchMedia("(prefers-color-scheme: dark)");
+      system.addEventListener("change", changed);
+      return () => {
+        seen.disconnect();
+        system.removeEventListener("change", changed);
+      };
+    },
+    isDark,
+  );
 }
 
 /** The choice made before, or else the system's. */

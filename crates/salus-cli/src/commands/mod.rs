@@ -1,6 +1,7 @@
 //! One module a command.
 
 mod acceptor;
+pub(crate) mod account;
 pub(crate) mod audit;
 mod bulk;
 pub(crate) mod client;

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use salus_api::console::{self, ConsoleLedger, ConsoleParts};
 use salus_api::questions::Callers;
 use salus_api::{flight, joint, monitor, questions, sql};
 use salus_model::{Class, Classified as _};
@@ -33,6 +34,8 @@ pub(crate) enum Command {
 /// How often the certificate is issued anew, or its files are looked at.
 const RENEWAL: Duration = Duration::from_secs(12 * 60 * 60);
 const FILES_RENEWAL: Duration = Duration::from_secs(10 * 60);
+/// How often sessions and waits that have ended are removed.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// How often access records beyond their retention are removed.
 const EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -113,7 +116,7 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
 
     let (listener, http) = bind(addresses.http, "the HTTP port")?;
     let known = sql::ROUTES.iter().chain(&monitor::ROUTES).chain(&questions::ROUTES);
-    let known = known.chain(&joint::ROUTES);
+    let known = known.chain(&joint::ROUTES).chain(&console::ROUTES);
     let known = known.map(|route| route.path).collect();
     let watched =
         monitor::Monitor::new(site.clone(), audit, gateway.clone(), Arc::clone(&certificates));
@@ -150,6 +153,7 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     if let Some(party) = site.party().await? {
         router = router.merge(joint::router(Arc::new(party), callers()));
     }
+    router = router.merge(people(site, &operations, on_ledger.as_ref(), &mut tasks).await?);
     let router = monitor::counted(router, site.metrics.clone(), known);
     let protocols = ["h2", "http/1.1"];
     let tls = match on_ledger.as_ref().filter(|on| site.door(on.ledger()).is_some()) {
@@ -191,6 +195,35 @@ async fn on_ledger(site: &Site, audit: &Arc<AuditLog>) -> Result<Option<OnLedger
     let seen: Arc<dyn salus_private::Ledger> = Arc::clone(&ledger) as _;
     let desk = site.desk(seen, ledger.anchor().clone(), Arc::clone(audit)).await?;
     Ok(Some(OnLedger::new(ledger, Arc::new(desk))))
+}
+
+/// The console, and what people who sign in there may do.
+async fn people(
+    site: &Site,
+    operations: &Operations,
+    on_ledger: Option<&OnLedger>,
+    tasks: &mut JoinSet<std::io::Result<()>>,
+) -> Result<axum::Router, Failure> {
+    let accounts = Arc::new(site.accounts().await?);
+    let ledger = match on_ledger {
+        None => None,
+        Some(on) => {
+            let ledger = Arc::clone(on.ledger());
+            Some(ConsoleLedger { ledger, explorers: site.explorers().await? })
+        }
+    };
+    let swept = Arc::clone(&accounts);
+    tasks.spawn(async move {
+        let mut every = tokio::time::interval(SWEEP);
+        loop {
+            every.tick().await;
+            if let Err(error) = swept.sweep().await {
+                tracing::warn!(%error, "sessions that have ended stay in the database");
+            }
+        }
+    });
+    let (site, operations) = (site.clone(), operations.clone());
+    Ok(console::router(ConsoleParts { site, accounts, operations, ledger }))
 }
 
 /// How soon to try again when no validator answers.
@@ -326,6 +359,8 @@ struct Started<'a> {
     http: String,
     postgres: SocketAddr,
     flight: String,
+    /// Where people sign in.
+    console: String,
     /// Where questions under permits go, when the site is on a ledger.
     questions: Option<String>,
     certificate: &'a str,
@@ -342,6 +377,7 @@ async fn serve_until_stopped(
         http: format!("https://{}", services.http),
         postgres: services.postgres,
         flight: format!("grpc+tls://{}", services.flight),
+        console: format!("https://{}/console", services.http),
         questions: site
             .config
             .ledger
@@ -356,7 +392,8 @@ async fn serve_until_stopped(
              SQL over HTTPS  {0}/v1/sql\n\
              PostgreSQL      {1} (TLS required, the access token is the password)\n\
              Flight SQL      {2}\n\
-             {3}Certificate     salus node certificate\n\
+             {3}Console         {0}/console\n\
+             Certificate     salus node certificate\n\
              Ctrl-C stops it.",
             s.http,
             s.postgres,

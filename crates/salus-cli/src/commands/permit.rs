@@ -1,14 +1,14 @@
 //! `salus permit`: applied for with a key of its own, decided by the hub's officer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use salus_ledger::Height;
 use salus_ledger::call::RevocationReason;
 use salus_ledger::contract::records::{PermitRecord, PermitState};
 use salus_ledger::proof::Fact;
-use salus_ledger::{DatasetRef, Height};
-use salus_model::{Clock as _, MicroRho, PermitId};
+use salus_model::{Clock as _, PermitId};
 use salus_node::operations::{Call, PermitCall, PermitDone, Reply};
-use salus_node::permits::permit_on;
+use salus_node::permits::{Left, left, permit_on};
 use salus_node::{HolderLedger, Site, SystemClock};
 use serde::Serialize;
 
@@ -49,6 +49,14 @@ pub(crate) enum Command {
         /// Those whose keys are in this site alone.
         #[arg(long)]
         own: bool,
+    },
+    /// Write the permit's keys for the query studio: a file, sealed under a code that is shown once.
+    Key {
+        /// The permit.
+        permit: PermitId,
+        /// The file, which is made with mode 0600.
+        #[arg(long)]
+        out: PathBuf,
     },
     /// One permit: terms, state, what is spent and left.
     Show {
@@ -92,6 +100,7 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
     let site = crate::site::open(folder).await?;
     let (call, word) = match command {
         Command::List { own } => return list(&site, own, output).await,
+        Command::Key { permit, out } => return key(&site, &permit, &out, output).await,
         Command::Show { permit } => {
             let ledger = site.ledger().await?;
             output.print(&show(&ledger, &permit).await?, text);
@@ -122,6 +131,37 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
     };
     let decided = done(&site, call).await?;
     output.print(&decided, |d| format!("{} is {word}.", d.permit));
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct KeyWritten {
+    permit: String,
+    file: PathBuf,
+    code: String,
+}
+
+async fn key(site: &Site, permit: &PermitId, out: &Path, output: &Output) -> Result<(), Failure> {
+    let key = site.permit_key(permit).await?;
+    let ledger = *site.ledger().await?.anchor().ledger();
+    let (file, code) = key.for_browser(&ledger, permit)?;
+    let text = serde_json::to_vec_pretty(&file).map_err(|e| Failure::corrupt(e.to_string()))?;
+    salus_node::write_private(out, &text)
+        .map_err(|e| Failure::unavailable(format!("{}: {e}", out.display())))?;
+    let written = KeyWritten {
+        permit: permit.to_string(),
+        file: out.to_owned(),
+        code: code.expose().clone(),
+    };
+    output.print(&written, |w| {
+        format!(
+            "{} holds the keys of {}, sealed.\nCode     {}\nThe code is shown this once. Give file and code apart to whoever asks under the permit; \
+             the query studio takes both.",
+            w.file.display(),
+            w.permit,
+            w.code
+        )
+    });
     Ok(())
 }
 
@@ -158,39 +198,11 @@ fn state(record: &PermitRecord) -> String {
     }
 }
 
-/// What a permit still may spend on a dataset: of its own budget, and of the dataset's.
-pub(crate) struct Left {
-    pub(crate) spent: MicroRho,
-    pub(crate) left: MicroRho,
-    pub(crate) account: salus_ledger::contract::records::Account,
-}
-
-pub(crate) async fn left(
-    ledger: &HolderLedger,
-    permit: &PermitId,
-    dataset: &DatasetRef,
-) -> Result<Left, Failure> {
-    let facts = [
-        Fact::Permit(permit.clone()),
-        Fact::Account(dataset.clone()),
-        Fact::Spending(permit.clone(), dataset.clone()),
-    ];
-    let state = ledger.state(&facts).await?;
-    let none = || Failure::request(format!("{permit} does not cover {}", dataset.dataset));
-    let record = state.permit(permit)?.ok_or_else(none)?;
-    let account = state.account(dataset)?.ok_or_else(none)?;
-    let ground = record.terms.grounds.iter().find(|g| g.dataset == *dataset).ok_or_else(none)?;
-    let spent = state.spending(permit, dataset)?.map_or(MicroRho::ZERO, |s| s.spent);
-    let own = ground.budget.checked_sub(spent).unwrap_or(MicroRho::ZERO);
-    let of_all = account.budget.checked_sub(account.spent).unwrap_or(MicroRho::ZERO);
-    Ok(Left { spent, left: own.min(of_all), account })
-}
-
 async fn show(ledger: &HolderLedger, permit: &PermitId) -> Result<PermitShown, Failure> {
     let record = permit_on(ledger, permit).await?;
     let mut grounds = Vec::new();
     for ground in &record.terms.grounds {
-        let Left { spent, left, account } = left(ledger, permit, &ground.dataset).await?;
+        let Left { spent, left, account, .. } = left(ledger, permit, &ground.dataset).await?;
         grounds.push(GroundShown {
             dataset: format!("{}/{}", ground.dataset.holder, ground.dataset.dataset),
             columns: ground.columns.iter().map(|c| c.as_str().to_owned()).collect(),

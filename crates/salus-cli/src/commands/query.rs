@@ -2,7 +2,6 @@
 //! price and receipt.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use salus_api::questions::{Answered, Asking, PlanWanted, Planned, Published};
 use salus_dp::{Answer, Delta, Epsilon, Mechanism, Noise, Spend};
@@ -10,8 +9,8 @@ use salus_ledger::DatasetRef;
 use salus_ledger::contract::records::PermitRecord;
 use salus_ledger::proof::{VerifiedReceipt, verify_receipt};
 use salus_model::{Class, Clock as _, DatasetId, HolderId, MicroRho, PermitId};
-use salus_node::permits::{Asked, permit_on};
-use salus_node::{HolderLedger, MEMBER_KEY_HEADER, Site, SystemClock, write_private};
+use salus_node::permits::{Asked, left, permit_on};
+use salus_node::{HolderLedger, Site, SystemClock, write_private};
 use salus_private::{Profile, Question, sql};
 use salus_spine::result_hash;
 use serde::Serialize;
@@ -19,13 +18,10 @@ use serde::Serialize;
 use super::grounds::{as_epsilon, dataset_ref, delta_of, epsilon};
 use super::holder::{Place, place};
 use super::ledger::receipt_shown;
-use super::permit::left;
 use super::together::Together;
 use crate::output::{Failure, Output, table};
 
 const RECEIPTS: &str = "receipts";
-/// How long an answer may take, waiting for the ledger included.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -320,37 +316,6 @@ async fn one(
     Ok(())
 }
 
-/// A client that trusts the holder's own authority and no other, and shows this organisation's
-/// certificate where the holder's node asks for one.
-fn client_of(ledger: &HolderLedger, place: &Place) -> Result<reqwest::Client, Failure> {
-    let mut headers = reqwest::header::HeaderMap::new();
-    let key = reqwest::header::HeaderValue::from_str(&ledger.key().to_string())
-        .map_err(|e| Failure::corrupt(e.to_string()))?;
-    headers.insert(MEMBER_KEY_HEADER, key);
-    reqwest::Client::builder()
-        .use_preconfigured_tls(ledger.tls_towards(&place.ca)?)
-        .default_headers(headers)
-        .no_proxy()
-        .connect_timeout(Duration::from_secs(5))
-        .timeout(PATIENCE)
-        .build()
-        .map_err(|e| Failure::unavailable(e.to_string()))
-}
-
-/// A client that trusts the holder's own authority and no other.
-pub(crate) fn client(place: &Place) -> Result<reqwest::Client, Failure> {
-    let trusted = reqwest::Certificate::from_pem(place.ca.as_bytes())
-        .map_err(|_| Failure::request("what the node is verified with is no certificate"))?;
-    reqwest::Client::builder()
-        .tls_built_in_root_certs(false)
-        .add_root_certificate(trusted)
-        .no_proxy()
-        .connect_timeout(Duration::from_secs(5))
-        .timeout(PATIENCE)
-        .build()
-        .map_err(|e| Failure::unavailable(e.to_string()))
-}
-
 #[derive(serde::Deserialize)]
 struct Problem {
     error: String,
@@ -364,7 +329,7 @@ pub(super) async fn post<T: serde::de::DeserializeOwned>(
     body: &impl Serialize,
 ) -> Result<T, Failure> {
     let body = serde_json::to_vec(body).map_err(|e| Failure::request(e.to_string()))?;
-    let request = client_of(ledger, place)?.post(format!("{}{path}", place.url));
+    let request = place.client_as(ledger)?.post(format!("{}{path}", place.url));
     send(place, request.header("content-type", "application/json").body(body)).await
 }
 
@@ -373,7 +338,7 @@ pub(super) async fn get<T: serde::de::DeserializeOwned>(
     ledger: &HolderLedger,
     path: &str,
 ) -> Result<T, Failure> {
-    send(place, client_of(ledger, place)?.get(format!("{}{path}", place.url))).await
+    send(place, place.client_as(ledger)?.get(format!("{}{path}", place.url))).await
 }
 
 async fn send<T: serde::de::DeserializeOwned>(

@@ -9,6 +9,7 @@ use salus_dp::{Answer, PrivacyUnit};
 use salus_ledger::DatasetRef;
 use salus_ledger::contract::records::{Account, PermitRecord};
 use salus_model::{Class, HolderId, MicroRho, PermitId};
+use salus_node::permits::left;
 use salus_node::{HolderLedger, Site};
 use salus_private::several::{
     CombinedAnswer, HolderOutcome, MissingHolder, MissingReason, combine,
@@ -18,7 +19,6 @@ use serde::Serialize;
 
 use super::grounds::{account_of, as_epsilon, delta_of};
 use super::holder::{Place, place};
-use super::permit::left;
 use super::query::{Fetched, Ready, ReceiptPlace, RowShown, Wanted, fetch, get, keep, rows_shown};
 use crate::output::{Failure, Output, table};
 

@@ -147,7 +147,8 @@ async fn sql(node: &Process, token: &str, statement: &str) -> Result<String, Fai
         ca: node.told("certificate")?.to_owned(),
     };
     let peer = |e: reqwest::Error| Failure::unavailable(format!("{}: {e}", place.url));
-    let sent = query::client(&place)?
+    let sent = place
+        .client()?
         .post(format!("{}/v1/sql", place.url))
         .bearer_auth(token)
         .header("content-type", "application/json")

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use salus_api::{Access, HttpRoute, flight, joint, monitor, questions, sql, transit};
+use salus_api::{Access, HttpRoute, console, flight, joint, monitor, questions, sql, transit};
 use salus_node::METRICS;
 
 /// The test that shows the refusal of an entry. An entry without one fails the test below; so does
@@ -28,6 +28,10 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ),
     ("joint ", "holders::who_is_not_trusted_takes_no_part_in_a_joint_answer"),
     ("collector ", "collect::whoever_is_not_enrolled_reports_nothing"),
+    (
+        "console ",
+        "console::each_route_of_the_console_refuses_strangers_other_origins_and_other_roles",
+    ),
     (
         "transit ",
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
@@ -90,6 +94,10 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "ledger_tools::a_channel_is_founded_by_all_that_are_in_it_and_entered_by_nobody_else",
     ),
     ("command dataset share", "permits::who_may_not_decide_decides_nothing"),
+    (
+        "command account",
+        "console::nothing_is_given_before_the_second_factor_and_the_page_runs_no_foreign_script",
+    ),
     ("command staff", "psql::staff_ask_through_psql_until_their_token_is_taken_away"),
     ("command audit", "audit::operators_work_through_the_node_that_runs"),
     ("command collect", "collect::whoever_is_not_enrolled_reports_nothing"),
@@ -139,6 +147,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("permit amend", "the terms onto the ledger"),
     ("permit revoke", "a decision and its reason onto the ledger"),
     ("permit list", "what the ledger says of permits"),
+    ("permit key", "a permit's keys into a sealed file of mode 600, and its code, once"),
     ("permit show", "what the ledger says of a permit and of its budget"),
     ("holder add", "nothing of a record"),
     ("holder remove", "nothing of a record"),
@@ -194,6 +203,12 @@ const COMMANDS: &[(&str, &str)] = &[
     ("client add", "nothing of a record"),
     ("client remove", "nothing of a record"),
     ("client list", "ids, roles and public keys of programs"),
+    ("account create", "a code by which its person chooses a password, once"),
+    ("account list", "login names, roles and organisations of people"),
+    ("account role", "nothing of a record"),
+    ("account bind", "nothing of a record"),
+    ("account reset", "a code by which its person chooses a password, once"),
+    ("account revoke", "nothing of a record"),
     ("staff issue", "a token, once"),
     ("staff revoke", "a count"),
     ("staff list", "names and roles of staff, never tokens"),
@@ -315,6 +330,16 @@ fn http(routes: &[HttpRoute]) -> Vec<(String, String)> {
                  where the site wants it, a member's certificate too"
             }
             Access::Role => "a staff token with the role of `[monitoring]`",
+            Access::SignIn => "a password or an invitation; tries are counted",
+            Access::AnySession => "a session of the console, of one's own origin",
+            Access::Session(roles) => {
+                let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+                let asks = format!(
+                    "a session of the console, of one's own origin, as {}",
+                    words.join(", ")
+                );
+                return (format!("{} {}", route.method, route.path), asks);
+            }
         };
         (format!("{} {}", route.method, route.path), asks.to_owned())
     };
@@ -477,6 +502,14 @@ fn document() -> String {
     let asks = "reports that enrolled devices signed, sealed to the collector";
     let reports: Vec<_> = reports.into_iter().map(|route| (route, asks.to_owned())).collect();
     table(&mut out, "HTTP of `collect run`", "collector", &reports);
+    let rows = http(&console::ROUTES).into_iter().map(|(what, asks)| match asks.as_str() {
+        "nothing asked for; tells what the steward publishes" => {
+            (what, "nothing asked for; the page itself, the same for everybody".to_owned())
+        }
+        _ => (what, asks),
+    });
+    let rows: Vec<_> = rows.collect();
+    table(&mut out, "The console, HTTP of `node run`", "console", &rows);
     let [fhir, bulk, oauth, validator, witness, explorer] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);
@@ -567,6 +600,6 @@ fn no_route_is_made_but_from_a_table() {
     let (_, tables) =
         sources.iter().find(|(path, _)| path.ends_with("salus-api/src/route.rs")).unwrap();
     assert_eq!(tables.matches(".route(").count(), 1);
-    assert!(tables.contains("router.route(route.path, handler(*endpoint))"));
+    assert!(tables.contains("router.route(route.path, handler(route.access, *endpoint))"));
     assert!(flight::PATH.starts_with("/arrow.flight.protocol.FlightService/"));
 }

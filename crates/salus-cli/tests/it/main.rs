@@ -2,7 +2,9 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod audit;
+mod browser;
 mod collect;
+mod console;
 mod demo;
 mod doctor;
 mod fhir_pull;
@@ -11,6 +13,7 @@ mod food_coach;
 mod founding;
 mod holders;
 mod inventory;
+mod journeys;
 mod keyserver;
 mod keystores;
 mod ledger_tools;

@@ -86,6 +86,12 @@ impl World {
     /// A ledger of so many validators, its members on it, the hospital's visits shared, its node
     /// running.
     pub(crate) fn new(validators: usize) -> Self {
+        Self::prepared(validators, "", |_| {})
+    }
+
+    /// The same, with lines at the end of each validator's configuration, and more work at the
+    /// hospital before its node runs.
+    pub(crate) fn prepared(validators: usize, lines: &str, more: impl FnOnce(&Self)) -> Self {
         let mut world = Self::empty();
         let (number, ledger) = (validators.to_string(), world.text("ledger"));
         world.json(
@@ -105,6 +111,9 @@ impl World {
             ],
         );
         for number in 1..=validators {
+            let config = world.path(&format!("ledger/val-{number:02}/validator.toml"));
+            let text = std::fs::read_to_string(&config).unwrap();
+            std::fs::write(&config, format!("{text}\n{lines}")).unwrap();
             let served = world.serve_validator(number);
             world.validators.push(served);
         }
@@ -118,6 +127,7 @@ impl World {
         }
         world.import();
         world.json("st-mary", &["dataset", "share", "visits", "--epsilon", "10"]);
+        more(&world);
         world.start_hospital();
         world
     }

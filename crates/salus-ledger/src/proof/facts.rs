@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::contract::records::{
-    Account, DatasetRecord, HolderOptOuts, KeyRecord, PermitRecord, PermitSpending,
+    Account, DatasetRecord, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord, PermitSpending,
+    RevokedSerial,
 };
 use crate::query::{self, Holder, HolderError};
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
-use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, PublicKey};
+use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, Opaque, PublicKey};
 
 /// The most proofs in one piece of evidence.
 pub const MAX_FACTS: usize = 256;
@@ -31,10 +32,10 @@ pub enum Fact {
     Spending(PermitId, DatasetRef),
     /// A member.
     Member(MemberId),
-    /// A key of a member, with the certificate that vouches for it.
+    /// A member's key, with the certificate that vouches for it.
     Key(PublicKey),
-    /// Whether an authority revoked a certificate: by the authority's key and the serial number.
-    Revoked(Fingerprint, Vec<u8>),
+    /// Whether an authority, by the hash of its key, has revoked a serial number.
+    RevokedSerial(Fingerprint, Opaque),
 }
 
 impl Fact {
@@ -47,8 +48,8 @@ impl Fact {
             Self::Spending(permit, dataset) => slot::spending(permit, dataset).key().to_vec(),
             Self::Member(id) => slot::member(id).key().to_vec(),
             Self::Key(key) => slot::key(key).key().to_vec(),
-            Self::Revoked(issuer, serial) => {
-                slot::revoked_serial(issuer.as_bytes(), serial).key().to_vec()
+            Self::RevokedSerial(issuer, serial) => {
+                slot::revoked_serial(issuer.as_bytes(), serial.as_bytes()).key().to_vec()
             }
         }
     }
@@ -236,8 +237,33 @@ impl ProvenState {
         self.value(&slot::spending(permit, dataset), fact)
     }
 
-    fn key(&self, key: &PublicKey) -> Result<Option<KeyRecord>, EvidenceError> {
+    /// A member, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn member(&self, id: &MemberId) -> Result<Option<MemberRecord>, EvidenceError> {
+        self.value(&slot::member(id), Fact::Member(id.clone()))
+    }
+
+    /// A member's key, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn key(&self, key: &PublicKey) -> Result<Option<KeyRecord>, EvidenceError> {
         self.value(&slot::key(key), Fact::Key(*key))
+    }
+
+    /// Since when a certificate is revoked, or that it is not.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn revoked_serial(
+        &self,
+        issuer: &Fingerprint,
+        serial: &Opaque,
+    ) -> Result<Option<RevokedSerial>, EvidenceError> {
+        let fact = Fact::RevokedSerial(*issuer, serial.clone());
+        self.value(&slot::revoked_serial(issuer.as_bytes(), serial.as_bytes()), fact)
     }
 
     /// Everything that [`ProvenState::certificate_holder`] has to know of a key; the key itself
@@ -246,13 +272,7 @@ impl ProvenState {
     /// # Errors
     /// When the evidence does not speak of the key.
     pub fn facts_of_key(&self, key: &PublicKey) -> Result<BTreeSet<Fact>, EvidenceError> {
-        let mut facts = BTreeSet::from([Fact::Key(*key)]);
-        if let Some(record) = self.key(key)? {
-            let serials = record.certificate.serials.into_iter();
-            facts.extend(serials.map(|s| Fact::Revoked(s.issuer, s.serial.as_bytes().to_vec())));
-            facts.insert(Fact::Member(record.member));
-        }
-        Ok(facts)
+        Ok(super::facts_of_key(key, self.key(key)?.as_ref()).into_iter().collect())
     }
 
     /// The member whose certificate this is, by the key that it is bound to: the same rules as
@@ -269,13 +289,10 @@ impl ProvenState {
     ) -> Result<Result<Holder, HolderError>, EvidenceError> {
         let record = self.key(key)?.filter(|record| record.certificate.fingerprint == *certificate);
         let Some(record) = record else { return Ok(Err(HolderError::Unknown)) };
-        let member =
-            self.value(&slot::member(&record.member), Fact::Member(record.member.clone()))?;
+        let member = self.member(&record.member)?;
         let mut revoked = Vec::new();
         for serial in &record.certificate.serials {
-            let fact = Fact::Revoked(serial.issuer, serial.serial.as_bytes().to_vec());
-            let slot = slot::revoked_serial(serial.issuer.as_bytes(), serial.serial.as_bytes());
-            revoked.extend(self.value(&slot, fact)?);
+            revoked.extend(self.revoked_serial(&serial.issuer, &serial.serial)?);
         }
         Ok(query::judge(*key, record, member.as_ref(), &revoked, (self.time, now)))
     }

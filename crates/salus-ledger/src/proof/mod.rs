@@ -6,6 +6,7 @@ mod facts;
 mod misbehaviour;
 mod pruned;
 mod receipt;
+mod standing;
 mod tlog;
 mod witness;
 
@@ -20,6 +21,7 @@ pub use pruned::{PrunedBlock, PrunedError};
 pub use receipt::{
     MAX_RECEIPT_BYTES, ReceiptError, ReceiptParts, VerifiedReceipt, issue_receipt, verify_receipt,
 };
+pub use standing::{KeyStanding, NoStanding, facts_of_key};
 pub use tlog::{TlogError, TlogProof, VerifiedEntry};
 pub use witness::{AddCheckpoint, MAX_ADD_CHECKPOINT_BYTES, Witness, WitnessRefused};
 

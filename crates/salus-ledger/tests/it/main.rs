@@ -13,6 +13,7 @@ mod proofs;
 mod refusals;
 mod samples;
 mod simulation;
+mod standing;
 mod wire;
 
 use salus_testkit::ledger::{ca, world};

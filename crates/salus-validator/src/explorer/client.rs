@@ -62,6 +62,27 @@ impl Classified for ExplorerError {
     }
 }
 
+/// An answer of the explorer on its way to somebody else.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its media type.
+    pub content_type: Option<String>,
+    answer: reqwest::Response,
+}
+
+impl Relayed {
+    /// The body as it comes, which need not end; it ends where the validator is gone.
+    pub fn into_body(self) -> impl Stream<Item = Result<Vec<u8>, std::io::Error>> + Send + use<> {
+        let broken = |_| std::io::Error::other("the validator's answer broke off");
+        self.answer.bytes_stream().map(move |piece| match piece {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(error) => Err(broken(error)),
+        })
+    }
+}
+
 /// Reads the explorer of one validator.
 #[derive(Debug, Clone)]
 pub struct ExplorerClient {
@@ -98,6 +119,21 @@ impl ExplorerClient {
         let problem: Result<Problem, _> = serde_json::from_slice(&bytes);
         let unreadable = |_| ExplorerError::Unreadable { url: self.url.clone() };
         Err(ExplorerError::Refused { problem: problem.map_err(unreadable)?.problem })
+    }
+
+    /// An answer of the explorer as it is, for whoever hands it on; `path` is what stands behind
+    /// `/v1/explorer/`, with its query.
+    ///
+    /// # Errors
+    /// When the validator cannot be reached. What it refuses is an answer too.
+    pub async fn relay(&self, path: &str) -> Result<Relayed, ExplorerError> {
+        let unreachable = |source| ExplorerError::Unreachable { url: self.url.clone(), source };
+        let request = self.http.get(format!("{}/v1/explorer/{path}", self.url));
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let kind = answer.headers().get(reqwest::header::CONTENT_TYPE);
+        let content_type = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+        Ok(Relayed { status, content_type, answer })
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ExplorerError> {

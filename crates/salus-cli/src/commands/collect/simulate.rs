@@ -216,7 +216,7 @@ async fn post(url: &str, ca: &Path, reports: &[&[u8]]) -> Result<(), Failure> {
     use base64::Engine as _;
     let pem = std::fs::read_to_string(ca).map_err(io(ca))?;
     let place = crate::commands::holder::Place { url: url.to_owned(), ca: pem };
-    let client = crate::commands::query::client(&place)?;
+    let client = place.client()?;
     let encode = |report: &&[u8]| base64::engine::general_purpose::STANDARD.encode(report);
     let reports: Vec<String> = reports.iter().map(encode).collect();
     let body = serde_json::json!({ "reports": reports }).to_string();

@@ -1,0 +1,136 @@
+import { useState } from "react";
+import { Button, Menu, MenuItem, MenuTrigger, ToggleButton } from "react-aria-components";
+
+import { ResultStrip } from "../ui/result-strip";
+import { Over, Section, Table } from "../ui/parts";
+import { useIsDark } from "../ui/theme";
+import { biasWords, formOf, intervalWords, number, rowName, toCsv, type AnswerRow, type Shown } from "./answer";
+import { asPng, asSvg, Chart } from "./chart";
+import { fromHex } from "./key";
+import { save } from "./parts";
+
+function interval(row: AnswerRow): string {
+  const e = row.estimate;
+  return e === null ? "–" : `${number(e.lower)} to ${number(e.upper)}`;
+}
+
+/** An answer: the chart, the figures, and the strip that says what they rest on. */
+export function ResultView({ shown }: { shown: Shown }) {
+  const [asLine, setLine] = useState(false);
+  const isDark = useIsDark();
+  const { answer, answered } = shown;
+  const form = formOf(answer);
+  const [one] = answer.rows;
+  const name = `answer-${answered.deal}`;
+  const export_ = (kind: string) => {
+    if (kind === "csv") save(`${name}.csv`, new Blob([toCsv(shown)], { type: "text/csv" }));
+    if (kind === "svg") save(`${name}.svg`, new Blob([asSvg(answer, asLine)], { type: "image/svg+xml" }));
+    if (kind === "png") void asPng(answer, asLine).then((picture) => save(`${name}.png`, picture));
+    if (kind === "receipt") {
+      save(`${answered.receipt.id}.cbor`, new Blob([fromHex(answered.receipt.file)], { type: "application/cbor" }));
+    }
+  };
+  const label = `Chart of ${answer.rows.length} estimates with 95 % intervals; the table below has the figures`;
+  return (
+    <Section
+      title="Answer"
+      aside={
+        <span className="aside">
+          {form === "bars" || form === "histogram" ? (
+            <ToggleButton className="quiet" isSelected={asLine} onChange={setLine}>
+              As a line
+            </ToggleButton>
+          ) : null}
+          <MenuTrigger>
+            <Button>Export</Button>
+            <Over className="popover list" placement="bottom end">
+              <Menu onAction={(key) => export_(String(key))}>
+                {form === "single" ? null : <MenuItem id="png">Picture (PNG)</MenuItem>}
+                {form === "single" ? null : <MenuItem id="svg">Vectors (SVG)</MenuItem>}
+                <MenuItem id="csv">Figures (CSV)</MenuItem>
+                <MenuItem id="receipt">Receipt (CBOR)</MenuItem>
+              </Menu>
+            </Over>
+          </MenuTrigger>
+        </span>
+      }
+    >
+      {form === "single" && one !== undefined ? <Single row={one} /> : null}
+      {form === "single" ? null : (
+        <div className="panel">
+          <Chart answer={answer} asLine={asLine} isDark={isDark} label={label} />
+        </div>
+      )}
+      <ResultStrip
+        result={{
+          permit: shown.permit,
+          interval: form === "single" && one !== undefined ? interval(one) : `${answer.rows.length} intervals, below`,
+          spent: answered.repeated ? 0 : answered.epsilon_spent,
+          left: answered.epsilon_left,
+          receipt: { id: answered.receipt.id, transaction: answered.receipt.transaction },
+        }}
+      />
+      <p className="muted">
+        {answered.repeated ? "This answer was given before, and is repeated for nothing. " : ""}
+        Intervals are {intervalWords(answer.interval)}. {biasWords(answer.bias)}
+      </p>
+      {form === "single" ? null : <Figures shown={shown} />}
+    </Section>
+  );
+}
+
+function Single({ row }: { row: AnswerRow }) {
+  const e = row.estimate;
+  if (e === null) {
+    return (
+      <div className="state" role="status">
+        <h2>Drowned in the noise</h2>
+        <p>So few rows pass that the noise is larger than what would define the number.</p>
+      </div>
+    );
+  }
+  return (
+    <div className="single">
+      <p className="figure">{number(e.value)}</p>
+      <p className="muted">
+        {row.name.replaceAll("_", " ")}; the exact number lies between <strong className="figure">{number(e.lower)}</strong> and{" "}
+        <strong className="figure">{number(e.upper)}</strong> in 95 of 100 answers
+      </p>
+    </div>
+  );
+}
+
+function Figures({ shown }: { shown: Shown }) {
+  const { answer } = shown;
+  const several = new Set(answer.rows.map((row) => row.name)).size > 1;
+  return (
+    <Table label="Estimates">
+      <thead>
+        <tr>
+          <th scope="col">{answer.key_columns.join(" · ") || "What"}</th>
+          {several ? <th scope="col">What</th> : null}
+          <th scope="col" className="right">
+            Estimate
+          </th>
+          <th scope="col" className="right">
+            95 % interval
+          </th>
+          <th scope="col" className="right">
+            Standard error
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {answer.rows.map((row, at) => (
+          <tr key={at}>
+            <th scope="row">{rowName(row, answer)}</th>
+            {several ? <td>{row.name.replaceAll("_", " ")}</td> : null}
+            <td className="right figure">{row.estimate === null ? "drowned" : number(row.estimate.value)}</td>
+            <td className="right figure">{interval(row)}</td>
+            <td className="right figure">{row.estimate === null ? "–" : number(row.estimate.standard_error)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </Table>
+  );
+}

@@ -1,0 +1,432 @@
+// What each role does in the console of a site: administrator, officer, researcher, steward and
+// auditor, in a real browser against real nodes on a real ledger.
+//
+// Every page is checked by axe in light and in dark; no request may leave the origin, and the
+// content policy may not be broken once. With SALUS_SCREENSHOTS, pictures are kept there.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { chromium } from "playwright-core";
+
+import { totp } from "./totp.mjs";
+
+const need = (name) => {
+  const value = process.env[name];
+  assert.ok(value, `${name} is not set`);
+  return value;
+};
+const uni = need("SALUS_UNI");
+const hub = need("SALUS_HUB");
+const hospital = need("SALUS_HOSPITAL");
+const permit = need("SALUS_PERMIT");
+const keyCode = need("SALUS_KEY_CODE");
+const keyFile = need("SALUS_KEY_FILE");
+const pictures = process.env.SALUS_SCREENSHOTS;
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const browser = await chromium.launch({
+  executablePath: need("SALUS_CHROMIUM"),
+  // Chromium's own sandbox refuses to run as root, as test machines do.
+  args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+});
+
+const problems = [];
+/** Everything that left for a node, to be searched for what must not leave. */
+const sent = [];
+const LIGHT = { colorScheme: "light", viewport: { width: 1280, height: 900 } };
+const DARK = { colorScheme: "dark", viewport: { width: 1280, height: 900 } };
+const NARROW = { colorScheme: "light", viewport: { width: 390, height: 844 } };
+
+async function open(origin, options = LIGHT, state = undefined) {
+  const context = await browser.newContext({
+    baseURL: origin,
+    reducedMotion: "reduce",
+    // The site's own authority is in no browser's list; that its certificate holds is tested elsewhere.
+    ignoreHTTPSErrors: true,
+    acceptDownloads: true,
+    ...(state === undefined ? {} : { storageState: state }),
+    ...options,
+  });
+  await context.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      console.error(`content policy: ${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  const page = await context.newPage();
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    const own = url.origin === origin || url.protocol === "blob:" || url.protocol === "data:";
+    if (!own) problems.push(`a request left the origin: ${request.url()}`);
+    sent.push(`${request.url()} ${JSON.stringify(request.headers())} ${request.postData() ?? ""}`);
+  });
+  page.on("pageerror", (error) => problems.push(`an error on ${page.url()}: ${error}`));
+  page.on("console", (message) => {
+    if (message.type() !== "error") return;
+    // A refusal that the journey asks for is told by the browser too.
+    if (/status of 40[0134]/.test(message.text())) return;
+    problems.push(`the console said on ${page.url()}: ${message.text()}`);
+  });
+  return page;
+}
+
+/** Of the whole page, or of what lies over it and is all that can be reached. */
+async function accessible(page, what, part = undefined) {
+  // By the protocol and not by a script element, which the content policy would refuse.
+  await page.evaluate(axe);
+  const found = await page.evaluate(async (part) => {
+    const { violations } = await window.axe.run(part ?? document);
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+  }, part);
+  for (const violation of found) problems.push(`${what}: ${violation}`);
+}
+
+async function picture(page, name, keep = true) {
+  // A page that is wider than the window is cut off for whoever reads it.
+  const wider = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
+  if (wider > 0) problems.push(`${name} is ${wider} pixels wider than its window`);
+  if (pictures && keep) await page.screenshot({ path: path.join(pictures, `site-${name}.png`), fullPage: true });
+}
+
+async function seen(page, name, keep = true) {
+  await page.waitForFunction(() => document.querySelector(".loading, .mark.checking") === null);
+  await accessible(page, name);
+  await picture(page, name, keep);
+}
+
+const heading = (page, name) => page.getByRole("heading", { name, exact: true }).waitFor();
+const button = (page, name) => page.getByRole("button", { name });
+
+async function choose(page, label, option) {
+  await page.getByRole("button", { name: label }).last().click();
+  await page.getByRole("option", { name: option, exact: true }).click();
+}
+
+/** Takes an invitation up; gives the app's secret and the recovery codes where there are any. */
+async function accept(page, code, password, name = null) {
+  await page.goto("/console");
+  await heading(page, "Sign in");
+  await button(page, "I have an invitation").click();
+  await page.getByLabel("Invitation code").fill(code);
+  await page.getByLabel("New password").fill(password);
+  await page.getByLabel("The same again").fill(password);
+  if (name !== null) await seen(page, `${name}-invitation`, false);
+  await button(page, "Choose this password").click();
+}
+
+async function enrol(page, name = null) {
+  await heading(page, "Set up a second factor");
+  await button(page, "Begin").click();
+  await heading(page, "Scan this with the app");
+  const secret = await page.locator(".once code").innerText();
+  const recovery = await page.locator(".codes code").allInnerTexts();
+  assert.equal(recovery.length, 10);
+  if (name !== null) await seen(page, `${name}-second-factor`);
+  await page.getByLabel("Code", { exact: true }).fill(totp(secret));
+  await button(page, "Confirm").click();
+  return { secret, recovery };
+}
+
+// The administrator: invites people, gives them roles, sees what happens.
+const PASSWORDS = ["granite lamp ferry plum", "copper walnut tram eleven", "velvet moss harbour nine"];
+let page = await open(uni);
+await page.goto("/console");
+await heading(page, "Sign in");
+await seen(page, "sign-in");
+await page.getByLabel("Name").fill("h.lind");
+await page.getByLabel("Password").fill("something else entirely");
+await page.keyboard.press("Enter");
+await page.getByText("Name, password or code is wrong.").waitFor();
+await accessible(page, "sign-in refused");
+await accept(page, need("SALUS_UNI_CODE"), "aaaaaaaaaaaa", "administrator");
+await page.getByText("This password is easily guessed").waitFor();
+await page.getByLabel("New password").fill(PASSWORDS[0]);
+await page.getByLabel("The same again").fill(PASSWORDS[0]);
+await button(page, "Choose this password").click();
+const factor = await enrol(page, "administrator");
+await heading(page, "Users and roles");
+
+async function invite(name, login, role) {
+  await button(page, "Invite a person").click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill(name);
+  await dialog.getByLabel("Signs in as").fill(login);
+  await choose(page, "Role", role);
+  if (role === "Researcher") await seen(page, "invite", false);
+  await button(dialog, "Make the invitation").click();
+  const code = await dialog.locator(".once code").innerText();
+  if (role === "Researcher") await seen(page, "invitation");
+  await button(dialog, "Done").click();
+  return code;
+}
+const researcherCode = await invite("Ana Silva", "a.silva", "Researcher");
+const auditorCode = await invite("Tom Weiss", "t.weiss", "Auditor");
+// A university has no stewards of data: the ledger does not vouch for that.
+await button(page, "Invite a person").click();
+await page.getByRole("dialog").getByLabel("Name").fill("Nobody");
+await page.getByRole("dialog").getByLabel("Signs in as").fill("nobody");
+await choose(page, "Role", "Data steward");
+await button(page, "Make the invitation").click();
+await page.getByText("has none of the roles that a steward needs").waitFor();
+await accessible(page, "a role that the ledger refuses");
+await page.keyboard.press("Escape");
+await page.getByRole("dialog").waitFor({ state: "detached" });
+await page.getByRole("rowheader", { name: "Ana Silva" }).waitFor();
+await seen(page, "accounts");
+await button(page, "Change a.silva").click();
+await page.getByRole("menuitem", { name: "Close the account…" }).waitFor();
+await accessible(page, "an account's menu", "[role=menu]");
+await page.keyboard.press("Escape");
+await page.goto("/console/studio");
+await heading(page, "Not for your role");
+await seen(page, "not-for-your-role");
+// Out, and in again with the second factor.
+await button(page, "Sign out").click();
+await heading(page, "Sign in");
+await page.getByLabel("Name").fill("h.lind");
+await page.getByLabel("Password").fill(PASSWORDS[0]);
+await button(page, "Continue").click();
+await heading(page, "Second factor");
+await seen(page, "second-factor", false);
+await page.getByLabel("Code", { exact: true }).fill("000000");
+await button(page, "Sign in").click();
+await page.getByText("Name, password or code is wrong.").waitFor();
+await button(page, "Use a recovery code").click();
+await page.getByLabel("Recovery code").fill(factor.recovery[0]);
+await button(page, "Sign in").click();
+await heading(page, "Users and roles");
+await page.context().close();
+
+// The hub's officer: reads an application and grants it.
+page = await open(hub);
+await accept(page, need("SALUS_HUB_CODE"), PASSWORDS[0]);
+await enrol(page);
+await heading(page, "Own datasets");
+await page.goto("/console/permits");
+await page.getByRole("main").getByRole("link", { name: /^permit-/ }).first().click();
+await heading(page, "Permit");
+await page.getByText("It waits for the decision of an officer").waitFor();
+await seen(page, "permit-decision");
+await button(page, "Grant…").click();
+await accessible(page, "the grant");
+await button(page.getByRole("dialog"), "Grant it").click();
+await page.getByText("in force").waitFor();
+await page.context().close();
+
+// The researcher: takes the key in, asks by mouse and in SQL, sees what it cost.
+page = await open(uni);
+await accept(page, researcherCode, PASSWORDS[1]);
+await heading(page, "Query studio");
+await heading(page, "Begin with your permit’s key");
+await seen(page, "studio-first");
+const takeKey = async (code) => {
+  const [choosing] = await Promise.all([
+    page.waitForEvent("filechooser"),
+    button(page, /Choose the file|\.json/).click(),
+  ]);
+  await choosing.setFiles(keyFile);
+  await page.getByLabel("Its code").fill(code);
+  await button(page, "Take the key in").click();
+};
+await takeKey("00000-00000-00000-00000-00000-0");
+await page.getByText("The code does not open this file").waitFor();
+await accessible(page, "a wrong code");
+await takeKey(keyCode.toLowerCase());
+await heading(page, "Question");
+// The keys are there, and no script reads them.
+const kept = await page.evaluate(async () => {
+  const opening = indexedDB.open("salus-permit-keys");
+  const database = await new Promise((done) => (opening.onsuccess = () => done(opening.result)));
+  const all = database.transaction("keys").objectStore("keys").getAll();
+  const [key] = await new Promise((done) => (all.onsuccess = () => done(all.result)));
+  const tries = [key.sign, key.open.privateKey].map((secret) =>
+    crypto.subtle.exportKey("pkcs8", secret).then(
+      () => "exported",
+      () => "refused",
+    ),
+  );
+  return Promise.all(tries);
+});
+assert.deepEqual(kept, ["refused", "refused"]);
+
+// The expected error stands there before anything is asked, and follows the price.
+await page.getByText("± ").first().waitFor();
+const expected = async () => {
+  await page.waitForFunction(() => document.querySelector(".expected")?.getAttribute("aria-busy") === "false");
+  return (await page.locator(".expected .figure").innerText()).trim();
+};
+const before = await expected();
+await page.getByRole("slider").focus();
+for (let n = 0; n < 4; n += 1) await page.keyboard.press("ArrowLeft");
+await page.waitForFunction((old) => !document.querySelector(".expected .figure")?.textContent?.includes(old), before);
+const after = await expected();
+const size = (text) => Number(text.replace(/[^0-9.]/g, ""));
+assert.ok(size(after) > size(before), `${after} for less, ${before} for more`);
+for (let n = 0; n < 4; n += 1) await page.keyboard.press("ArrowRight");
+await choose(page, "What", "Rows in each group");
+await choose(page, "Column", "ward");
+await page.getByText("SELECT ward, count(*) FROM vitals GROUP BY ward").waitFor();
+await expected();
+await seen(page, "studio-question");
+
+const ask = async (what) => {
+  await page.waitForFunction(() => {
+    const ask = [...document.querySelectorAll("button.primary")].find((one) => one.textContent?.startsWith("Ask for"));
+    return ask !== undefined && !ask.hasAttribute("data-disabled");
+  });
+  await button(page, /^Ask for/).click();
+  await page.waitForFunction(
+    (old) => {
+      const link = document.querySelector(".strip .id[title^=receipt]");
+      return link !== null && link.getAttribute("title") !== old;
+    },
+    what,
+    { timeout: 60_000 },
+  );
+  await page.locator(".strip .mark.verified").waitFor();
+  return page.locator(".strip .id[title^=receipt]").getAttribute("title");
+};
+const first = await ask("none");
+await seen(page, "studio-answer");
+const rows = page.getByRole("region", { name: "Estimates" }).locator("tbody tr");
+assert.equal(await rows.count(), 5);
+const surgery = await rows.filter({ hasText: "surgery" }).locator("td").first().innerText();
+// 3,000 patients, of whom those of three remainders of seven are in surgery.
+assert.ok(Math.abs(size(surgery) - 1285) < 250, surgery);
+await button(page, "As a line").click();
+await accessible(page, "an answer as a line");
+await button(page, "As a line").click();
+const exported = async (item) => {
+  await button(page, "Export").click();
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("menuitem", { name: item }).click(),
+  ]);
+  return readFile(await download.path());
+};
+const csv = (await exported("Figures (CSV)")).toString();
+assert.match(csv, /ward,what,estimate,lower_95,upper_95,standard_error\r\n/);
+assert.match(csv, /surgery,count,/);
+const svg = (await exported("Vectors (SVG)")).toString();
+assert.ok(svg.startsWith("<svg") && svg.includes("surgery"), svg.slice(0, 200));
+const png = await exported("Picture (PNG)");
+assert.equal(png.subarray(1, 4).toString(), "PNG");
+assert.ok(png.length > 5000, `${png.length} bytes`);
+assert.ok((await exported("Receipt (CBOR)")).length > 500);
+
+// Two keys and a condition, by the builder; then the same as SQL, changed, and back.
+await choose(page, "And by", "sex");
+await button(page, "Add a condition").click();
+await choose(page, "Column", "age");
+await choose(page, "How", "is at least");
+await page.getByRole("textbox", { name: "Value" }).fill("60");
+await page.getByText("WHERE age >= 60 GROUP BY ward, sex").waitFor();
+const second = await ask(first);
+await seen(page, "studio-grouped");
+await button(page, "SQL", { exact: true }).click();
+const text = page.getByLabel("Question in SQL");
+await text.fill("SELECT histogram(age, 11) FROM vitals");
+const third = await ask(second);
+await seen(page, "studio-histogram");
+await text.fill("SELECT nothing FROM vitals");
+await page.locator(".trouble").first().waitFor();
+await accessible(page, "a text that is no question");
+await text.fill("SELECT avg(age) FROM vitals WHERE sex = 'female'");
+await expected();
+await page.waitForTimeout(600);
+await button(page, "Builder").click();
+await page.getByText("SELECT avg(age) FROM vitals WHERE sex = 'female'").waitFor();
+await ask(third);
+await page.locator(".single").waitFor();
+await seen(page, "studio-mean");
+// The same again costs nothing.
+await button(page, /^Ask for/).click();
+await page.getByText("This answer was given before").waitFor();
+
+await page.getByRole("link", { name: "My questions" }).click();
+await heading(page, "My questions");
+assert.ok((await page.getByRole("main").locator("tbody tr").count()) >= 5);
+await seen(page, "questions");
+await page.goto("/console/accounts");
+await heading(page, "Not for your role");
+await page.goto("/console/me");
+await heading(page, "Your account");
+await seen(page, "me");
+
+// In dark and on a narrow screen, with the keys that this browser keeps.
+for (const [look, scheme] of [["dark", "dark"], ["narrow", "light"]]) {
+  await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+  await page.setViewportSize((look === "dark" ? DARK : NARROW).viewport);
+  await page.goto("/console/studio");
+  await heading(page, "Question");
+  await choose(page, "What", "Rows in each group");
+  await choose(page, "Column", "ward");
+  await button(page, /^Ask for/).click();
+  await page.getByText("This answer was given before").waitFor();
+  await page.locator(".strip .mark.verified").waitFor();
+  await seen(page, `studio-answer-${look}`);
+}
+await page.setViewportSize(LIGHT.viewport);
+await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+// A session that has ended asks to sign in again, and says why.
+await page.context().clearCookies();
+await page.getByRole("link", { name: "My questions" }).click();
+await page.getByText("Your session has ended").waitFor();
+await accessible(page, "a session that has ended");
+await page.context().close();
+
+// The hospital's steward: datasets, quarantine, keys.
+page = await open(hospital);
+await accept(page, need("SALUS_HOSPITAL_CODE"), PASSWORDS[2]);
+await enrol(page);
+await heading(page, "Own datasets");
+await page.getByRole("rowheader", { name: "vitals" }).waitFor();
+await seen(page, "holdings");
+await page.getByRole("link", { name: "Keys" }).click();
+await heading(page, "Keys");
+await page.getByText("site.st-mary").first().waitFor();
+await seen(page, "keys");
+await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
+await accessible(page, "keys (dark)");
+await page.goto("/console/holdings");
+await heading(page, "Own datasets");
+await seen(page, "holdings-dark", false);
+await page.setViewportSize(NARROW.viewport);
+await seen(page, "holdings-narrow", false);
+await page.context().close();
+
+// The auditor: everybody's questions, the ledger, and no power.
+page = await open(uni);
+await accept(page, auditorCode, PASSWORDS[2]);
+await heading(page, "Overview");
+await seen(page, "ledger", false);
+await page.getByRole("link", { name: "Questions", exact: true }).click();
+await heading(page, "Questions");
+await page.getByRole("cell", { name: "Ana Silva" }).first().waitFor();
+await seen(page, "questions-auditor");
+await page.getByRole("link", { name: "Users and roles" }).click();
+await heading(page, "Users and roles");
+assert.equal(await button(page, "Invite a person").count(), 0);
+assert.equal(await button(page, /^Change /).count(), 0);
+await seen(page, "accounts-auditor", false);
+await page.goto(`/console/receipts/${first}`);
+await heading(page, "Receipt");
+await page.locator(".proof .mark.verified").waitFor();
+await page.goto("/console/keys");
+await heading(page, "Not for your role");
+await page.context().close();
+
+await browser.close();
+
+// Nothing that opens the key file left the browser, nor the file.
+const { sealed } = JSON.parse(await readFile(keyFile, "utf8"));
+const plain = keyCode.replaceAll("-", "");
+for (const needle of [sealed.slice(0, 64), plain, keyCode, plain.toLowerCase(), keyCode.toLowerCase()]) {
+  assert.ok(!sent.some((one) => one.includes(needle)), "what opens the permit's key left the browser");
+}
+assert.ok(sent.some((one) => one.includes(permit)), "the search would find what was sent");
+assert.deepEqual(problems, []);
+console.log(`five roles, ${sent.length} requests, no violation`);
