@@ -25,6 +25,7 @@ mod policy;
 mod s3;
 mod scan;
 mod sealed;
+mod slices;
 mod storage;
 mod upkeep;
 mod upsert;

@@ -25,7 +25,7 @@ use crate::admit::Admission;
 use crate::file::{FileError, OpenFile};
 use crate::keytools::{KeyToolsError, Unwrapped};
 use crate::lake::{Lake, LakeError, Snapshot};
-use crate::manifest::DataFile;
+use crate::slices::{Slice, slices};
 use crate::visible::{VisibleColumn, leaves_of, visible};
 
 /// Rows in one batch.
@@ -236,7 +236,7 @@ pub struct Partition(PartitionKind);
 
 #[derive(Debug, Clone)]
 enum PartitionKind {
-    Files(Vec<DataFile>),
+    Files(Vec<Slice>),
     Memory,
 }
 
@@ -259,21 +259,9 @@ impl TableSource {
     #[must_use]
     pub fn partitions(&self, wanted: usize) -> Vec<Partition> {
         let snapshot = &self.0.snapshot;
-        let mut files = snapshot.manifest.files.clone();
-        files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
-        let mut parts: Vec<(u64, Vec<DataFile>)> =
-            vec![(0, Vec::new()); wanted.clamp(1, files.len().max(1))];
-        for file in files {
-            if let Some((load, part)) = parts.iter_mut().min_by_key(|(load, _)| *load) {
-                *load += file.bytes;
-                part.push(file);
-            }
-        }
-        let mut partitions: Vec<Partition> = parts
-            .into_iter()
-            .filter(|(_, files)| !files.is_empty())
-            .map(|(_, files)| Partition(PartitionKind::Files(files)))
-            .collect();
+        let parts = slices(&snapshot.manifest.files, wanted).into_iter();
+        let mut partitions: Vec<Partition> =
+            parts.map(|part| Partition(PartitionKind::Files(part))).collect();
         if partitions.is_empty() || !snapshot.memory.is_empty() {
             partitions.push(Partition(PartitionKind::Memory));
         }
@@ -301,10 +289,10 @@ impl TableSource {
                 };
                 checked.try_flatten_stream().boxed()
             }
-            PartitionKind::Files(files) => stream::iter(files)
-                .then(move |file| {
+            PartitionKind::Files(slices) => stream::iter(slices)
+                .then(move |slice| {
                     let request = Arc::clone(&request);
-                    async move { request.from_file(file).await }
+                    async move { request.from_file(slice).await }
                 })
                 .try_flatten()
                 .boxed(),
@@ -373,13 +361,14 @@ impl Request {
         leaves
     }
 
-    async fn from_file(self: Arc<Self>, file: DataFile) -> Result<BatchStream, ScanError> {
+    async fn from_file(self: Arc<Self>, slice: Slice) -> Result<BatchStream, ScanError> {
         self.not_ended()?;
+        let file = &slice.file;
         let source = &self.source;
         let dataset = &source.snapshot.manifest.dataset;
         let opened = source
             .lake
-            .open_file(&source.snapshot.manifest, &file, &self.leaves(), &source.unwrapped)
+            .open_file(&source.snapshot.manifest, file, &self.leaves(), &source.unwrapped)
             .await
             .map_err(|source| ScanError::File { dataset: dataset.clone(), source })?;
         let page = {
@@ -394,7 +383,7 @@ impl Request {
         let shown: Vec<usize> = self.shown_roots();
         let filter = RowFilter::new(self.predicates(descriptor));
         let mask = ProjectionMask::roots(descriptor, shown.iter().copied());
-        let groups = self.row_groups(&metadata)?;
+        let groups = self.row_groups(&metadata, &slice)?;
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata.clone())
             .with_batch_size(BATCH_ROWS)
             .with_row_groups(groups)
@@ -450,14 +439,23 @@ impl Request {
         (0..fields.len()).filter(|&i| is_among(&fields[i])).collect()
     }
 
-    /// The row groups worth reading.
+    /// The row groups of a slice that are worth reading.
     ///
     /// # Privacy
     /// When rows are hidden because of whom they are about, statistics of the hidden rows decide
     /// nothing: the time that a question takes would tell what they hold.
-    fn row_groups(&self, metadata: &ArrowReaderMetadata) -> Result<Vec<usize>, ScanError> {
+    fn row_groups(
+        &self,
+        metadata: &ArrowReaderMetadata,
+        slice: &Slice,
+    ) -> Result<Vec<usize>, ScanError> {
         let groups = metadata.metadata().row_groups();
-        let mut wanted = vec![true; groups.len()];
+        let firsts = groups.iter().scan(0, |before, group| {
+            let first = *before;
+            *before += u64::try_from(group.num_rows()).unwrap_or(0);
+            Some(first)
+        });
+        let mut wanted: Vec<bool> = firsts.map(|first| slice.has(first)).collect();
         if !self.source.admission.hides_subjects() {
             for filter in &self.filters {
                 let statistics = self.statistics(metadata, filter.columns())?;

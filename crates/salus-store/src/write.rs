@@ -19,7 +19,7 @@ use crate::upsert::Newest;
 use crate::visible::leaves;
 
 /// Rows in one row group.
-const GROUP_ROWS: usize = 256 * 1024;
+pub(crate) const GROUP_ROWS: usize = 256 * 1024;
 /// A file is closed when it has this many bytes.
 const FILE_BYTES: usize = 128 * 1024 * 1024;
 /// How often a version is prepared anew because others published first.

@@ -231,7 +231,7 @@ async fn admitted(guard: &Guard, mut request: Request, next: Next) -> Response {
             Err(response) => return response,
         },
         // None of these is a route of the console.
-        Access::Public | Access::Token | Access::Permit | Access::Role => {
+        Access::Public | Access::Token | Access::Permit | Access::Shares | Access::Role => {
             return problem(StatusCode::NOT_FOUND, "bad-request", None, "there is no such page");
         }
     }
