@@ -15,7 +15,7 @@ use salus_model::{
     JournalName, KeyClass, Timestamp,
 };
 use salus_store::journal::{Journal, JournalError, JournalSettings, Medium};
-use salus_store::{DatasetSpec, EncryptionSettings, KeyChoice, Lake, LakeError, Superseded};
+use salus_store::{EncryptionSettings, KeyChoice, Lake, LakeError, Superseded};
 
 use crate::arrow_form::{
     DEVICES, DEVICES_HISTORY, DEVICES_QUARANTINE, QuarantineRow, batch, devices_spec, history_spec,
@@ -225,7 +225,7 @@ impl Collector {
             history_spec(&subject, parts.encryption)?,
             quarantine_spec(parts.encryption)?,
         ] {
-            make(&parts.lake, spec).await?;
+            parts.lake.open_or_create(spec).await?;
         }
         let collector = Self {
             parts,
@@ -627,16 +627,4 @@ impl Incoming {
             Self::Record { text, .. } => 2 * text.len(),
         }
     }
-}
-
-async fn make(lake: &Arc<Lake>, spec: DatasetSpec) -> Result<(), CollectError> {
-    match lake.snapshot(&spec.dataset, None).await {
-        Err(LakeError::NoDataset { .. }) => {
-            lake.create(spec).await?;
-        }
-        found => {
-            found?;
-        }
-    }
-    Ok(())
 }

@@ -73,12 +73,6 @@ impl HolderLedger {
         &self.member
     }
 
-    /// The key with which the organisation signs.
-    #[must_use]
-    pub fn key(&self) -> PublicKey {
-        self.signer.public_key()
-    }
-
     /// What the ledger began with.
     #[must_use]
     pub const fn genesis(&self) -> &Genesis {

@@ -24,6 +24,7 @@ use crate::scan::{ReadSession, ScanError};
 use crate::sealed::{self, SealedError};
 use crate::storage::{Storage, StorageError};
 use crate::visible::leaves;
+use crate::write::difference;
 
 /// Why the lake could not do something with a dataset.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,17 @@ pub enum LakeError {
     /// The rows have another schema.
     #[error("the rows do not have the schema of dataset {dataset}: {difference}")]
     OtherSchema {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The first difference.
+        difference: String,
+    },
+    /// A dataset that a service keeps is another table.
+    #[error(
+        "dataset {dataset} is another table already: {difference}; keep that one under another name, \
+         and shred it under this"
+    )]
+    NameTaken {
         /// The dataset.
         dataset: DatasetId,
         /// The first difference.
@@ -191,6 +203,7 @@ impl Classified for LakeError {
             | Self::Policy { .. }
             | Self::NoColumn { .. }
             | Self::OtherSchema { .. }
+            | Self::NameTaken { .. }
             | Self::KeyName(_) => Class::BadRequest,
             Self::Locked { source, .. } => crate::keytools::key_class(source),
             Self::Busy { .. } | Self::Retired { .. } => Class::Unavailable,
@@ -500,6 +513,26 @@ impl Lake {
             .map_err(|source| LakeError::Sealed { dataset: dataset.clone(), source })?;
         self.storage.put_new(&self.data_path(dataset, &name), object.into()).await?;
         Ok(DataFile { name, first_version: version, rows, bytes, sha256 })
+    }
+
+    /// A dataset of a service: as it is, or made where there is none.
+    ///
+    /// # Errors
+    /// [`LakeError::NameTaken`] when there is a dataset with another schema; else as
+    /// [`Lake::create`].
+    pub async fn open_or_create(&self, spec: DatasetSpec) -> Result<Arc<Snapshot>, LakeError> {
+        let (dataset, schema) = (spec.dataset.clone(), Arc::clone(&spec.schema));
+        let found = match self.snapshot(&dataset, None).await {
+            Err(LakeError::NoDataset { .. }) => match self.create(spec).await {
+                Err(LakeError::DatasetExists { .. }) => self.snapshot(&dataset, None).await?,
+                created => return created,
+            },
+            found => found?,
+        };
+        match difference(&schema, &found.manifest.schema) {
+            Some(difference) => Err(LakeError::NameTaken { dataset, difference }),
+            None => Ok(found),
+        }
     }
 
     /// Makes a dataset: its master keys where they are not there, and an empty first version.

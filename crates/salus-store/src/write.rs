@@ -68,7 +68,7 @@ pub(crate) fn file_name(version: DatasetVersion, ending: &str) -> Result<String,
     Ok(format!("{:020}-{random:016x}.{ending}", version.number()))
 }
 
-fn difference(wanted: &Schema, found: &Schema) -> Option<String> {
+pub(crate) fn difference(wanted: &Schema, found: &Schema) -> Option<String> {
     if wanted.fields().len() != found.fields().len() {
         let (wanted, found) = (wanted.fields().len(), found.fields().len());
         return Some(format!("{wanted} columns are wanted, there are {found}"));

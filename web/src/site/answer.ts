@@ -75,13 +75,14 @@ function short(end: string | undefined): string {
   return Number.isFinite(value) ? number(value) : end;
 }
 
-/** Bins are histograms, two keys are grouped bars, quantiles and others are points with whiskers. */
+/** Bins are histograms, two keys are grouped bars, quantiles and others are points with whiskers. Numbers
+ * of different kinds, such as a mean and the count behind it, have no axis in common: the first is shown. */
 export type Form = "single" | "bars" | "grouped" | "histogram" | "points";
 
 export function formOf(answer: Answer): Form {
   const first = answer.rows[0];
   if (first === undefined || answer.rows.every((row) => row.key.length === 0)) {
-    return answer.rows.length > 1 ? "points" : "single";
+    return "single";
   }
   if (first.key.length === 2 && answer.key_columns.length === 1) return "histogram";
   if (answer.key_columns.length === 2) return "grouped";

@@ -74,7 +74,7 @@ export function ResultView({ shown }: { shown: Shown }) {
         {answered.repeated ? "This answer was given before, and is repeated for nothing. " : ""}
         Intervals are {intervalWords(answer.interval)}. {biasWords(answer.bias)}
       </p>
-      {form === "single" ? null : <Figures shown={shown} />}
+      {answer.rows.length > 1 ? <Figures shown={shown} /> : null}
     </Section>
   );
 }
@@ -102,7 +102,8 @@ function Single({ row }: { row: AnswerRow }) {
 
 function Figures({ shown }: { shown: Shown }) {
   const { answer } = shown;
-  const several = new Set(answer.rows.map((row) => row.name)).size > 1;
+  const keyed = answer.rows.some((row) => row.key.length > 0);
+  const several = keyed && new Set(answer.rows.map((row) => row.name)).size > 1;
   return (
     <Table label="Estimates">
       <thead>

@@ -90,7 +90,7 @@ export function Layout() {
         <Theme />
         {session === null ? <Leave /> : <Person session={session} />}
       </header>
-      <nav className="side" aria-label="Pages">
+      <nav className="side" aria-label="Parts of the console">
         {session === null ? null : (
           <Group title={ROLE_WORDS[session.who.account.role]} entries={WORK[session.who.account.role]} />
         )}

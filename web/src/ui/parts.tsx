@@ -1,6 +1,14 @@
 import { Link } from "@tanstack/react-router";
-import { useEffect, useState, type ReactNode } from "react";
-import { Button, Dialog, DialogTrigger, Heading, Popover, type PopoverProps } from "react-aria-components";
+import { useContext, useEffect, useState, type ReactNode } from "react";
+import {
+  Button,
+  Dialog,
+  DialogTrigger,
+  Heading,
+  OverlayTriggerStateContext,
+  Popover,
+  type PopoverProps,
+} from "react-aria-components";
 
 import type { About, Loss } from "../api/client";
 import { count, epsilon, short, shortId, time } from "./format";
@@ -49,6 +57,8 @@ export function Amount({ loss }: { loss: Loss | null | undefined }) {
 /** A popover within the page's content, so that it belongs to a landmark; or within the window that
  * is open over the page. */
 export function Over(props: PopoverProps) {
+  // Looked up anew when it opens: a window that was open when the page was drawn may be gone since.
+  useContext(OverlayTriggerStateContext);
   const around = document.querySelector(".modal") ?? document.getElementById("main");
   return <Popover {...props} {...(around === null ? {} : { UNSTABLE_portalContainer: around })} />;
 }

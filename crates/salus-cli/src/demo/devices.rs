@@ -1,7 +1,7 @@
 //! The hospitals' devices: collectors that take a simulated fleet's reports in, and a researcher who
 //! counts over all three hospitals, with and without anybody seeing one hospital's own number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use salus_node::permits::permit_on;
 use salus_node::{PROFILES_FILE, Site, SystemClock};
 
 use super::Check;
-use super::network::{Ground as Place, HOSPITALS, HUB, Network, UNIVERSITY};
+use super::network::{Ground as Place, HOSPITALS, HUB, Network};
 use super::process::Process;
 use super::story::{self, terms};
 use crate::commands::several::{Mode, Several, SeveralShown};
@@ -86,7 +86,7 @@ pub(super) fn prepare(site: &Site, number: usize) -> Result<(), Failure> {
     std::fs::write(&config, text).map_err(io(&config))?;
     let bound = ContributionBound::ONE_ROW;
     let devices = profile(PrivacyUnit::Device, bound, &fleet.domains())?;
-    let text = toml::to_string(&std::collections::BTreeMap::from([(DEVICES, devices)]));
+    let text = toml::to_string(&BTreeMap::from([(DEVICES, devices)]));
     let path = site.folder.join(PROFILES_FILE);
     let mut file =
         std::fs::OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path))?;
@@ -94,26 +94,26 @@ pub(super) fn prepare(site: &Site, number: usize) -> Result<(), Failure> {
 }
 
 /// The operators tell each other their keys for joint answers.
-pub(super) async fn trust(ground: &Place) -> Result<(), Failure> {
-    let name = |name: &str| HolderId::new(name).map_err(wrong);
-    let mut holders = Vec::new();
-    for hospital in HOSPITALS {
-        let site = ground.open(hospital).await?;
-        holders.push((name(hospital)?, *site.authority.verifier().key()));
-    }
-    let mut parties = Vec::new();
-    for party in PARTIES {
-        let key = ground.open(party).await?.joint_key().await?.public_key();
-        parties.push((name(party)?, key));
-    }
-    for who in HOSPITALS.into_iter().chain([HUB, UNIVERSITY]) {
-        let folder = ground.site_folder(who);
-        let mut trust = JointTrust::read(&folder)?;
-        trust.parties = parties.iter().cloned().collect();
-        if PARTIES.contains(&who) {
-            trust.holders = holders.iter().cloned().collect();
+pub(super) async fn trust(sites: &[Site]) -> Result<(), Failure> {
+    let is_among = |names: &[&str], site: &Site| names.contains(&site.config.holder.as_str());
+    let mut holders = BTreeMap::new();
+    let mut parties = BTreeMap::new();
+    for site in sites {
+        let name = || site.config.holder.clone();
+        if is_among(&HOSPITALS, site) {
+            holders.insert(name(), *site.authority.verifier().key());
         }
-        trust.write(&folder)?;
+        if is_among(&PARTIES, site) {
+            parties.insert(name(), site.joint_key().await?.public_key());
+        }
+    }
+    for site in sites {
+        let mut trust = JointTrust::read(&site.folder)?;
+        trust.parties = parties.clone();
+        if is_among(&PARTIES, site) {
+            trust.holders = holders.clone();
+        }
+        trust.write(&site.folder)?;
     }
     Ok(())
 }
@@ -204,8 +204,8 @@ impl Network {
 }
 
 /// How many devices run each version, exactly: only who made the fleet can know that over all.
-fn exactly() -> Result<std::collections::BTreeMap<String, f64>, Failure> {
-    let mut count = std::collections::BTreeMap::new();
+fn exactly() -> Result<BTreeMap<String, f64>, Failure> {
+    let mut count = BTreeMap::new();
     for number in 0..HOSPITALS.len() {
         for device in fleet(number)?.2 {
             *count.entry(device.os_version.as_str().to_owned()).or_insert(0.0) += 1.0;

@@ -113,25 +113,42 @@ impl Ground {
         Ok(site)
     }
 
-    /// An organisation's site, made where there is none, and its node, where it runs one.
-    async fn organisation(
+    /// An organisation's site, made where there is none.
+    async fn site(
         &self,
         name: &'static str,
         membership: Option<Membership>,
-    ) -> Result<Organisation, Failure> {
-        let site = match membership {
-            Some(membership) => {
-                // On a thread of its own: stretching a passphrase is work for a core.
-                let (ground, runtime) = (self.clone(), tokio::runtime::Handle::current());
-                let making = tokio::task::spawn_blocking(move || {
-                    runtime.block_on(ground.make_site(name, &membership))
-                });
-                making.await.map_err(|e| Failure::unavailable(e.to_string()))??
-            }
-            None => self.open(name).await?,
-        };
-        let node = if name == UNIVERSITY { None } else { Some(self.start_node(name).await?) };
-        Ok(Organisation { site, node })
+    ) -> Result<Site, Failure> {
+        let Some(membership) = membership else { return self.open(name).await };
+        // On a thread of its own: stretching a passphrase is work for a core.
+        let (ground, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let making = tokio::task::spawn_blocking(move || {
+            runtime.block_on(ground.make_site(name, &membership))
+        });
+        making.await.map_err(|e| Failure::unavailable(e.to_string()))?
+    }
+
+    /// The organisations' sites, and what runs on them: nodes of the hub and the hospitals, and the
+    /// hospitals' collectors.
+    async fn organisations(
+        &self,
+        mut memberships: BTreeMap<String, Membership>,
+    ) -> Result<Organisations, Failure> {
+        let new = !memberships.is_empty();
+        let all = [HUB, UNIVERSITY].into_iter().chain(HOSPITALS);
+        let sites = all.map(|name| self.site(name, memberships.remove(name)));
+        let sites = futures::future::try_join_all(sites).await?;
+        if new {
+            // Before the nodes start, which take it up then.
+            devices::trust(&sites).await?;
+        }
+        let nodes = [HUB].into_iter().chain(HOSPITALS).map(|name| self.start_node(name));
+        let collectors = HOSPITALS.map(|name| devices::collect(self, name));
+        let (nodes, collectors) = tokio::try_join!(
+            futures::future::try_join_all(nodes),
+            futures::future::try_join_all(collectors)
+        )?;
+        Ok(Organisations { sites, nodes, collectors })
     }
 
     pub(super) async fn open(&self, name: &str) -> Result<Site, Failure> {
@@ -163,10 +180,11 @@ impl Ground {
     }
 }
 
-/// An organisation of the demo.
-struct Organisation {
-    site: Site,
-    node: Option<Process>,
+/// What runs besides the ledger, each in the order of its names.
+struct Organisations {
+    sites: Vec<Site>,
+    nodes: Vec<Process>,
+    collectors: Vec<Process>,
 }
 
 /// What runs.
@@ -190,30 +208,21 @@ impl Network {
         std::fs::create_dir_all(&logs).map_err(io(&logs))?;
         let new = !ground.is_made();
         let memberships = if new { Some(ground.make_ledger()?) } else { None };
-        // What does not wait for something else goes on beside it: an organisation's node starts as
-        // soon as its site is there, whether the validators are ready or not.
-        let mut memberships = memberships.unwrap_or_default();
-        let all = [HUB, UNIVERSITY].into_iter().chain(HOSPITALS);
-        let organisations = all.map(|name| ground.organisation(name, memberships.remove(name)));
-        let (validators, organisations) = tokio::join!(
+        // What does not wait for something else goes on beside it: the organisations' nodes start
+        // as soon as their sites are there, whether the validators are ready or not.
+        let (validators, organisations) = tokio::try_join!(
             ground.start_validators(1..=usize::from(VALIDATORS)),
-            futures::future::try_join_all(organisations)
-        );
-        let (validators, mut organisations) = (validators?, organisations?.into_iter());
+            ground.organisations(memberships.unwrap_or_default())
+        )?;
+        let Organisations { sites, nodes, collectors } = organisations;
         let none = || Failure::corrupt("an organisation is missing");
-        let office = organisations.next().ok_or_else(none)?;
-        let hub = office.node.ok_or_else(none)?;
-        let (office, university) = (office.site, organisations.next().ok_or_else(none)?.site);
-        let mut hospitals = Vec::new();
-        let mut sites = Vec::new();
-        for hospital in organisations {
-            hospitals.push(hospital.node.ok_or_else(none)?);
-            sites.push(hospital.site);
-        }
-        let collecting = HOSPITALS.map(|name| devices::collect(&ground, name));
-        let collectors = futures::future::try_join_all(collecting).await?;
+        let mut sites = sites.into_iter();
+        let (office, university) = (sites.next().ok_or_else(none)?, sites.next().ok_or_else(none)?);
+        let sites: Vec<Site> = sites.collect();
+        let mut hospitals = nodes.into_iter();
+        let hub = hospitals.next().ok_or_else(none)?;
+        let hospitals: Vec<Process> = hospitals.collect();
         if new {
-            devices::trust(&ground).await?;
             futures::future::try_join_all(sites.iter().map(share)).await?;
             let devices = sites.iter().zip(HOSPITALS).enumerate();
             let devices = devices.map(|(number, (site, name))| devices::share(site, name, number));

@@ -132,7 +132,8 @@ fn ctrl_c_stops_every_process_and_the_demo_starts_again_on_its_folder() {
     for part in ["From nothing to the first receipt", "is refused", "Charged", "ledger verify"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert_eq!(running_on(&folder, child.id()), 8, "four validators, a hub, three hospitals");
+    let processes = running_on(&folder, child.id());
+    assert_eq!(processes, 11, "four validators, a hub, three hospitals and their collectors");
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     assert!(child.wait().unwrap().success());

@@ -301,9 +301,11 @@ fn frequencies_of_many_sites_tell_a_group_of_fifty_and_not_of_another() {
     assert!(matches!(refused, Err(AttackError::Plan(_))));
 }
 
-/// People with a number that nobody else has, such as a laboratory value.
+/// People with a number that nobody else has, such as a laboratory value. It tells nothing of their
+/// places: people from one end are no nearer to each other than to those from the other.
 fn measured(from: usize, n: usize) -> Table {
-    let values = (from..from + n).map(|i| format!("{}.{:04}", 40 + (i * 7_919) % 60, i % 10_000));
+    let value = |i: usize| format!("{}.{:04}", 40 + (i * 104_729) % 60, (i * 7_919) % 10_000);
+    let values = (from..from + n).map(value);
     people(from, n).with_column(Column::from_values("value", values).unwrap()).unwrap()
 }
 
@@ -365,7 +367,11 @@ fn a_choice_among_several_releases_widens_every_interval() {
     // The same draws, the same counts: only the certainty asked for is another.
     for (a, b) in one.findings().zip(eight.findings()) {
         assert_eq!((a.successes, a.control_successes), (b.successes, b.control_successes));
-        assert!(b.risk.upper > a.risk.upper, "{a:?} {b:?}");
+        for (a, b) in [(a.rate, b.rate), (a.control, b.control)] {
+            assert!(b.upper - b.lower > a.upper - a.lower, "{a:?} {b:?}");
+        }
+        // A risk that is nothing, because control people are guessed better, stays nothing.
+        assert!(b.risk.upper > a.risk.upper || a.risk.upper == 0.0, "{a:?} {b:?}");
     }
     assert!(eight.score < one.score);
 }

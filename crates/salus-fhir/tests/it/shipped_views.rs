@@ -183,7 +183,7 @@ fn food_coach_resources_become_rows() {
     assert_eq!(found[1]["practitioner_id"], Value::Null);
     let device = json!({"resourceType": "Device", "id": "v1", "patient": {"reference": "Patient/p1"},
         "serialNumber": "S1", "deviceName": [{"name": "Pump", "type": "user-friendly-name"}]});
-    assert_eq!(rows("devices", &[device])[0]["device_name"], Value::String("Pump".into()));
+    assert_eq!(rows("fhir_devices", &[device])[0]["device_name"], Value::String("Pump".into()));
     let metric = json!({"resourceType": "DeviceMetric", "id": "m1", "type": {"text": "x"}, "category": "measurement",
         "source": {"reference": "Device/v1"},
         "measurementPeriod": {"repeat": {"period": 5, "periodUnit": "s"}}});

@@ -42,13 +42,15 @@ fn a_score_below_the_threshold_says_what_to_try() {
         "2",
         "--suppression",
         "0.05",
+        "--attempts",
+        "200",
         "--least-score",
-        "90",
+        "97",
         "--out",
         text(&out),
     ]);
     println!("{said}");
-    assert!(said.contains("below 90: nothing was written"));
+    assert!(said.contains("below 97: nothing was written"));
     assert!(said.contains("Try --k 3") || said.contains("Try --attempts"), "{said}");
     assert!(!out.exists());
 }
@@ -61,7 +63,7 @@ fn until(score: &str, floor: &str, more: &[&str]) -> Vec<String> {
         "--suppression",
         "0.05",
         "--attempts",
-        "500",
+        "150",
         "--until-score",
         score,
         "--utility-floor",
@@ -73,13 +75,15 @@ fn until(score: &str, floor: &str, more: &[&str]) -> Vec<String> {
     words
 }
 
+// Even an attack that does no better on members leaves 11 % open after 150 attempts, give or take 2:
+// that the first score reaches 94 has a chance under 1 %. With thousands of attempts k = 3 scores 95.
 #[test]
 fn the_loop_raises_what_it_says_until_the_score_is_met() {
     let folder = Folder::new();
     let (table, hierarchies) = (adult(TABLE), adult(""));
     let (out, certificate) = (folder.path("out.csv"), folder.path("c.html"));
     let mut words = vec!["anonymise", text(&table), "--hierarchies", text(&hierarchies)];
-    let options = until("85", "0.3", &["--certificate", text(&certificate)]);
+    let options = until("94", "0.3", &["--certificate", text(&certificate)]);
     words.extend(options.iter().map(String::as_str));
     words.extend(["--out", text(&out)]);
     let answer = json(&words);
@@ -87,15 +91,15 @@ fn the_loop_raises_what_it_says_until_the_score_is_met() {
     for attempt in attempts {
         println!("{attempt}");
     }
-    assert!(attempts.len() >= 2, "500 attempts leave more than 15 % open");
-    assert!(answer["score"].as_f64().unwrap() >= 85.0);
+    assert!(attempts.len() >= 2, "150 attempts leave more than 6 % open");
+    assert!(answer["score"].as_f64().unwrap() >= 94.0);
     let (last, failed) = attempts.split_last().unwrap();
     assert_eq!(last["score"], answer["score"]);
     assert!(last["adjusted"].is_null() && answer["epsilon_spent"].is_null());
     let page = std::fs::read_to_string(certificate).unwrap();
     for (i, attempt) in failed.iter().enumerate() {
         let score = attempt["score"].as_f64().unwrap();
-        assert!(score < 85.0);
+        assert!(score < 94.0);
         // The next attempt was made with what was proposed after this one.
         let option = attempt["adjusted"]["option"].as_str().unwrap();
         let settings = attempts[i + 1]["settings"].as_array().unwrap();
@@ -103,7 +107,7 @@ fn the_loop_raises_what_it_says_until_the_score_is_met() {
         // And what it scored stays with the steward.
         assert!(!page.contains(&format!(">{score:.1}<")), "a failed score is in the certificate");
     }
-    assert!(!page.contains("--attempts 500"), "failed attempts are in the certificate");
+    assert!(!page.contains("--attempts 150"), "failed attempts are in the certificate");
     assert!(page.contains("the first of at most 8 ways"));
     assert!(out.exists());
 }
@@ -144,9 +148,9 @@ fn every_attempt_of_a_private_generalisation_is_charged_and_said() {
         "--epsilon",
         "2",
         "--attempts",
-        "400",
+        "60",
         "--until-score",
-        "85",
+        "90",
         "--out",
         text(&out),
     ];

@@ -1,7 +1,7 @@
 //! What a key may do, proved from a block's state: the same as the contracts would decide.
 
 use salus_ledger::PublicKey;
-use salus_ledger::call::{PublishCrl, RevokeKey, RevokeMember, SetMemberRoles};
+use salus_ledger::call::{MarkTime, PublishCrl, RevokeKey, RevokeMember, SetMemberRoles};
 use salus_ledger::policy::Role;
 use salus_ledger::proof::{
     EvidenceError, Fact, FinalityProof, KeyStanding, NoStanding, ProvenState, StateEvidence,
@@ -26,6 +26,13 @@ fn proven(world: &World, facts: &[Fact]) -> ProvenState {
     ProvenState::verify(&evidence(world, facts), &anchor).unwrap()
 }
 
+/// A ledger with a block after the genesis, which whoever reads it knows already.
+fn at_work() -> World {
+    let mut world = World::new();
+    world.applied(MarkTime {}, &[ANNA]);
+    world
+}
+
 /// The two rounds that a reader of the ledger makes.
 fn standing(world: &World, key: &PublicKey, now: Timestamp) -> Result<KeyStanding, NoStanding> {
     let first = proven(world, &facts_of_key(key, None));
@@ -35,7 +42,7 @@ fn standing(world: &World, key: &PublicKey, now: Timestamp) -> Result<KeyStandin
 
 #[test]
 fn a_key_stands_for_its_member_until_either_or_the_certificate_is_revoked() {
-    let mut world = World::new();
+    let mut world = at_work();
     let key = |name: &str| signer(name).public_key();
     let found = standing(&world, &key(ANNA), world.now).unwrap();
     assert_eq!(found.member, member(ANNA));
@@ -78,7 +85,7 @@ fn a_key_stands_for_its_member_until_either_or_the_certificate_is_revoked() {
 
 #[test]
 fn evidence_that_is_short_of_a_fact_gives_no_standing() {
-    let world = World::new();
+    let world = at_work();
     let key = signer(ANNA).public_key();
     let record = proven(&world, &facts_of_key(&key, None)).key(&key).unwrap().unwrap();
     let all = facts_of_key(&key, Some(&record));

@@ -10,7 +10,7 @@ use salus_fhir::shipped::views;
 use salus_fhir::{ResourceId, ResourceKey};
 use salus_model::{Clock, DatasetId, DatasetVersion, Timestamp};
 use salus_spine::{Authority, Care, KeyRelease};
-use salus_store::{DatasetSpec, EncryptionSettings, Lake, LakeError};
+use salus_store::{DatasetSpec, EncryptionSettings, Lake};
 use serde_json::Value as Json;
 
 use super::Tails;
@@ -63,13 +63,7 @@ pub(super) async fn make_datasets(
     let mut through = BTreeMap::new();
     for spec in specs {
         let dataset = spec.dataset.clone();
-        let snapshot = match lake.snapshot(&dataset, None).await {
-            Err(LakeError::NoDataset { .. }) => match lake.create(spec).await {
-                Err(LakeError::DatasetExists { .. }) => lake.snapshot(&dataset, None).await?,
-                created => created?,
-            },
-            snapshot => snapshot?,
-        };
+        let snapshot = lake.open_or_create(spec).await?;
         through.insert(dataset, snapshot.manifest().journal_through);
     }
     Ok(through)
