@@ -117,10 +117,10 @@ pub(crate) fn proof(bytes: &[u8]) {
     if let Some(finality) = one_form::<FinalityProof>(bytes, most) {
         let _ = finality.verify(anchor);
     }
-    if let Ok(fork) = Fork::from_bytes(bytes) {
-        if let Ok(guilty) = fork.verify(anchor.ledger(), anchor.validators()) {
-            assert!(!guilty.is_empty(), "a fork is nobody's fault");
-        }
+    if let Ok(fork) = Fork::from_bytes(bytes)
+        && let Ok(guilty) = fork.verify(anchor.ledger(), anchor.validators())
+    {
+        assert!(!guilty.is_empty(), "a fork is nobody's fault");
     }
     if let Ok(charter) = Charter::from_bytes(bytes) {
         let _ = charter.agreed();
@@ -183,8 +183,11 @@ pub(crate) fn call(bytes: &[u8]) {
     }
 }
 
+/// What a fuzzer feeds bytes to.
+type Target = fn(&[u8]);
+
 /// The targets by name.
-pub(crate) const ALL: [(&str, fn(&[u8])); 4] =
+pub(crate) const ALL: [(&str, Target); 4] =
     [("transaction", transaction), ("block", block), ("proof", proof), ("call", call)];
 
 /// The lists of calls that were written by hand, as [`call`] takes them.

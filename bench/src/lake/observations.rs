@@ -70,7 +70,7 @@ fn batch(start: usize, rows: usize, random: &mut ChaCha8Rng) -> Result<RecordBat
         moments.append_value(START_MICROS + row as i64 * 1_000_000 + jitter);
         values.append_value(((least + span * share) * 10.0).round() / 10.0);
         units.append_value(unit);
-        states.append_value(if random.next_u32() % 50 == 0 { "amended" } else { "final" });
+        states.append_value(if random.next_u32().is_multiple_of(50) { "amended" } else { "final" });
     }
     Ok(RecordBatch::try_new(
         schema(),

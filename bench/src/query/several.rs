@@ -68,7 +68,8 @@ pub(super) fn measure(runs: usize, out: &mut Report) -> Result<()> {
     let mut rows = Vec::new();
     for hospitals in [3u32, 10] {
         let exact = i128::from(hospitals * DEVICES);
-        let modes: [(&str, fn(u32) -> Result<i128>); 3] =
+        type Mode = fn(u32) -> Result<i128>;
+        let modes: [(&str, Mode); 3] =
             [("central", central), ("joint, one may fail", joint), ("independent", independent)];
         for (mode, once) in modes {
             let (mut squares, mut took) = (0.0, Vec::<Duration>::new());

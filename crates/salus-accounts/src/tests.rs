@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use salus_crypto::OsEntropy;
 use salus_crypto::aead::AeadKey;
 use salus_model::{Secret, Timestamp};

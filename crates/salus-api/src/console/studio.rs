@@ -73,7 +73,7 @@ pub(super) struct Wanted {
 
 /// A question in one of its two forms.
 enum Form {
-    Sql(sql::Statement),
+    Sql(Box<sql::Statement>),
     Json(Box<Question>),
 }
 
@@ -247,7 +247,7 @@ pub(super) async fn studio(State(console): State<Shared>) -> Response {
 impl Wanted {
     fn form(&self) -> Result<Form, Response> {
         match (&self.sql, &self.question) {
-            (Some(text), None) => Ok(Form::Sql(sql::parse(text).map_err(bad)?)),
+            (Some(text), None) => Ok(Form::Sql(Box::new(sql::parse(text).map_err(bad)?))),
             (None, Some(json)) => {
                 Ok(Form::Json(Box::new(Question::parse(&json.to_string()).map_err(bad)?)))
             }

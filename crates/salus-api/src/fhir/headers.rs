@@ -16,10 +16,7 @@ pub(super) const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 const PREFER: &str = "prefer";
 const ROLE: &str = "salus-role";
 
-fn text<'h>(
-    headers: &'h HeaderMap,
-    name: impl axum::http::header::AsHeaderName,
-) -> Option<&'h str> {
+fn text(headers: &HeaderMap, name: impl axum::http::header::AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -1,5 +1,5 @@
 //! The transit endpoint as its clients see it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 /// The same contract that every key store keeps, here through HTTP.
 #[path = "../../../salus-keys/tests/it/contract.rs"]

@@ -162,7 +162,7 @@ fn datasets_asked(
 
 /// What is asked, as it was written.
 enum Written {
-    Sql(sql::Statement),
+    Sql(Box<sql::Statement>),
     Json(Box<Question>),
 }
 
@@ -175,7 +175,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// A question in SQL that may cost so much.
     pub(crate) fn sql(statement: &str, epsilon: Epsilon) -> Result<Self, Failure> {
-        Ok(Self { written: Written::Sql(sql::parse(statement)?), epsilon: Some(epsilon) })
+        Ok(Self { written: Written::Sql(Box::new(sql::parse(statement)?)), epsilon: Some(epsilon) })
     }
 
     fn about(&self) -> &DatasetId {
@@ -227,7 +227,7 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
     let ledger = site.ledger().await?;
     let record = permit_on(&ledger, &args.permit).await?;
     let written = match (&args.statement, &args.question) {
-        (Some(statement), _) => Written::Sql(sql::parse(statement)?),
+        (Some(statement), _) => Written::Sql(Box::new(sql::parse(statement)?)),
         (None, Some(file)) => Written::Json(Box::new(Question::parse(&text_of(file)?)?)),
         (None, None) => return Err(Failure::request("say what is asked, in SQL or by --question")),
     };

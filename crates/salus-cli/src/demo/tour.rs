@@ -130,8 +130,7 @@ async fn hospital(network: &Network, new: bool, output: &Output) -> Result<(), F
         "  curl --cacert {pem} -H 'Authorization: Bearer {physician}' \\\n    -d '{{\"sql\": \"SELECT count(*) FROM patients\"}}' {http}/v1/sql\n"
     );
     println!(
-        "  curl --cacert {pem} -H 'Authorization: Bearer {physician}' \\\n    -H 'Content-Type: application/fhir+json' \\\n    -d '{}' {http}/fhir/Patient\n",
-        r#"{"resourceType": "Patient", "name": [{"family": "Curl"}]}"#
+        "  curl --cacert {pem} -H 'Authorization: Bearer {physician}' \\\n    -H 'Content-Type: application/fhir+json' \\\n    -d '{{\"resourceType\": \"Patient\", \"name\": [{{\"family\": \"Curl\"}}]}}' {http}/fhir/Patient\n"
     );
     Ok(())
 }

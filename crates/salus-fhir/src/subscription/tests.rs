@@ -46,7 +46,8 @@ fn a_subscription_says_what_goes_where() {
 
 #[test]
 fn what_is_not_offered_is_refused_by_element() {
-    let cases: [(&str, fn(&mut Json)); 13] = [
+    type Change = fn(&mut Json);
+    let cases: [(&str, Change); 13] = [
         ("status", |s| s["status"] = json!("active")),
         ("criteria", |s| s["criteria"] = json!("Observation?colour=red")),
         ("criteria", |s| s["criteria"] = json!("Planet?code=x")),

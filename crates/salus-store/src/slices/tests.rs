@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use salus_crypto::Digest;
 use salus_model::DatasetVersion;
 

@@ -133,7 +133,8 @@ impl Load {
 pub(crate) async fn assert_everywhere(stage: &Stage, acknowledged: &HashMap<TxId, HistoryEntry>) {
     for url in stage.urls() {
         let identity = &stage.network.members["hub"];
-        let one = LedgerClient::new(&[url.clone()], &stage.network.genesis, identity).unwrap();
+        let one = LedgerClient::new(std::slice::from_ref(&url), &stage.network.genesis, identity)
+            .unwrap();
         let one = &one;
         futures::stream::iter(acknowledged)
             .for_each_concurrent(16, |(id, entry)| assert_has(one, id, entry))
@@ -180,7 +181,7 @@ async fn nothing_stops_when_one_of_four_is_killed_and_it_catches_up_when_it_retu
     let load = Load::start(&stage, 4);
     let mut gaps = Vec::new();
     // Every validator leads in turn: each of them is killed once, and one of them leads then.
-    for number in 0..4 {
+    for (number, folder) in stage.folders.iter().enumerate() {
         until_level(&stage).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         let (before, killed) = (load.count(), Instant::now());
@@ -189,7 +190,7 @@ async fn nothing_stops_when_one_of_four_is_killed_and_it_catches_up_when_it_retu
         let meanwhile = load.count() - before;
         gaps.push(load.gap(killed, Instant::now()));
         assert!(meanwhile > 5, "only {meanwhile} while validator {number} was dead");
-        processes[number] = Process::start(&stage.folders[number]);
+        processes[number] = Process::start(folder);
     }
     until_level(&stage).await;
     println!("the longest time without finality, kill by kill: {gaps:?}");

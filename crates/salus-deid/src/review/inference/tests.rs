@@ -163,8 +163,8 @@ proptest! {
         let held_back: BTreeSet<usize> =
             suppression.primary.iter().chain(&suppression.secondary).copied().collect();
         prop_assert!(inferred(rules(10), &cells, &held_back).unwrap().is_empty());
-        for i in 0..cells.len() {
-            prop_assert!(held_back.contains(&i) || !(1..10).contains(&cells[i].count));
+        for (i, cell) in cells.iter().enumerate() {
+            prop_assert!(held_back.contains(&i) || !(1..10).contains(&cell.count));
         }
     }
 }

@@ -27,6 +27,7 @@ const SIGNING_IN: &str = "signing in";
 
 /// What we show to a server.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for a whole pull")]
 pub enum Credentials {
     /// Nothing; for servers on this machine alone.
     None,

@@ -17,6 +17,7 @@ use crate::fhir::table::TableBuilder;
 const CHUNK_ROWS: usize = 4096;
 
 /// What collects the rows of one dataset.
+#[expect(clippy::large_enum_variant, reason = "there is one for each dataset")]
 pub(super) enum Rows {
     View(TableBuilder),
     Resources(ResourceBuilder),
