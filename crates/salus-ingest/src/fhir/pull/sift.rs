@@ -122,7 +122,7 @@ impl Sift {
                               different servers must not meet in one lake";
                 return refuse(format!("{kind}.id"), reason);
             }
-            Some(known) if self.is_decided(known) => return Verdict::Known,
+            Some(known) if self.is_decided(&known) => return Verdict::Known,
             Some(known) if known.version == version => {
                 if known.run == run && known.content != content {
                     let reason = "the same version came before with other content";
