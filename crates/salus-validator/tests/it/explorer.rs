@@ -83,24 +83,32 @@ async fn pages_show_every_transaction_once_by_kind_member_dataset_and_permit() {
 async fn a_refusal_is_counted_with_its_rule_and_a_wrong_question_is_told() {
     let stage = Stage::new(1).explored();
     let validator = start(&stage);
-    let register = || RegisterDataset {
+    let register = |round: usize| RegisterDataset {
         dataset: DatasetRef {
             holder: member("st-anna"),
-            dataset: DatasetId::new("twice").unwrap(),
+            dataset: DatasetId::new(format!("twice-{round}")).unwrap(),
         },
         budget: MicroRho::new(1),
         delta: DeltaExponent::new(6).unwrap(),
         releases: ReleaseRule::DpOnly,
         commitment: Commitment::new([2; 32]),
     };
-    // Handed in together, each is right on the present state; one of them comes second.
+    // Handed in together, each is right on the present state; one of them comes second. On a busy
+    // machine the first may have a block to itself, and the others are not taken: then again.
     let anna = stage.signer("st-anna");
-    let waiting = (0..8).map(|_| {
-        let bytes = stage.signed(register(), &[&anna]).as_bytes().to_vec();
-        validator.handle().submit(bytes)
-    });
-    let outcomes = futures::future::join_all(waiting).await;
-    let recorded = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+    let (mut outcomes, mut recorded, mut applied) = (Vec::new(), 0, 0);
+    for round in 0..20 {
+        let waiting = (0..8).map(|_| {
+            let bytes = stage.signed(register(round), &[&anna]).as_bytes().to_vec();
+            validator.handle().submit(bytes)
+        });
+        outcomes = futures::future::join_all(waiting).await;
+        recorded = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+        applied += 1;
+        if recorded > 1 {
+            break;
+        }
+    }
     let explorer = stage.explorer("hub");
     let refused = every(&explorer, "outcome=refused", 50).await;
     let all = every(&explorer, "", 50).await;
@@ -110,9 +118,9 @@ async fn a_refusal_is_counted_with_its_rule_and_a_wrong_question_is_told() {
     let numbers = explorer.statistics().await.unwrap();
     assert_eq!(numbers.rules[0].name, rule);
     assert_eq!(numbers.rules[0].refused, recorded - 1);
-    assert_eq!((numbers.kinds[0].applied, numbers.kinds[0].refused), (1, recorded - 1));
+    assert_eq!((numbers.kinds[0].applied, numbers.kinds[0].refused), (applied, recorded - 1));
     assert_eq!(numbers.days.len(), 1);
-    assert_eq!(numbers.days[0].applied + numbers.days[0].refused, recorded);
+    assert_eq!(numbers.days[0].applied + numbers.days[0].refused, applied + recorded - 1);
     for wrong in ["method=no.such", "limit=0", "limit=201", "dataset=signals", "colour=blue"] {
         let told = explorer.transactions(wrong).await.unwrap_err();
         assert!(matches!(told, ExplorerError::Refused { .. }), "{wrong}: {told}");
