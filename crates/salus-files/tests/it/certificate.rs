@@ -55,42 +55,50 @@ fn an_overfitted_generator_is_flagged_and_a_private_one_is_cleared() {
         let real = part(&folder, "real.csv", 0, rows);
         let control = part(&folder, "control.csv", rows, 3 * rows);
         let (out, model) = (folder.path("out.csv"), folder.path("model.json"));
-        json(&[
-            "synthesise",
-            text(&real),
-            "--hierarchies",
-            text(&hierarchies),
-            "--method",
-            "mst",
-            "--epsilon",
-            epsilon,
-            "--model",
-            text(&model),
-            "--out",
-            text(&out),
-        ]);
-        let answer = json(&[
-            "attack",
-            "--real",
-            text(&real),
-            "--control",
-            text(&control),
-            "--released",
-            text(&out),
-            "--generator",
-            text(&model),
-            "--shadows",
-            "6",
-            "--secrets",
-            "salary-class",
-        ]);
-        let lines = answer["attacks"].as_array().unwrap();
-        let of = |attack: &str| lines.iter().find(|l| l["attack"] == attack).unwrap();
-        for attack in ["likelihood-ratio", "shadow-models"] {
-            println!("{rows} records at ε = {epsilon}: {}", of(attack));
+        // One model and its attack in fifteen say the contrary: five of nine have a chance under 10⁻³.
+        let mut flagged = [0, 0];
+        for _ in 0..9 {
+            json(&[
+                "synthesise",
+                text(&real),
+                "--hierarchies",
+                text(&hierarchies),
+                "--method",
+                "mst",
+                "--epsilon",
+                epsilon,
+                "--model",
+                text(&model),
+                "--out",
+                text(&out),
+            ]);
+            let answer = json(&[
+                "attack",
+                "--real",
+                text(&real),
+                "--control",
+                text(&control),
+                "--released",
+                text(&out),
+                "--generator",
+                text(&model),
+                "--shadows",
+                "6",
+                "--secrets",
+                "salary-class",
+            ]);
+            let lines = answer["attacks"].as_array().unwrap();
+            let of = |attack: &str| lines.iter().find(|l| l["attack"] == attack).unwrap();
+            for attack in ["likelihood-ratio", "shadow-models"] {
+                println!("{rows} records at ε = {epsilon}: {}", of(attack));
+            }
+            for (count, attack) in flagged.iter_mut().zip(["likelihood-ratio", "shadow-models"]) {
+                *count += usize::from(of(attack)["leak"] == true);
+            }
         }
-        assert_eq!(of("likelihood-ratio")["leak"], leaks);
-        assert!(leaks || of("shadow-models")["leak"] == false);
+        let [ratio, shadows] = flagged;
+        assert_eq!(ratio >= 5, leaks, "{ratio} of 9 flagged");
+        assert!(leaks || shadows < 5, "{shadows} of 9 flagged");
     }
     let refused = folder.write("no-model.json", "{}");
     let real = part(&folder, "real.csv", 0, 30);
