@@ -207,7 +207,7 @@ pub fn router(desk: Arc<Desk>, holder: HolderId, callers: Callers) -> Router {
 }
 
 /// The error's sentence and those of its causes, each once.
-fn sentences(error: &dyn std::error::Error) -> String {
+pub(crate) fn sentences(error: &(impl std::error::Error + ?Sized)) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

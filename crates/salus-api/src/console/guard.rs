@@ -21,6 +21,7 @@ use salus_node::VouchingError;
 use serde::Serialize;
 
 use super::Shared;
+use crate::questions::sentences;
 use crate::route::Access;
 
 /// No script, style or request but the page's own, and none inline; nobody frames it.
@@ -82,20 +83,6 @@ pub(super) fn failed(error: &(impl salus_model::Classified + ?Sized)) -> Respons
         return problem(status, word(class), None, text);
     }
     problem(status, word(class), None, said)
-}
-
-/// The error's sentence and those of its causes, each once.
-fn sentences(error: &(impl salus_model::Classified + ?Sized)) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let sentence = error.to_string();
-        if !said.contains(&sentence) {
-            said = format!("{said}: {sentence}");
-        }
-        cause = error.source();
-    }
-    said
 }
 
 /// An error of the accounts.
