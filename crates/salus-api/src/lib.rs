@@ -13,8 +13,10 @@ pub mod questions;
 mod route;
 pub mod sql;
 pub mod transit;
+mod unread;
 
 pub use route::{Access, HttpRoute};
+pub use unread::reading_to_the_end;
 
 /// For implementing [`transit::TransitAudit`].
 pub use async_trait::async_trait;

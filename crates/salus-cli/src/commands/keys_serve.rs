@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use salus_api::reading_to_the_end;
 use salus_api::transit::{
     Accessor, AuditFailed, Grant, KeyGlob, Operation, Policy, TokenRecord, Tokens, Transit,
     TransitAudit, TransitEvent, TransitPhase, router,
@@ -237,7 +238,7 @@ pub(crate) async fn serve(args: ServeArgs, site: &Site, output: &Output) -> Resu
         println!("Ctrl-C stops it.");
     }
     let following = tokio::spawn(follow(path, tokens));
-    let service = router(transit).into_make_service();
+    let service = reading_to_the_end(router(transit)).into_make_service();
     let stopped = async {
         let _ = tokio::signal::ctrl_c().await;
     };

@@ -84,6 +84,7 @@ pub(super) fn serve(
     let rustls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
     let server = axum_server::from_tcp_rustls(listener, rustls).map_err(io("a port"))?;
     let server = server.map(ShowingAcceptor::new).handle(handle.clone());
+    let router = salus_api::reading_to_the_end(router);
     tasks.spawn(async move { server.serve(router.into_make_service()).await });
     Ok(handle)
 }
