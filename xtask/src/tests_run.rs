@@ -30,14 +30,17 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("javac", "default-jdk-headless", "Spark, which reads the lake and is read by it"),
 ];
 
-const NEXTEST: &str = "0.9.143";
+/// What is installed from crates.io: its name, its version, and what it is for.
+const NEXTEST: [&str; 3] = ["nextest", "0.9.143", "runs the tests"];
+const DENY: [&str; 3] = ["deny", "0.20.2", "checks licences, bans and sources of dependencies"];
 
 /// Installs, checks, tests; the runner's summary comes last.
 pub(crate) fn run(filters: &[String]) -> Result<()> {
     install_debian()?;
-    install_nextest()?;
+    install_subcommand(NEXTEST)?;
     step("format", Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     crate::layers::check()?;
+    deny()?;
     let mut tests = cargo();
     tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(filters);
     step("tests", &mut tests)
@@ -146,12 +149,22 @@ fn install_debian() -> Result<()> {
     step("apt-get install", apt(&install).args(&names)).with_context(by_hand)
 }
 
-fn install_nextest() -> Result<()> {
-    if succeeds(Command::new("cargo").args(["nextest", "--version"])) {
+fn install_subcommand([name, version, purpose]: [&str; 3]) -> Result<()> {
+    if succeeds(Command::new("cargo").args([name, "--version"])) {
         return Ok(());
     }
-    println!("installing cargo-nextest {NEXTEST} from crates.io: runs the tests");
-    let mut install = Command::new("cargo");
-    install.args(["install", "cargo-nextest", "--locked", "--version", NEXTEST]);
-    step("cargo install cargo-nextest", &mut install)
+    println!("installing cargo-{name} {version} from crates.io: {purpose}");
+    let package = format!("cargo-{name}");
+    let mut install = cargo();
+    install.args(["install", &package, "--locked", "--version", version]);
+    step(&format!("cargo install {package}"), &mut install)
+}
+
+/// Whether every dependency is one that `deny.toml` lets in.
+fn deny() -> Result<()> {
+    install_subcommand(DENY)?;
+    let mut deny = cargo();
+    // The database of advisories is on another host; `cargo deny check advisories` asks it.
+    deny.args(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]);
+    step("cargo deny", &mut deny)
 }
