@@ -83,6 +83,26 @@ pub fn account_key(id: &DatasetRef) -> Vec<u8> {
     slot::account(id).key().to_vec()
 }
 
+/// The key of the configuration in force in the state, for a state proof of it.
+#[must_use]
+pub fn config_key() -> Vec<u8> {
+    slot::config().key().to_vec()
+}
+
+/// The key of a configuration that was replaced, for a state proof of it.
+#[must_use]
+pub fn past_config_key(version: u64) -> Vec<u8> {
+    slot::past_config(version).key().to_vec()
+}
+
+/// A configuration as the state keeps it.
+///
+/// # Errors
+/// When the bytes are none.
+pub fn read_config(bytes: &[u8]) -> Result<PlatformConfig, StateError> {
+    slot::config().decode(bytes)
+}
+
 /// What somebody wants to read under a permit.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use salus_crypto::OsEntropy;
 use salus_ledger::block::Outcome;
 use salus_ledger::call::{Call, MarkTime, RecordRelease, Release};
+use salus_ledger::config::PlatformConfig;
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{Fact, ProvenState, StateEvidence, TrustAnchor};
 use salus_ledger::transaction::{Envelope, SignedTransaction, Transaction, TransactionError};
@@ -188,6 +189,21 @@ impl HolderLedger {
     pub async fn state(&self, facts: &[Fact]) -> Result<ProvenState, LedgerRefused> {
         let evidence = self.proofs(facts).await?;
         ProvenState::verify(&evidence, self.anchor()).map_err(|e| unavailable(e.to_string()))
+    }
+
+    /// The configuration that the ledger is under, proved.
+    ///
+    /// # Errors
+    /// When no validator gives a proof that holds.
+    pub async fn config(&self) -> Result<PlatformConfig, LedgerRefused> {
+        match self.client.config(None).await {
+            Ok(Some(config)) => Ok(config),
+            // Without a change, or a block, it is the first one.
+            Ok(None) | Err(ClientError::Refused { class: Class::BadRequest, rule: None, .. }) => {
+                Ok(self.genesis.config.clone())
+            }
+            Err(e) => Err(refused(&e)),
+        }
     }
 
     async fn receipt(&self, id: &TxId) -> Result<Vec<u8>, LedgerRefused> {

@@ -10,13 +10,14 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use reqwest::StatusCode;
 use salus_ledger::block::{FinalBlock, HistoryEntry, MAX_ENCODED_BLOCK_BYTES};
+use salus_ledger::config::PlatformConfig;
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
     AnchorError, CheckpointError, CheckpointTrust, Fact, FinalityProof, ProvenState, ReceiptError,
     SignedCheckpoint, StateEvidence, TrustAnchor, VerifiedReceipt, verify_receipt,
 };
 use salus_ledger::transaction::{SignedTransaction, TransactionError};
-use salus_ledger::{Height, LedgerId, TxId, cbor};
+use salus_ledger::{Height, LedgerId, TxId, cbor, query};
 use salus_model::{Class, Classified};
 
 use crate::api::{self, Accepted, BlockLine, Problem, StatusAnswer};
@@ -27,6 +28,8 @@ use crate::proof::{
 
 /// How long one request may take, waiting for finality included.
 const REQUEST: Duration = Duration::from_secs(45);
+/// How long a snapshot may take, whose size nobody knows before.
+const SNAPSHOT: Duration = Duration::from_secs(2 * 3600);
 const CONNECT: Duration = Duration::from_secs(3);
 /// How much later each further validator is asked when the ones before have not answered.
 const STAGGER: Duration = Duration::from_millis(1_500);
@@ -539,6 +542,37 @@ impl LedgerClient {
         .await
     }
 
+    /// The configuration in force, or the replaced one with this version, proved; none where the
+    /// state has none: before its first change that is the one of the genesis.
+    ///
+    /// # Errors
+    /// When no validator gives a proved answer, or a newer program wrote it.
+    pub async fn config(
+        &self,
+        version: Option<u64>,
+    ) -> Result<Option<PlatformConfig>, ClientError> {
+        let key = version.map_or_else(query::config_key, query::past_config_key);
+        let proved = self.state(&key).await?;
+        let unreadable = |_| ClientError::Unreadable { url: self.validators.concat() };
+        proved.value.map(|bytes| query::read_config(&bytes).map_err(unreadable)).transpose()
+    }
+
+    /// A snapshot of the ledger from one validator, as it comes; nothing in it is verified before
+    /// [`restore_snapshot`](crate::store::restore_snapshot) has read it to its end.
+    ///
+    /// # Errors
+    /// When the validator cannot be reached or gives none.
+    pub async fn snapshot(&self, url: &str) -> Result<SnapshotDownload, ClientError> {
+        let unreachable = |source| ClientError::Unreachable { url: url.to_owned(), source };
+        let asked = self.http.get(format!("{url}/v1/snapshot")).timeout(SNAPSHOT);
+        let answer = asked.send().await.map_err(unreachable)?;
+        if answer.status().is_success() {
+            return Ok(SnapshotDownload { url: url.to_owned(), answer });
+        }
+        let refused = read(url, answer).await.err();
+        Err(refused.unwrap_or_else(|| ClientError::Unreadable { url: url.to_owned() }))
+    }
+
     /// What the blocks after a height did, as one validator lists it: for people, not proved.
     ///
     /// # Errors
@@ -553,6 +587,24 @@ impl LedgerClient {
     /// When it cannot be reached.
     pub async fn status(&self, url: &str) -> Result<StatusAnswer, ClientError> {
         json(url, &self.get(url, "/v1/status").await?)
+    }
+}
+
+/// A snapshot on its way.
+#[derive(Debug)]
+pub struct SnapshotDownload {
+    url: String,
+    answer: reqwest::Response,
+}
+
+impl SnapshotDownload {
+    /// The next piece, until there is none.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, ClientError> {
+        let unreachable = |source| ClientError::Unreachable { url: self.url.clone(), source };
+        self.answer.chunk().await.map_err(unreachable)
     }
 }
 

@@ -16,6 +16,7 @@ mod inventory;
 mod journeys;
 mod keyserver;
 mod keystores;
+mod ledger_recovery;
 mod ledger_tools;
 mod node;
 mod permits;

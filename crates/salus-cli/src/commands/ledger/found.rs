@@ -10,17 +10,19 @@ use rustls::pki_types::pem::PemObject as _;
 use salus_crypto::OsEntropy;
 use salus_crypto::passphrase::GuessCost;
 use salus_ledger::call::AdmitMember;
-use salus_ledger::config::{ConfigForm, PlatformConfig};
+use salus_ledger::config::{ConfigForm, PlatformConfig, Validator};
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Expression, Policy, Role};
-use salus_ledger::{Nonce, Opaque, PublicKey, cbor};
+use salus_ledger::{Nonce, Opaque, PublicKey, cbor, query};
 use salus_model::{Clock as _, Entropy as _, MemberId};
 use salus_node::membership::Enrolment;
 use salus_node::{SystemClock, read_secret, write_private};
 use salus_validator::dev::DEV_LIMITS;
+use salus_validator::store::Store;
 use salus_validator::{Folder, Peer, ValidatorConfig};
 use serde::Serialize;
 
+use super::recover::{Unfinished, configuration, restore};
 use super::verify::read;
 use crate::output::{Failure, Output};
 use crate::passphrase::Asking;
@@ -79,9 +81,12 @@ pub(crate) struct InitArgs {
     /// Where members reach it, over HTTPS with mutual TLS.
     #[arg(long)]
     api: SocketAddr,
-    /// Another validator, as NAME@HOST:PORT; repeat. The genesis has its key.
+    /// Another validator, as NAME@HOST:PORT; repeat. The genesis, or the snapshot, has its key.
     #[arg(long = "peer", value_parser = peer)]
     peers: Vec<(MemberId, SocketAddr)>,
+    /// Go on from a snapshot of `salus ledger snapshot`, with keys that never validated before.
+    #[arg(long)]
+    snapshot: Option<PathBuf>,
 }
 
 pub(super) fn role(word: &str) -> Result<Role, String> {
@@ -114,20 +119,48 @@ pub(super) fn peers(
     if !seats.iter().any(|seat| seat.key == *own) {
         return Err(Failure::request(format!("the genesis has no validator with the key {own}")));
     }
-    let mut peers: Vec<Peer> = Vec::new();
-    for (name, address) in named {
-        let mut others = seats.iter().filter(|seat| seat.member == name && seat.key != *own);
-        // An organisation with several validators names each of them once.
-        let seat = others.find(|seat| peers.iter().all(|peer| peer.key != seat.key));
-        let none = || Failure::request(format!("the genesis has no other validator of {name}"));
-        peers.push(Peer { key: seat.ok_or_else(none)?.key, address });
-    }
+    let peers = found_at(seats.iter().filter(|seat| seat.key != *own), named)?;
     if peers.len() + 1 < seats.len() {
         let told = format!(
             "the genesis has {} validators; name each other one with --peer NAME@HOST:PORT",
             seats.len()
         );
         return Err(Failure::request(told));
+    }
+    Ok(peers)
+}
+
+/// The validators of a ledger that runs already, where they were said to listen: each one that is
+/// not of the newcomer's own organisation, whose lost validator may be what it stands in for.
+fn peers_of_others(
+    config: &PlatformConfig,
+    member: &MemberId,
+    named: Vec<(MemberId, SocketAddr)>,
+) -> Result<Vec<Peer>, Failure> {
+    let seats = &config.form().validators;
+    let others = seats.iter().filter(|seat| seat.member != *member).count();
+    let own = named.iter().filter(|(name, _)| name == member).count();
+    let peers = found_at(seats.iter(), named)?;
+    if peers.len() < others + own {
+        let told = format!(
+            "{others} other validators order this ledger; name each one with --peer NAME@HOST:PORT"
+        );
+        return Err(Failure::request(told));
+    }
+    Ok(peers)
+}
+
+fn found_at<'a>(
+    seats: impl Iterator<Item = &'a Validator> + Clone,
+    named: Vec<(MemberId, SocketAddr)>,
+) -> Result<Vec<Peer>, Failure> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for (name, address) in named {
+        let mut others = seats.clone().filter(|seat| seat.member == name);
+        // An organisation with several validators names each of them once.
+        let seat = others.find(|seat| peers.iter().all(|peer| peer.key != seat.key));
+        let none = || Failure::request(format!("the ledger has no other validator of {name}"));
+        peers.push(Peer { key: seat.ok_or_else(none)?.key, address });
     }
     Ok(peers)
 }
@@ -246,17 +279,33 @@ struct Initialised {
     folder: PathBuf,
     ledger: String,
     api: String,
+    key: String,
+    block: u64,
 }
 
+/// What a validator's folder is made of; the keys that were in one place are in another then.
 pub(super) fn init(args: InitArgs, output: &Output) -> Result<(), Failure> {
     if args.folder.exists() {
         return Err(Failure::request(format!("{} is there already", args.folder.display())));
     }
     let genesis = super::verify::trusted(Some(&args.genesis), Path::new("."))?;
+    let ledger = genesis.ledger_id().map_err(|e| Failure::corrupt(e.to_string()))?;
     let passphrase = super::passphrase_of("passphrase of the keys", Asking::Known)?;
-    let Enrolment { identity, .. } =
+    let Enrolment { identity, member } =
         Enrolment::open(&passphrase, &read(&args.keys, MAX_KEYS_BYTES)?)?;
-    let peers = peers(&genesis, &identity.signer().public_key(), args.peers)?;
+    let own = identity.signer().public_key();
+    let unfinished = Unfinished::new(&args.folder);
+    let folder = Folder::at(&args.folder);
+    let (peers, block) = match &args.snapshot {
+        None => (peers(&genesis, &own, args.peers)?, 0),
+        Some(snapshot) => {
+            std::fs::create_dir_all(&args.folder).map_err(io(&args.folder))?;
+            let store = restore(snapshot, &folder.database(), &ledger)?;
+            let config = configuration(&store)?;
+            never_voted(&genesis, &store, &own)?;
+            (peers_of_others(&config, &member, args.peers)?, store.view().tip().height.get())
+        }
+    };
     let config = ValidatorConfig {
         listen: args.listen,
         api: args.api,
@@ -264,23 +313,43 @@ pub(super) fn init(args: InitArgs, output: &Output) -> Result<(), Failure> {
         explorer: None,
         peers,
     };
-    let folder = Folder::at(&args.folder);
     let cost = GuessCost::RFC_9106_SECOND;
     folder.create(&config, &identity, &genesis, &passphrase, cost, &mut OsEntropy)?;
     std::fs::remove_file(&args.keys).map_err(io(&args.keys))?;
-    let ledger = genesis.ledger_id().map_err(|e| Failure::corrupt(e.to_string()))?;
+    unfinished.finished();
     let made = Initialised {
         folder: args.folder,
         ledger: ledger.to_string(),
         api: format!("https://{}", args.api),
+        key: own.to_string(),
+        block,
     };
     output.print(&made, |m| {
         format!(
-            "A validator of {}, for members at {}.\nRun it with: salus ledger serve {}",
+            "A validator of {} from block {} on, for members at {}.\nKey {}\nRun it with: salus ledger serve {}",
             m.ledger,
+            m.block,
             m.api,
+            m.key,
             m.folder.display()
         )
     });
+    Ok(())
+}
+
+/// A key's votes are remembered in its folder alone: from a snapshot it could vote twice.
+fn never_voted(genesis: &Genesis, store: &Store, own: &PublicKey) -> Result<(), Failure> {
+    let mut configs = vec![genesis.config.clone(), configuration(store)?];
+    for version in 0..configuration(store)?.form().version {
+        let past = query::past_config(store.view(), version);
+        configs.extend(past.map_err(|e| Failure::corrupt(e.to_string()))?);
+    }
+    if configs.iter().any(|config| config.validator_keys().contains(own)) {
+        return Err(Failure::refused(format!(
+            "the key {own} has validated this ledger; what it voted for is not in a snapshot. \
+             Make new keys with `salus ledger request`, and have them configured once their folder \
+             is made"
+        )));
+    }
     Ok(())
 }

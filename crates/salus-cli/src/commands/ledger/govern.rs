@@ -7,15 +7,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use salus_ledger::call::{
-    AdmitMember, BindKey, Call, PublishCrl, RevokeKey, RevokeMember, SetMemberRoles,
+    ActivateContract, AdmitMember, BindKey, Call, PublishCrl, RevokeKey, RevokeMember,
+    SetMemberRoles,
 };
+use salus_ledger::contract::{Contract, ContractVersion};
 use salus_ledger::policy::Role;
 use salus_ledger::transaction::{MAX_TRANSACTION_BYTES, SignedTransaction};
-use salus_ledger::{Opaque, PublicKey};
+use salus_ledger::{Height, Opaque, PublicKey};
 use salus_model::MemberId;
 use salus_node::HolderLedger;
 use serde::Serialize;
 
+use super::config::{ConfigureArgs, key};
 use super::found::{certificates, read_request, role};
 use super::verify::read;
 use crate::output::{Failure, Output};
@@ -71,15 +74,38 @@ enum Change {
         #[arg(long)]
         issuer: Option<PathBuf>,
     },
+    /// Change who validates, who decides, which authorities count, or a limit.
+    Configure(#[command(flatten)] Box<ConfigureArgs>),
+    /// Let a contract's next rules decide from a block on; its present version takes a plan back.
+    Activate {
+        /// The contract.
+        #[arg(value_parser = contract)]
+        contract: Contract,
+        /// The version of its rules.
+        #[arg(value_parser = version)]
+        version: ContractVersion,
+        /// The block from which they decide.
+        #[arg(long)]
+        at: u64,
+    },
 }
 
-fn key(text: &str) -> Result<PublicKey, String> {
-    let bytes = hex::decode(text).map_err(|e| format!("the key is no hexadecimal: {e}"))?;
-    PublicKey::try_from(bytes.as_slice()).map_err(|e| e.to_string())
+fn contract(word: &str) -> Result<Contract, String> {
+    Contract::ALL.into_iter().find(|c| c.as_str() == word).ok_or_else(|| {
+        let words = Contract::ALL.map(Contract::as_str);
+        format!("'{word}' is no contract; use {}", words.join(", "))
+    })
+}
+
+fn version(word: &str) -> Result<ContractVersion, String> {
+    let number = word.parse().ok().filter(|number| *number > 0);
+    number
+        .map(ContractVersion::new)
+        .ok_or_else(|| format!("'{word}' is no version; they count from 1"))
 }
 
 impl Change {
-    fn call(self) -> Result<Call, Failure> {
+    async fn call(self, ledger: &HolderLedger) -> Result<Call, Failure> {
         Ok(match self {
             Self::Admit { request } => read_request(&request)?.into(),
             Self::SetRoles { member, roles } => {
@@ -97,6 +123,10 @@ impl Change {
                 let crl = Opaque::new(read(&file, MAX_TRANSACTION_BYTES)?);
                 let issuer = issuer.map(|path| certificates(&path)).transpose()?;
                 PublishCrl { crl, issuer: issuer.unwrap_or_default() }.into()
+            }
+            Self::Configure(args) => args.call(&ledger.config().await?)?.into(),
+            Self::Activate { contract, version, at } => {
+                ActivateContract { contract, version, at: Height::new(at) }.into()
             }
         })
     }
@@ -160,8 +190,8 @@ pub(super) async fn propose(
     if args.out.exists() {
         return Err(Failure::request(format!("{} is there already", args.out.display())));
     }
-    let call = args.change.call()?;
     let ledger = crate::site::open(site).await?.ledger().await?;
+    let call = args.change.call(&ledger).await?;
     let signed = ledger.signed_for(call, &[], args.blocks).await?;
     write(&args.out, &signed)?;
     Proposal::of(&signed, &ledger, &args.out).print(output);

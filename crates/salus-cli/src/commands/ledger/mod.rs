@@ -1,6 +1,7 @@
 //! `salus ledger`: validators, joining, looking, verifying.
 
 mod channel;
+mod config;
 mod dev;
 mod explore;
 mod export;
@@ -8,6 +9,7 @@ mod fork;
 mod found;
 mod govern;
 mod member_file;
+mod recover;
 mod serve;
 mod verify;
 mod watch;
@@ -33,7 +35,7 @@ pub(crate) enum Command {
     Request(found::RequestArgs),
     /// Put the first members' requests together into what a ledger begins with.
     Found(found::FoundArgs),
-    /// Make a validator's folder for a ledger that was founded with it.
+    /// Make a validator's folder, for a ledger that was founded with it or that it joins later.
     Init(found::InitArgs),
     /// Run the validator of a folder, with those of its channels, until Ctrl-C.
     Serve {
@@ -45,7 +47,20 @@ pub(crate) enum Command {
     },
     /// Make this site a member's: take a membership file into it.
     Join(JoinArgs),
-    /// Propose what members decide together: admission, roles, keys, revocation.
+    /// Whom this validator speaks to; with options, change it.
+    Peers(recover::PeersArgs),
+    /// Fetch everything that a validator needs to go on from the last block, and try it.
+    Snapshot {
+        /// The file to write; there must be none.
+        file: PathBuf,
+    },
+    /// Who validates, who decides on it, and what is limited.
+    Config {
+        /// An earlier configuration; without it, the one in force.
+        #[arg(long)]
+        version: Option<u64>,
+    },
+    /// Propose what members decide together: admission, roles, keys, revocation, configuration.
     Propose(govern::ProposeArgs),
     /// Look at a proposal and add this site's signature to it.
     Endorse {
@@ -97,6 +112,9 @@ pub(crate) async fn run(command: Command, site: &Path, output: &Output) -> Resul
         Command::Found(args) => found::found(args, output),
         Command::Init(args) => found::init(args, output),
         Command::Join(args) => join(args, site, output).await,
+        Command::Peers(args) => recover::peers(args, output),
+        Command::Snapshot { file } => recover::snapshot(file, site, output).await,
+        Command::Config { version } => config::show(version, site, output).await,
         Command::Propose(args) => govern::propose(args, site, output).await,
         Command::Endorse { file } => govern::endorse(&file, site, output).await,
         Command::Submit { file } => govern::submit(&file, site, output).await,
