@@ -110,7 +110,7 @@ export function KeysPage() {
   return (
     <Page
       title="Keys"
-      lead="The master keys under which datasets and columns are encrypted. Here is their state; the keys themselves leave the key store never."
+      lead="The master keys under which datasets and columns are encrypted. Here is their state; the keys themselves never leave the key store."
     >
       <Answer query={query}>
         {(shown) => (
