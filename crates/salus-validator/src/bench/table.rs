@@ -47,7 +47,11 @@ once the block is final, on the disk, and proved to the client. {PEER}\n"
     )?;
     processes(&mut text, &report.processes)?;
     if !report.history.is_empty() {
-        writeln!(text, "\nOne validator's core and database by length of history:\n")?;
+        writeln!(
+            text,
+            "\nOne validator's core and database by length of history. The blocks of one come \
+right after full ones and forget, each, what a full block fifty before it carried.\n"
+        )?;
         writeln!(
             text,
             "| transactions | tx/s in full blocks | block of one, p50 | proofs, p50 | database |"
