@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::Path;
 
-use salus_deid::attack::{Plan, Scene, run};
+use salus_deid::attack::{Linking, Plan, Scene, run};
 use salus_deid::risk::Risk;
 use salus_deid::transform::UnknownValue;
 use salus_deid::{
@@ -115,6 +115,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = Plan {
         attempts: 1_000,
         predicate_columns: 4,
+        linking: Linking::by_lot(),
         secrets: vec!["salary-class".to_owned()],
         looks: std::num::NonZeroU32::MIN,
     };

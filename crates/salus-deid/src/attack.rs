@@ -6,6 +6,7 @@
 mod frame;
 mod generator;
 mod genome;
+mod linkability;
 mod linkage;
 mod neighbours;
 mod reconstruction;
@@ -13,7 +14,7 @@ mod score;
 mod singling_out;
 mod statistics;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use salus_model::{Class, Classified, Entropy, EntropyFailed};
 use serde::Serialize;
@@ -61,8 +62,11 @@ pub enum Attack {
     SinglingOutUnivariate,
     /// Isolate a person by a combination of values.
     SinglingOutMultivariate,
-    /// Join two files about the same people through the release.
+    /// Join two files about the same people through the release: the nearest records of both
+    /// halves of a person, drawn by lot among equally near ones, share one.
     Linkability,
+    /// The same by an attacker who keeps all equally near records: those of both halves leave one.
+    LinkabilityAllNearest,
     /// Guess an unknown value of a person from the known ones.
     Inference,
     /// Find the one person of a population file that a released record fits.
@@ -89,6 +93,7 @@ impl Attack {
             Self::SinglingOutUnivariate => "singling out by one value",
             Self::SinglingOutMultivariate => "singling out by several values",
             Self::Linkability => "linking two files",
+            Self::LinkabilityAllNearest => "linking two files, all nearest kept",
             Self::Inference => "inference",
             Self::PopulationLinkage => "linking to a population file",
             Self::Differencing => "differencing earlier releases",
@@ -184,9 +189,37 @@ pub struct Plan {
     pub predicate_columns: usize,
     /// Columns that inference and differencing try to guess; the others are known.
     pub secrets: Vec<String>,
+    /// How two files are linked.
+    pub linking: Linking,
     /// Releases among which the caller chooses by their scores, this one included: intervals are
     /// wide enough to hold over all of them together.
     pub looks: NonZeroU32,
+}
+
+/// How two files about the same people are linked through a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linking {
+    /// How many nearest records of each half may hold the shared one.
+    pub neighbours: NonZeroUsize,
+    /// Which columns each of the two files has.
+    pub halves: Halves,
+}
+
+impl Linking {
+    /// By the one nearest record, over halves drawn by lot.
+    #[must_use]
+    pub const fn by_lot() -> Self {
+        Self { neighbours: NonZeroUsize::MIN, halves: Halves::ByLot }
+    }
+}
+
+/// Which columns each of two files has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halves {
+    /// Half of them each, drawn by lot for each run.
+    ByLot,
+    /// These for the first file, and all others for the second.
+    First(Vec<String>),
 }
 
 /// Runs every attack that the scene allows and scores the release.
@@ -216,16 +249,20 @@ pub fn run(
     }
     let mut dice = Dice::new(entropy);
     let frame = Frame::new(scene, &mut dice)?;
-    for secret in &plan.secrets {
-        scene.real.position(secret)?;
+    let halves = match &plan.linking.halves {
+        Halves::First(names) => names.as_slice(),
+        Halves::ByLot => &[],
+    };
+    for name in plan.secrets.iter().chain(halves) {
+        scene.real.position(name)?;
     }
     let mut outcomes = vec![
         singling_out::univariate(&frame, plan, &mut dice)?,
         singling_out::multivariate(&frame, plan, &mut dice)?,
-        neighbours::linkability(&frame, plan, &mut dice)?,
         neighbours::membership(&frame, plan, &mut dice)?,
         linkage::population(&frame, scene, plan, &mut dice)?,
     ];
+    outcomes.extend(linkability::linkability(&frame, plan, &mut dice)?);
     match scene.generator {
         Some(generator) => {
             outcomes.push(generator.likelihood_ratio(plan, &mut dice)?);

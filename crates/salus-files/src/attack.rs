@@ -1,19 +1,19 @@
 //! `salus attack`: a release judged by what attacks achieve on it.
 
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 use cpu_time::ProcessTime;
 use salus_deid::QuasiIdentifiers;
 use salus_deid::Table;
-use salus_deid::attack::{Aggregate, Scene};
+use salus_deid::attack::{Aggregate, Halves, Linking, Scene};
 use salus_model::Entropy;
 use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::evidence::{self, AttackLine, Effort};
+use crate::evidence::{self, AttackLine, Effort, Trial};
 use crate::file::{Format, Source};
 use crate::text::notes;
 use crate::{generator, hierarchies};
@@ -53,6 +53,13 @@ pub struct AttackArgs {
     /// given.
     #[arg(long, value_delimiter = ',')]
     pub secrets: Vec<String>,
+    /// Columns of the first of two files that are linked through the release, the second having
+    /// all others; a random half if not given.
+    #[arg(long, value_delimiter = ',')]
+    pub first_file: Vec<String>,
+    /// How many nearest records of each of the two files may hold the one that links them.
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    pub neighbours: NonZeroUsize,
     /// Attempts of each attack on members and as many on control people.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: Option<u32>,
@@ -88,6 +95,7 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     let earlier = args.earlier.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let population = args.population.as_ref().map(read).transpose()?;
     real.require("--secrets", &args.secrets)?;
+    real.require("--first-file", &args.first_file)?;
     let quasi = hierarchies_of(args, &real, &control)?;
     let tables: Vec<&Table> = earlier.iter().map(|s| &s.table).collect();
     let counts = args.aggregates.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -112,7 +120,15 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
         ..Scene::new(&real.table, &control.table, &released.table)
     };
     let effort = args.attempts.map_or(Effort::Alone, |n| Effort::Attempts(n as usize));
-    let evidence = evidence::attack(&scene, &args.secrets, effort, NonZeroU32::MIN, entropy)?;
+    let linking = Linking {
+        neighbours: args.neighbours,
+        halves: match args.first_file.as_slice() {
+            [] => Halves::ByLot,
+            first => Halves::First(first.to_vec()),
+        },
+    };
+    let trial = Trial { effort, ..Trial::ONCE };
+    let evidence = evidence::attack(&scene, &args.secrets, linking, trial, entropy)?;
     let mut noted: Vec<String> = Vec::new();
     if real.table.rows() != control.table.rows() {
         noted.push(format!(

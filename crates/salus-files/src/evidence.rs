@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use salus_deid::attack::{Attack, Entry, Plan, Report, Scene, run};
+use salus_deid::attack::{Attack, Entry, Linking, Plan, Report, Scene, run};
 use salus_deid::risk::ClassSizes;
 use salus_deid::{Column, QuasiIdentifiers, Table};
 use salus_model::Entropy;
@@ -113,10 +113,11 @@ pub struct Evidence {
 impl Evidence {
     /// Nothing could be tried.
     pub(crate) fn none(reason: &str) -> Self {
-        const ALL: [Attack; 10] = [
+        const ALL: [Attack; 11] = [
             Attack::SinglingOutUnivariate,
             Attack::SinglingOutMultivariate,
             Attack::Linkability,
+            Attack::LinkabilityAllNearest,
             Attack::Membership,
             Attack::PopulationLinkage,
             Attack::Inference,
@@ -221,8 +222,8 @@ impl From<Entry> for AttackLine {
 pub(crate) fn attack(
     scene: &Scene<'_>,
     secrets: &[String],
-    effort: Effort,
-    looks: NonZeroU32,
+    linking: Linking,
+    trial: Trial<'_>,
     entropy: &mut dyn Entropy,
 ) -> Result<Evidence, FilesError> {
     let shared: Vec<&Column> = scene
@@ -243,10 +244,11 @@ pub(crate) fn attack(
     let distinct = ClassSizes::of_table(scene.released, &names)?.classes() as usize;
     let values = (distinct + scene.released.rows() / 8).saturating_mul(shared.len());
     let plan = Plan {
-        attempts: effort.attempts(values),
+        attempts: trial.effort.attempts(values),
         predicate_columns: 4.min(shared.len()),
+        linking,
         secrets: chosen,
-        looks,
+        looks: trial.looks,
     };
     Ok(Evidence::of(run(scene, &plan, entropy)?))
 }
@@ -322,5 +324,5 @@ pub(crate) fn of_recipe(
     };
     let released = release(&members, entropy)?;
     let scene = Scene { hierarchies: quasi, ..Scene::new(&members, &others, &released) };
-    attack(&scene, secrets, trial.effort, trial.looks, entropy)
+    attack(&scene, secrets, Linking::by_lot(), trial, entropy)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use salus_deid::attack::{Attack, Plan, Scene, run};
+use salus_deid::attack::{Attack, Halves, Linking, Plan, Scene, run};
 use salus_testkit::Venv;
 
 use crate::world::{Draws, Peers, adult, file, thirds};
@@ -16,6 +16,13 @@ pub(crate) fn measure(peers: Peers) -> Result<Vec<String>> {
     let plan = Plan {
         attempts: 2_000,
         predicate_columns: 6,
+        // The split that the peer's script makes.
+        linking: Linking {
+            halves: Halves::First(
+                table.columns().iter().take(4).map(|c| c.name().to_owned()).collect(),
+            ),
+            ..Linking::by_lot()
+        },
         secrets: vec!["salary-class".to_owned()],
         looks: std::num::NonZeroU32::MIN,
     };
@@ -39,6 +46,7 @@ pub(crate) fn measure(peers: Peers) -> Result<Vec<String>> {
         for (attack, word) in [
             (Attack::SinglingOutMultivariate, "singling-out-multivariate"),
             (Attack::Linkability, "linkability"),
+            (Attack::LinkabilityAllNearest, "linkability, all nearest kept"),
             (Attack::Inference, "inference"),
         ] {
             let Some(ours) = report.findings().find(|f| f.attack == attack) else { continue };

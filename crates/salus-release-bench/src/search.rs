@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use cpu_time::ProcessTime;
-use salus_deid::attack::{Plan, Scene, run};
+use salus_deid::attack::{Linking, Plan, Scene, run};
 use salus_deid::risk::Risk;
 use salus_deid::transform::UnknownValue;
 use salus_deid::{
@@ -156,6 +156,7 @@ fn million(records: usize) -> Result<String> {
     let plan = Plan {
         attempts: 1_000,
         predicate_columns: 4,
+        linking: Linking::by_lot(),
         secrets: vec!["salary-class".to_owned()],
         looks: std::num::NonZeroU32::MIN,
     };

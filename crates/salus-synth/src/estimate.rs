@@ -3,7 +3,8 @@
 //! # Source
 //! McKenna, Sheldon, Miklau 2019, "Graphical-model Based Estimation and Inference for Differential
 //! Privacy", Algorithm 1 (proximal estimation by mirror descent), with the potentials kept per
-//! measured marginal so that they survive a change of the junction tree.
+//! measured marginal so that they survive a change of the junction tree, and with Nesterov's
+//! momentum, restarted where it leads uphill (O'Donoghue and Candès 2015, section 3.2).
 
 use crate::junction::Junction;
 use crate::marginal::{Scope, sum_by};
@@ -47,11 +48,20 @@ pub(crate) fn total(measured: &[Measured]) -> f64 {
     if weight > 0.0 { (sum / weight).max(1.0) } else { 1.0 }
 }
 
-/// A step that gains less than this share of the loss is the last.
+/// A step that gains less than this share of the loss is idle.
 const ENOUGH: f64 = 1e-7;
+/// So many idle steps on end are the last.
+const IDLE: u32 = 5;
 
-/// Beliefs, the measured marginals under them, and their loss.
-type Found = (Vec<Vec<f64>>, Vec<Vec<f64>>, f64);
+/// As good as minus infinity, among log-potentials whose largest is 0.
+const LEAST_POTENTIAL: f64 = -100.0;
+
+/// A model: beliefs, the measured marginals under them, and their loss.
+struct Point {
+    beliefs: Vec<Vec<f64>>,
+    shares: Vec<Vec<f64>>,
+    loss: f64,
+}
 
 /// A junction tree with its beliefs, fitted to measurements.
 pub(crate) struct Estimator {
@@ -59,6 +69,9 @@ pub(crate) struct Estimator {
     pub(crate) beliefs: Vec<Vec<f64>>,
     /// For each measurement, its clique and the map of the clique's cells.
     homes: Vec<(usize, Vec<u32>)>,
+    /// For each measurement of several attributes, the measurement of each alone, and the map of
+    /// the cells onto it.
+    singles: Vec<Vec<(usize, Vec<u32>)>>,
     step: f64,
 }
 
@@ -74,25 +87,27 @@ impl Estimator {
                 (clique, map.unwrap_or_default())
             })
             .collect();
-        let mut estimator = Self { junction, beliefs: Vec::new(), homes, step: 0.0 };
-        estimator.beliefs = estimator.junction.beliefs(&estimator.potentials(measured, None));
+        let alone = |a: usize| measured.iter().position(|m| m.scope.attrs == [a]);
+        let singles = measured
+            .iter()
+            .map(|m| {
+                let several = m.scope.attrs.iter().filter(|_| m.scope.attrs.len() > 1);
+                let single =
+                    |a: &usize| Some((alone(*a)?, m.scope.map_onto(&Scope::new(vec![*a], sizes))));
+                several.filter_map(single).collect()
+            })
+            .collect();
+        let mut estimator = Self { junction, beliefs: Vec::new(), homes, singles, step: 0.0 };
+        let tables: Vec<Vec<f64>> = measured.iter().map(|m| m.potential.clone()).collect();
+        estimator.beliefs = estimator.junction.beliefs(&estimator.potentials(&tables));
         estimator
     }
 
-    /// Clique potentials: the sum of the measurements' own, moved along `direction`.
-    fn potentials(
-        &self,
-        measured: &[Measured],
-        direction: Option<(&[Vec<f64>], f64)>,
-    ) -> Vec<Vec<f64>> {
+    /// Clique potentials: the sum of the measurements' own.
+    fn potentials(&self, tables: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let mut potentials: Vec<Vec<f64>> =
             self.junction.cliques.iter().map(|c| vec![0.0; c.cells()]).collect();
-        for (i, (m, (clique, map))) in measured.iter().zip(&self.homes).enumerate() {
-            let along = direction.and_then(|(d, step)| Some((d.get(i)?, step)));
-            let table: Vec<f64> = match along {
-                Some((d, step)) => m.potential.iter().zip(d).map(|(p, g)| p - step * g).collect(),
-                None => m.potential.clone(),
-            };
+        for (table, (clique, map)) in tables.iter().zip(&self.homes) {
             if let Some(theta) = potentials.get_mut(*clique) {
                 for (t, to) in theta.iter_mut().zip(map) {
                     *t += table.get(*to as usize).copied().unwrap_or(0.0);
@@ -102,75 +117,125 @@ impl Estimator {
         potentials
     }
 
-    fn marginals(&self, measured: &[Measured], beliefs: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        measured
+    /// The same model in log-potentials that do not drift.
+    ///
+    /// Noisy measurements contradict each other in what they say of an attribute alone, and pull
+    /// their tables apart for ever, with no effect on their sum. What a table says of an attribute
+    /// alone, as the largest value of each of its codes, is moved to that attribute's own table,
+    /// where such pulls cancel.
+    fn settle(&self, mut tables: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+        for (from, singles) in self.singles.iter().enumerate() {
+            for (to, map) in singles {
+                let Ok([table, single]) = tables.get_disjoint_mut([from, *to]) else { continue };
+                let mut tops = vec![f64::NEG_INFINITY; single.len()];
+                for (value, code) in table.iter().zip(map) {
+                    if let Some(top) = tops.get_mut(*code as usize) {
+                        *top = top.max(*value);
+                    }
+                }
+                for (value, code) in table.iter_mut().zip(map) {
+                    *value -= tops.get(*code as usize).copied().unwrap_or(0.0);
+                }
+                single.iter_mut().zip(&tops).for_each(|(s, top)| *s += top);
+            }
+        }
+        for table in &mut tables {
+            let top = table.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            table.iter_mut().for_each(|v| *v = (*v - top).max(LEAST_POTENTIAL));
+        }
+        tables
+    }
+
+    /// The model at the measurements' log-potentials `tables`.
+    fn at(&self, measured: &[Measured], tables: &[Vec<f64>], total: f64) -> Point {
+        let beliefs = self.junction.beliefs(&self.potentials(tables));
+        let shares: Vec<Vec<f64>> = measured
             .iter()
             .zip(&self.homes)
             .map(|(m, (clique, map))| {
                 let belief = beliefs.get(*clique).map_or(&[][..], Vec::as_slice);
                 sum_by(belief, map, m.counts.len())
             })
-            .collect()
+            .collect();
+        let loss = loss_of(measured, &shares, total);
+        Point { beliefs, shares, loss }
     }
 
     /// Moves the potentials towards the least squared error, for at most `rounds` steps.
+    ///
+    /// Each step sets out from where the last ones were heading. Without that momentum the share
+    /// of a cell that nobody is in falls only as fast as one over the steps, and impossible rows
+    /// stay ten times as frequent as the noise makes them.
     pub(crate) fn fit(&mut self, measured: &mut [Measured], total: f64, rounds: u32) {
-        let mut shares = self.marginals(measured, &self.beliefs);
-        let mut loss = loss_of(measured, &shares, total);
+        let mut tables = self.settle(measured.iter().map(|m| m.potential.clone()).collect());
+        let mut before = tables.clone();
+        let mut here = self.at(measured, &tables, total);
+        let (mut age, mut idle) = (0_u32, 0);
         for _ in 0..rounds {
-            let direction: Vec<Vec<f64>> =
-                measured.iter().zip(&shares).map(|(m, s)| gradient(m, s, total)).collect();
-            if self.step <= 0.0 {
-                let steepest = direction.iter().flatten().map(|g| g.abs()).fold(1e-300, f64::max);
-                self.step = 1.0 / steepest;
-            }
-            let Some((beliefs, moved, after)) =
-                self.search(measured, &shares, &direction, loss, total)
-            else {
-                return;
-            };
-            for (m, d) in measured.iter_mut().zip(&direction) {
-                for (p, g) in m.potential.iter_mut().zip(d) {
-                    *p -= self.step * g;
+            let share = f64::from(age) / f64::from(age + 3);
+            let from = self.settle(combine(&tables, &before, |t, b| t + share * (t - b)));
+            let ahead = (age > 0).then(|| self.at(measured, &from, total));
+            let base = ahead.as_ref().unwrap_or(&here);
+            let moved = self.search(measured, &from, base, total);
+            let Some((next, there)) = moved.filter(|(_, there)| there.loss <= here.loss) else {
+                if age == 0 {
+                    break;
                 }
-            }
-            let gained = loss - after;
-            (self.beliefs, shares, loss) = (beliefs, moved, after);
-            if gained < ENOUGH * loss {
-                return;
+                // Momentum led uphill: from here again, without it.
+                age = 0;
+                continue;
+            };
+            idle = if here.loss - there.loss < ENOUGH * here.loss { idle + 1 } else { 0 };
+            before = std::mem::replace(&mut tables, next);
+            here = there;
+            age += 1;
+            if idle == IDLE {
+                break;
             }
             self.step *= 1.6;
         }
+        self.beliefs = here.beliefs;
+        for (m, table) in measured.iter_mut().zip(tables) {
+            m.potential = table;
+        }
     }
 
-    /// Shortens the step until it gains what its length promises.
+    /// A step down from `from`, shortened until it gains what its length promises.
     fn search(
         &mut self,
         measured: &[Measured],
-        shares: &[Vec<f64>],
-        direction: &[Vec<f64>],
-        loss: f64,
+        from: &[Vec<f64>],
+        base: &Point,
         total: f64,
-    ) -> Option<Found> {
+    ) -> Option<(Vec<Vec<f64>>, Point)> {
+        let slopes = measured.iter().zip(&base.shares).map(|(m, s)| gradient(m, s, total));
+        let slopes: Vec<Vec<f64>> = slopes.collect();
+        if self.step <= 0.0 {
+            let steepest = slopes.iter().flatten().map(|g| g.abs()).fold(1e-300, f64::max);
+            self.step = 1.0 / steepest;
+        }
         for _ in 0..30 {
-            let potentials = self.potentials(measured, Some((direction, self.step)));
-            let beliefs = self.junction.beliefs(&potentials);
-            let moved = self.marginals(measured, &beliefs);
-            let after = loss_of(measured, &moved, total);
-            let promised: f64 = direction
+            let tables = self.settle(combine(from, &slopes, |t, g| t - self.step * g));
+            let there = self.at(measured, &tables, total);
+            let promised: f64 = slopes
                 .iter()
-                .zip(shares.iter().zip(&moved))
+                .zip(base.shares.iter().zip(&there.shares))
                 .map(|(d, (s, m))| {
                     d.iter().zip(s.iter().zip(m)).map(|(g, (s, m))| g * (s - m)).sum::<f64>()
                 })
                 .sum();
-            if loss - after >= 0.3 * promised && after.is_finite() {
-                return Some((beliefs, moved, after));
+            if base.loss - there.loss >= 0.3 * promised && there.loss.is_finite() {
+                return Some((tables, there));
             }
             self.step *= 0.5;
         }
         None
     }
+}
+
+/// Cell by cell.
+fn combine(a: &[Vec<f64>], b: &[Vec<f64>], of: impl Fn(f64, f64) -> f64) -> Vec<Vec<f64>> {
+    a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| of(*a, *b)).collect()).collect()
 }
 
 fn loss_of(measured: &[Measured], shares: &[Vec<f64>], total: f64) -> f64 {

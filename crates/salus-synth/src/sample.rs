@@ -122,7 +122,18 @@ pub(crate) fn evidence(
     (0..size).map(weight).collect()
 }
 
-/// Log-potentials gathered into the cliques of a junction tree.
+/// The weight of the model in which attributes are independent, mixed in so that what the graph
+/// deems impossible is still drawn from what is known of its parts, and no condition starves.
+const INDEPENDENT: f64 = 1e-30;
+
+/// ln(aᵉ + bᵉ) of two logarithms.
+fn ln_sum(a: f64, b: f64) -> f64 {
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
+    if high == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}
+
+/// Log-potentials in the cliques of a junction tree: each clique's distribution given its
+/// separator, so that no clique has to undo what another one says.
 pub(crate) struct Tilt<'a> {
     junction: &'a Junction,
     sizes: &'a [usize],
@@ -136,7 +147,38 @@ impl<'a> Tilt<'a> {
         for (attrs, values) in &graph.potentials {
             tilt.add(attrs, values);
         }
+        let beliefs = junction.beliefs(&tilt.theta);
+        let margins = tilt.margins(&beliefs);
+        for (clique, separator) in junction.sampling_order() {
+            let (Some(scope), Some(belief)) = (junction.cliques.get(clique), beliefs.get(clique))
+            else {
+                continue;
+            };
+            let mut cells = mixed(scope, belief, &margins);
+            let between = Scope::new(separator, &graph.sizes);
+            let map = scope.map_onto(&between);
+            let below = mixed(&between, &sum_by(belief, &map, between.cells()), &margins);
+            for (cell, to) in cells.iter_mut().zip(&map) {
+                *cell -= below.get(*to as usize).copied().unwrap_or(0.0);
+            }
+            if let Some(slot) = tilt.theta.get_mut(clique) {
+                *slot = cells;
+            }
+        }
         tilt
+    }
+
+    /// ln of each attribute's own distribution; no code's is zero.
+    fn margins(&self, beliefs: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let margin = |a: usize, size: usize| {
+            let home = self.junction.home(&[a]);
+            let clique = home.and_then(|c| self.junction.cliques.get(c).zip(beliefs.get(c)));
+            let own = clique.map_or_else(Vec::new, |(scope, belief)| {
+                sum_by(belief, &scope.map_onto(&Scope::new(vec![a], self.sizes)), size)
+            });
+            own.iter().map(|m| (m + INDEPENDENT / size as f64).ln()).collect()
+        };
+        self.sizes.iter().enumerate().map(|(a, size)| margin(a, *size)).collect()
     }
 
     fn add(&mut self, attrs: &[usize], values: &[f64]) {
@@ -151,16 +193,23 @@ impl<'a> Tilt<'a> {
         }
     }
 
-    /// What the model deems next to impossible stays possible, so that no condition starves.
-    pub(crate) fn into_cells(mut self) -> Vec<Vec<f64>> {
-        for cells in &mut self.theta {
-            let top = cells.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            for cell in cells.iter_mut().filter(|c| c.is_finite()) {
-                *cell = cell.max(top - 80.0);
-            }
-        }
+    pub(crate) fn into_cells(self) -> Vec<Vec<f64>> {
         self.theta
     }
+}
+
+/// ln of a distribution with a little of the independent one in it. Both have the same margins, so
+/// that cliques still agree on their separators.
+fn mixed(scope: &Scope, belief: &[f64], margins: &[Vec<f64>]) -> Vec<f64> {
+    let mut apart = vec![INDEPENDENT.ln()];
+    for (attribute, size) in scope.attrs.iter().zip(&scope.sizes) {
+        let own = |code: usize| margins.get(*attribute).and_then(|m| m.get(code)).copied();
+        apart = apart
+            .iter()
+            .flat_map(|c| (0..*size).map(move |code| c + own(code).unwrap_or(0.0)))
+            .collect();
+    }
+    belief.iter().zip(&apart).map(|(b, apart)| ln_sum(b.ln(), *apart)).collect()
 }
 
 fn from_graph(

@@ -6,7 +6,7 @@ use salus_model::{Entropy, EntropyFailed};
 use serde::Serialize;
 
 use super::generator::tell_apart;
-use super::{Attack, AttackError, Plan, Report};
+use super::{Attack, AttackError, Linking, Plan, Report};
 use crate::dice::Dice;
 
 /// Copies of the alternative allele at one site: 0, 1 or 2; none when not called.
@@ -75,7 +75,13 @@ pub fn allele_frequencies(
         g.people.iter().map(|p| log_ratio(p, &published.0, &population.0)).collect()
     };
     let looks = NonZeroU32::MIN;
-    let plan = Plan { attempts, predicate_columns: 1, secrets: Vec::new(), looks };
+    let plan = Plan {
+        attempts,
+        predicate_columns: 1,
+        linking: Linking::by_lot(),
+        secrets: Vec::new(),
+        looks,
+    };
     let tally =
         tell_apart(Attack::AlleleFrequency, &scores(members), &scores(&judged), &plan, &mut dice)?;
     Ok(Report::from_tallies(vec![tally], 0, looks))

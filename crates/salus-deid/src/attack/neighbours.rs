@@ -1,4 +1,4 @@
-//! Attacks by nearest released records: linkability, inference, membership.
+//! Attacks by nearest released records: inference, membership.
 
 use hashbrown::HashMap;
 use salus_model::EntropyFailed;
@@ -44,15 +44,6 @@ impl<'f> Nearest<'f> {
         Self { fields, rows, exact }
     }
 
-    /// Whether a released row is at most `limit` away.
-    fn within(&self, row: usize, values: &[u32], limit: f64) -> bool {
-        let mut distance = 0.0;
-        self.fields.iter().zip(values).all(|(field, &value)| {
-            distance += field.gap(field.released[row], value);
-            distance <= limit
-        })
-    }
-
     /// The nearest released row and its distance.
     fn find(&self, values: &[u32]) -> (u32, f64) {
         if let Some(&row) = self.exact.get(values) {
@@ -75,40 +66,9 @@ impl<'f> Nearest<'f> {
     }
 }
 
-fn values(frame: &Frame, columns: &[usize], row: usize, member: bool) -> Vec<u32> {
+pub(super) fn values(frame: &Frame, columns: &[usize], row: usize, member: bool) -> Vec<u32> {
     let pick = |f: &Field| if member { f.real[row] } else { f.control[row] };
     columns.iter().map(|&f| pick(&frame.fields[f])).collect()
-}
-
-/// Splits the columns in two; a person is linked when exactly one record is nearest by both.
-///
-/// Equally near records are all kept: with categories there are many, and an attacker who picked
-/// one of them for each half would give away what the two halves together say.
-pub(super) fn linkability(
-    frame: &Frame,
-    plan: &Plan,
-    dice: &mut Dice<'_>,
-) -> Result<Tally, EntropyFailed> {
-    let order = dice.choose(frame.fields.len(), frame.fields.len())?;
-    let (left, right) = order.split_at(order.len() / 2);
-    let (by_left, by_right) = (Nearest::new(frame, left), Nearest::new(frame, right));
-    let targets = dice.choose(frame.people, plan.attempts)?;
-    let linked = |row: usize, member: bool| {
-        let (a, b) = (values(frame, left, row, member), values(frame, right, row, member));
-        let (near_a, near_b) = (by_left.find(&a).1, by_right.find(&b).1);
-        let mut common = (0..frame.released).filter(|&released| {
-            by_left.within(released, &a, near_a) && by_right.within(released, &b, near_b)
-        });
-        common.next().is_some() && common.next().is_none()
-    };
-    let count = |member| targets.iter().filter(|&&row| linked(row, member)).count() as u64;
-    Ok(Tally::Counted {
-        attack: Attack::Linkability,
-        secret: None,
-        attempts: targets.len() as u64,
-        hits: count(true),
-        control: count(false),
-    })
 }
 
 /// Guesses a column as the nearest record by all others has it.

@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::{
-    Aggregate, Attack, AttackError, COUNT, Entry, Generator, Genotypes, Likelihoods, Plan, Report,
-    Scene, Shadow, allele_frequencies, normal_quantile, residual, run, wilson,
+    Aggregate, Attack, AttackError, COUNT, Entry, Generator, Genotypes, Halves, Likelihoods,
+    Linking, Plan, Report, Scene, Shadow, allele_frequencies, normal_quantile, residual, run,
+    wilson,
 };
 use crate::test_entropy::Sequence;
 use crate::{Column, Hierarchy, QuasiIdentifier, QuasiIdentifiers, Table};
@@ -49,6 +50,7 @@ fn plan() -> Plan {
     Plan {
         attempts: 400,
         predicate_columns: 3,
+        linking: Linking::by_lot(),
         secrets: vec!["result".into()],
         looks: NonZeroU32::MIN,
     }
@@ -251,6 +253,7 @@ fn counts_by_a_unique_column_give_secrets_away_and_a_coarse_table_does_not() {
         let plan = Plan {
             attempts: 300,
             predicate_columns: 2,
+            linking: Linking::by_lot(),
             secrets: vec![secret.to_owned()],
             looks: NonZeroU32::MIN,
         };
@@ -320,6 +323,7 @@ fn every_attack_on_a_table_flags_a_planted_leak_and_clears_an_independent_sample
         Attack::SinglingOutUnivariate,
         Attack::SinglingOutMultivariate,
         Attack::Linkability,
+        Attack::LinkabilityAllNearest,
         Attack::Membership,
         Attack::PopulationLinkage,
         Attack::Inference,
@@ -374,4 +378,59 @@ fn a_choice_among_several_releases_widens_every_interval() {
         assert!(b.risk.upper > a.risk.upper || a.risk.upper == 0.0, "{a:?} {b:?}");
     }
     assert!(eight.score < one.score);
+}
+
+/// A release in which the nearest records can be counted on paper.
+#[test]
+fn links_are_as_many_as_lots_and_ties_allow() {
+    // Each of 60 wards has 20 people of 20 codes: a ward leaves 20 records, a code 60, and both
+    // together one. Lots meet in 1 of 1,200 pairs; who keeps all has everybody.
+    let crowd = |mark: &str| {
+        let ids = || 0..1_200u32;
+        Table::from_columns(vec![
+            Column::from_values("ward", ids().map(|i| format!("w{}", i % 60))).unwrap(),
+            Column::from_values("code", ids().map(|i| format!("{mark}{}", i / 60))).unwrap(),
+        ])
+        .unwrap()
+    };
+    let (real, control) = (crowd("c"), crowd("d"));
+    for (neighbours, expected) in [(1, 1_200.0 * (1.0 / 1_200.0)), (60, 1_200.0)] {
+        let plan = Plan {
+            attempts: 1_200,
+            predicate_columns: 1,
+            linking: Linking {
+                neighbours: NonZeroUsize::new(neighbours).unwrap(),
+                halves: Halves::First(vec!["ward".into()]),
+            },
+            secrets: Vec::new(),
+            looks: NonZeroU32::MIN,
+        };
+        let report = run(&scene(&real, &control, &real), &plan, &mut Sequence::new(4)).unwrap();
+        let of = |attack| report.findings().find(|f| f.attack == attack).unwrap().clone();
+        let (lots, all) = (of(Attack::Linkability), of(Attack::LinkabilityAllNearest));
+        println!(
+            "n 1,200, {neighbours} nearest: {} linked by lot, {expected} expected; {} by all",
+            lots.successes, all.successes
+        );
+        // Poisson with mean 1: more than 8 in 1.1 of a million runs.
+        let bound = if neighbours == 1 { 0..=8 } else { 1_200..=1_200 };
+        assert!(bound.contains(&lots.successes), "{lots:?}");
+        assert_eq!((all.successes, all.control_successes), (1_200, 0));
+    }
+}
+
+#[test]
+fn a_file_without_columns_of_the_release_links_nothing_and_an_unknown_column_is_refused() {
+    let (real, control) = (people(0, 50), people(50, 50));
+    let with = |columns: &[&str]| {
+        let halves = Halves::First(columns.iter().map(|c| (*c).to_owned()).collect());
+        let plan = Plan { linking: Linking { halves, ..Linking::by_lot() }, ..plan() };
+        run(&scene(&real, &control, &real), &plan, &mut Sequence::new(4))
+    };
+    for columns in [&["age", "ward", "code", "result"][..], &[]] {
+        let report = with(columns).unwrap();
+        let not_run = |e: &&Entry| matches!(e, Entry::NotRun { attack: Attack::Linkability, reason } if reason.contains("none of"));
+        assert_eq!(report.entries.iter().filter(not_run).count(), 1);
+    }
+    assert!(matches!(with(&["height"]), Err(AttackError::Table(_))));
 }

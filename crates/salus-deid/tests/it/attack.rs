@@ -1,7 +1,7 @@
 //! Attacks on Adult: planted leaks are flagged, an independent sample is cleared.
 
 use salus_deid::Table;
-use salus_deid::attack::{Attack, Plan, Report, Scene, run};
+use salus_deid::attack::{Attack, Linking, Plan, Report, Scene, run};
 use salus_model::{Entropy, EntropyFailed};
 
 use crate::adult;
@@ -33,6 +33,7 @@ fn attack(real: &Table, control: &Table, released: &Table) -> Report {
     let plan = Plan {
         attempts: 4_000,
         predicate_columns: 6,
+        linking: Linking::by_lot(),
         secrets: vec!["salary-class".into()],
         looks: std::num::NonZeroU32::MIN,
     };
@@ -88,6 +89,7 @@ fn ten_percent_verbatim_copies_are_flagged() {
     for expected in [
         Attack::SinglingOutMultivariate,
         Attack::Linkability,
+        Attack::LinkabilityAllNearest,
         Attack::Membership,
         Attack::PopulationLinkage,
     ] {

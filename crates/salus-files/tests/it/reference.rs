@@ -1,7 +1,7 @@
 //! The figures of the field's reference implementation and of published methods, through the
 //! commands.
 
-use crate::{Folder, adult, json, run, text};
+use crate::{Folder, adult, json, refusal, run, text};
 
 const TABLE: &str = "adult_arx_30162x9.csv";
 
@@ -256,4 +256,26 @@ fn people_read_tables_and_plain_words() {
     for word in ["Re-identification risk", "30,162", "64.7 %", "51.4 %", "membership"] {
         assert!(answer.text().contains(word), "{word}");
     }
+}
+
+#[test]
+fn two_files_are_linked_by_the_columns_and_neighbours_that_are_asked_for() {
+    let folder = Folder::new();
+    let crowd = |mark: &str| {
+        let rows = (0..1_200).map(|i| format!("w{},{mark}{}\n", i % 60, i / 60));
+        format!("ward,code\n{}", rows.collect::<String>())
+    };
+    let real = folder.write("real.csv", crowd("c"));
+    let control = folder.write("control.csv", crowd("d"));
+    let attack = ["attack", "--real", text(&real), "--control", text(&control), "--released"];
+    let attack = [&attack[..], &[text(&real), "--attempts", "400"]].concat();
+    // A ward has 20 people and a code 60, so that 60 of the nearest hold everybody of both.
+    let answer = json(&[&attack[..], &["--first-file", "ward", "--neighbours", "60"]].concat());
+    for kind in ["linkability", "linkability-all-nearest"] {
+        let lines = answer["attacks"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["attack"] == kind).unwrap();
+        assert_eq!((&line["successes"], &line["control_successes"]), (&400.into(), &0.into()));
+    }
+    let refused = refusal(&[&attack[..], &["--first-file", "height"]].concat());
+    assert!(refused.contains("--first-file") && refused.contains("height"), "{refused}");
 }

@@ -3,7 +3,7 @@
 use salus_dp::audit::audit;
 use salus_dp::{Delta, Epsilon, UnitKey, rho_from_epsilon};
 use salus_model::MicroRho;
-use salus_synth::{Link, LinkedError, LinkedModel, Method, Missing, Row, fit_linked};
+use salus_synth::{Link, LinkedError, LinkedModel, LinkedSample, Method, Missing, Row, fit_linked};
 
 use crate::support::{category, name, number};
 
@@ -48,43 +48,62 @@ fn hospital(people: u128) -> Tables {
     (first, second)
 }
 
-#[test]
-fn every_synthetic_visit_belongs_to_somebody_whom_it_fits() {
-    let (people, visits) = hospital(8_000);
-    let rho = rho_from_epsilon(Epsilon::new(2.0).unwrap(), Delta::new(1e-6).unwrap());
-    let model = fit_linked(&link(3), &people, &visits, Method::Aim, rho).unwrap();
+/// A model of the hospital's `people` at a loss of `epsilon`, and 4,000 people drawn from it.
+fn modelled(people: u128, epsilon: f64) -> (LinkedModel, LinkedSample, f64) {
+    let (first, second) = hospital(people);
+    let rho = rho_from_epsilon(Epsilon::new(epsilon).unwrap(), Delta::new(1e-6).unwrap());
+    let model = fit_linked(&link(3), &first, &second, Method::Aim, rho).unwrap();
     assert!(model.cost().unwrap().rho <= rho);
     let made = model.sample(4_000, 7).unwrap();
     assert_eq!(made.people.len(), 4_000);
-    let per_person = made.rows.len() as f64 / 4_000.0;
-    let real = visits.len() as f64 / 8_000.0;
-    println!("n 8,000, ε 2: visits a person {per_person:.3}, real {real:.3}");
-    assert!((per_person / real - 1.0).abs() < 0.1);
-    let mut seen = std::collections::BTreeMap::new();
-    let (mut fitting, mut special) = (0, 0);
+    (model, made, second.len() as f64 / first.len() as f64)
+}
+
+/// Which share of visits for a special reason do not fit their person, of how many.
+fn misfits(made: &LinkedSample) -> (f64, u32) {
+    let (mut wrong, mut special) = (0, 0);
     for (owner, row) in &made.rows {
-        *seen.entry(*owner).or_insert(0u32) += 1;
         // Indexing is the check: every row refers to a person who exists.
         let (sex, age) = (made.people[*owner][0].as_deref(), made.people[*owner][1].as_deref());
         let age: f64 = age.unwrap().parse().unwrap();
-        match row[0].as_deref() {
-            Some("pregnancy") => {
-                special += 1;
-                fitting += u32::from(sex == Some("f") && (20.0..50.0).contains(&age));
-            }
-            Some("prostate") => {
-                special += 1;
-                fitting += u32::from(sex == Some("m") && age >= 50.0);
-            }
-            _ => {}
-        }
+        // Ages as the bins have them, which are ten years wide.
+        let fits = match row[0].as_deref() {
+            Some("pregnancy") => sex == Some("f") && (20.0..50.0).contains(&age),
+            Some("prostate") => sex == Some("m") && age >= 50.0,
+            _ => continue,
+        };
+        special += 1;
+        wrong += u32::from(!fits);
     }
-    println!("{fitting} of {special} special visits fit their person");
-    assert!(special > 500 && f64::from(fitting) > 0.95 * f64::from(special));
+    (f64::from(wrong) / f64::from(special), special)
+}
+
+#[test]
+fn every_synthetic_visit_belongs_to_somebody_whom_it_fits() {
+    let (model, made, real) = modelled(32_000, 2.0);
+    let per_person = made.rows.len() as f64 / 4_000.0;
+    println!("n 32,000, ε 2: visits a person {per_person:.3}, real {real:.3}");
+    assert!((per_person / real - 1.0).abs() < 0.1);
+    // Noise leaves impossible cells a few rows. In 80 runs the share was 0.7 % on the mean with a
+    // deviation of 0.3 %; a gamma distribution of these exceeds the bound in 4 of a million runs.
+    let (share, special) = misfits(&made);
+    println!("{share:.4} of {special} special visits do not fit their person; bound 0.03");
+    assert!(special > 500 && share < 0.03);
+    let mut seen = std::collections::BTreeMap::new();
+    made.rows.iter().for_each(|(owner, _)| *seen.entry(*owner).or_insert(0u32) += 1);
     assert!(seen.values().all(|n| *n <= 3));
     let stored = serde_json::to_string(&model).unwrap();
     let again: LinkedModel = serde_json::from_str(&stored).unwrap();
     assert_eq!(again.sample(50, 3).unwrap(), model.sample(50, 3).unwrap());
+}
+
+/// Where noise is next to nothing, what is left is what the fit did not finish.
+#[test]
+fn with_plenty_to_spend_nobody_has_a_visit_that_nobody_like_them_had() {
+    let (_, made, _) = modelled(64_000, 40.0);
+    let (share, special) = misfits(&made);
+    println!("n 64,000, ε 40: {share:.5} of {special} do not fit; bound 0.005");
+    assert!(special > 500 && share < 0.005);
 }
 
 #[test]
