@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [FILTER…]   install what the tests need, check layers and format, run every test
 cargo xtask check-layers     check that crates use only what lies below them
-cargo xtask bench WHAT       measure in the release profile: lake, ledger [short], or release [short]
+cargo xtask bench WHAT       measure in the release profile: lake, ledger [short|long], query [--short], or release [short]
 cargo xtask inventory        write docs/inventory.md anew from the code
 cargo xtask openapi          write web/openapi and the console's types anew from the code
 cargo xtask screenshots      make docs/screenshots anew, in Chromium against real validators
