@@ -13,6 +13,8 @@ pub(crate) struct Failure {
     message: String,
     class: Class,
     code: u8,
+    /// Whether the answer that is on its way already says so.
+    answered: bool,
 }
 
 const fn code_of(class: Class) -> u8 {
@@ -27,12 +29,17 @@ const fn code_of(class: Class) -> u8 {
 
 impl Failure {
     fn new(message: impl Into<String>, class: Class) -> Self {
-        Self { message: message.into(), class, code: code_of(class) }
+        Self { message: message.into(), class, code: code_of(class), answered: false }
     }
 
     /// A self-test that found something.
     pub(crate) fn self_test(message: impl Into<String>) -> Self {
         Self { code: 1, ..Self::new(message, Class::Corrupt) }
+    }
+
+    /// What the printed answer says already: scripts read one object, and the exit code.
+    pub(crate) fn answered(message: impl Into<String>, class: Class) -> Self {
+        Self { answered: true, ..Self::new(message, class) }
     }
 
     pub(crate) fn request(message: impl Into<String>) -> Self {
@@ -161,7 +168,9 @@ impl Output {
         }
         if self.json {
             let said = Said { error: &failure.message, class: failure.class_word() };
-            println!("{}", serde_json::to_string_pretty(&said).unwrap_or_default());
+            if !failure.answered {
+                println!("{}", serde_json::to_string_pretty(&said).unwrap_or_default());
+            }
         } else {
             eprintln!("salus: {}", failure.message);
         }

@@ -113,13 +113,34 @@ pub struct Answer {
     pub json: serde_json::Value,
     #[serde(skip)]
     text: String,
+    #[serde(skip)]
+    verdict: Verdict,
+}
+
+/// What a command that judges says of what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing stands against it, or the command judges nothing.
+    Passes,
+    /// It must not go out as it is. Scripts see that by the exit code.
+    Objected,
 }
 
 impl Answer {
     fn new(report: &impl Serialize, text: String) -> Result<Self, FilesError> {
         let json = serde_json::to_value(report)
             .map_err(|_| FilesError::option("the report cannot be written as JSON"))?;
-        Ok(Self { json, text })
+        Ok(Self { json, text, verdict: Verdict::Passes })
+    }
+
+    fn with(self, verdict: Verdict) -> Self {
+        Self { verdict, ..self }
+    }
+
+    /// What the command says of what it judged.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
     }
 
     /// The answer for people.

@@ -9,10 +9,10 @@ use salus_deid::review::{Cell, Objection, Rules};
 use salus_deid::{Column, is_missing};
 use serde::Serialize;
 
-use crate::Answer;
 use crate::error::FilesError;
 use crate::file::{Format, Source, not_over, write_table};
 use crate::text::{columns, count, notes};
+use crate::{Answer, Verdict};
 
 /// Checks a table of counts before it leaves a secure environment.
 ///
@@ -133,7 +133,8 @@ pub fn run(args: &ReviewArgs) -> Result<Answer, FilesError> {
             .to_owned(),
     );
     let text = text(&report, &names);
-    Answer::new(&report, text)
+    let verdict = if report.passes { Verdict::Passes } else { Verdict::Objected };
+    Ok(Answer::new(&report, text)?.with(verdict))
 }
 
 /// The columns that cells are told apart by.

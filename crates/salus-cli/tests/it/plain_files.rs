@@ -63,6 +63,26 @@ fn a_table_is_measured_and_anonymised_alone() {
 }
 
 #[test]
+fn a_table_that_must_not_go_out_is_told_by_the_exit_code_and_in_one_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("counts.csv"), "ward,count\na,40\nb,3\ntotal,43\n").unwrap();
+    let reviewed = |words: &[&str]| salus(at, &[&["review", "counts.csv"], words].concat());
+    let objected = reviewed(&["--json"]);
+    assert_eq!(objected.status.code(), Some(3));
+    let answer: Json = serde_json::from_slice(&objected.stdout).unwrap();
+    assert_eq!(answer["passes"], false);
+    let for_people = reviewed(&[]);
+    assert_eq!(for_people.status.code(), Some(3));
+    let said = String::from_utf8(for_people.stdout).unwrap();
+    assert!(said.contains("not to be released as they are"), "{said}");
+    let passing = reviewed(&["--least", "3", "--json"]);
+    assert_eq!(passing.status.code(), Some(0));
+    let answer: Json = serde_json::from_slice(&passing.stdout).unwrap();
+    assert_eq!(answer["passes"], true);
+}
+
+#[test]
 fn wrong_requests_have_their_exit_codes_and_write_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

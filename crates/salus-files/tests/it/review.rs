@@ -1,5 +1,6 @@
 //! Tables of counts that want out.
 
+use salus_files::Verdict;
 use serde_json::{Value, json};
 
 use crate::{Folder, json, refusal, run, text};
@@ -19,6 +20,18 @@ total,ill,80
 total,died,28
 total,total,168
 ";
+
+/// Scripts go by the exit code, which the verdict makes; `json` and `text` are the same either way.
+#[test]
+fn a_table_that_does_not_pass_is_objected_to_whether_or_not_a_protected_one_is_written() {
+    let folder = Folder::new();
+    let (table, out) = (folder.write("counts.csv", COUNTS), folder.path("shown.csv"));
+    let of = |words: &[&str]| run(words).unwrap().verdict();
+    assert_eq!(of(&["review", text(&table)]), Verdict::Objected);
+    assert_eq!(of(&["review", text(&table), "--out", text(&out)]), Verdict::Objected);
+    assert_eq!(of(&["review", text(&out)]), Verdict::Passes);
+    assert_eq!(of(&["review", text(&table), "--least", "3"]), Verdict::Passes);
+}
 
 fn lines(answer: &Value, field: &str) -> Vec<u64> {
     answer[field].as_array().unwrap().iter().map(|line| line.as_u64().unwrap()).collect()
