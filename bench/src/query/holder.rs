@@ -14,17 +14,18 @@ use salus_crypto::aead::AeadKey;
 use salus_crypto::hpke::RecipientKey;
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_crypto::{Digest, OsEntropy, SigningKey};
+use salus_dp::Answer;
 use salus_keys::{KeyStore, LocalKeyStore};
 use salus_ledger::block::Outcome;
-use salus_ledger::call::{RecordRelease, Release, ReleaseRule};
+use salus_ledger::call::{CommitDataset, RecordRelease, Release, ReleaseRule};
 use salus_ledger::proof::{
     Fact, FinalityProof, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
 };
 use salus_ledger::transaction::SignedTransaction;
-use salus_ledger::{DatasetRef, Opaque, history};
+use salus_ledger::{Commitment, DatasetRef, Opaque, history};
 use salus_model::{
-    Clock, ColumnPath, DatasetId, DealId, HolderId, JournalName, KeyClass, KeyName, ManualClock,
-    Purpose, Secret,
+    Clock, ColumnPath, DatasetId, DatasetVersion, DealId, HolderId, JournalName, KeyClass, KeyName,
+    ManualClock, Purpose, Secret,
 };
 use salus_private::{
     Desk, DeskParts, Ledger, LedgerRefused, Outbox, Profiles, Question, SignedRelease,
@@ -143,6 +144,13 @@ struct Holder {
     anchor: TrustAnchor,
     recipient: RecipientKey,
     asked: u64,
+    /// How many devices every question counts.
+    counted: usize,
+}
+
+/// The battery of a device, in percent.
+const fn charge_of(device: usize) -> usize {
+    (device * 7919) % 101
 }
 
 #[allow(clippy::cast_precision_loss, reason = "percentages")]
@@ -153,8 +161,7 @@ fn rows(from: usize, count: usize) -> Result<RecordBatch> {
     let ids: StringArray = (from..from + count).map(|n| Some(format!("device-{n:09}"))).collect();
     let versions: StringArray =
         (from..from + count).map(|n| Some(["a", "b", "c", "d"][n % 4])).collect();
-    let charges: Float64Array =
-        (from..from + count).map(|n| Some(((n * 7919) % 101) as f64)).collect();
+    let charges: Float64Array = (from..from + count).map(|n| Some(charge_of(n) as f64)).collect();
     let columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(versions), Arc::new(charges)];
     Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
 }
@@ -208,6 +215,10 @@ impl Holder {
         let lake =
             Lake::new(storage, Arc::clone(&keys), Arc::clone(&authority), Arc::clone(&as_clock));
         fill(&lake, &name.dataset, devices).await?;
+        // Questions read the version that the ledger has; the first one is empty.
+        let commitment = Commitment::new(seed("version 2"));
+        let version = DatasetVersion::FIRST.next();
+        world.applied(CommitDataset { dataset: name, version, commitment }, &[ANNA]);
         let site = KeyName::new("site")?;
         keys.create(&site).await?;
         let settings = JournalSettings {
@@ -237,7 +248,8 @@ impl Holder {
         })
         .await?;
         let recipient = RecipientKey::generate(&mut OsEntropy)?;
-        Ok(Self { desk, clock, permit, anchor, recipient, asked: 0 })
+        let counted = (0..devices).filter(|n| charge_of(*n) < 100).count();
+        Ok(Self { desk, clock, permit, anchor, recipient, asked: 0, counted })
     }
 
     /// Asks a question that was not asked before, and says how long the answer took.
@@ -267,6 +279,13 @@ impl Holder {
         let reply = self.desk.answer(&request, &text).await?;
         let took = began.elapsed();
         anyhow::ensure!(!reply.charges.is_empty(), "a question was answered from the cache");
+        let asked = SecondaryRequest { deal: reply.deal.clone(), ..request.unverified().clone() };
+        let opened = self.recipient.open(&asked.result_context(), &[], &reply.message)?;
+        let answer: Answer = serde_json::from_slice(&opened)?;
+        let found: f64 = answer.rows.iter().filter_map(|row| row.estimate).map(|e| e.value).sum();
+        // Seven standard errors of four groups, at ρ = 0.0001 each.
+        let off = found - f64::from(u32::try_from(self.counted)?);
+        anyhow::ensure!(off.abs() < 1_000.0, "{found} is no count of {} devices", self.counted);
         Ok(took)
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use salus_api::questions::{Answered, Asking};
 use salus_crypto::passphrase::{GuessCost, Passphrase};
+use salus_dp::Answer;
 use salus_ledger::proof::verify_receipt;
 use salus_model::{Clock as _, HolderId, PermitId, Purpose, Secret};
 use salus_node::permits::Asked;
@@ -186,8 +187,15 @@ pub(super) async fn measure(
         let verified = verify_receipt(&receipt, hand.anchor())?;
         let salt: [u8; 32] = hex::decode(&answered.salt)?.try_into().ok().context("no salt")?;
         anyhow::ensure!(verified.result == result_hash(&salt, &message), "another receipt");
-        key.open(&request, &answered.deal, &message).context("the answer does not open")?;
-        // The first few find connections and caches cold.
+        let opened = key.open(&request, &answered.deal, &message);
+        let opened = opened.context("the answer does not open")?;
+        // The first few find connections and caches cold; the first of all counts every device.
+        if number == 0 {
+            let answer: Answer = serde_json::from_slice(&opened)?;
+            let found = answer.rows.iter().find_map(|row| row.estimate).context("no number")?;
+            let off = found.value - f64::from(u32::try_from(devices)?);
+            anyhow::ensure!(off.abs() < 700.0, "{} is no count of {devices}", found.value);
+        }
         if number >= 3 {
             took.push(began.elapsed());
         }
