@@ -63,6 +63,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("salus-api", "salus-validator"),
     ("salus-bench", "salus-testkit"),
     ("salus-release-bench", "salus-testkit"),
+    ("salus-api", "salus-collect"),
     ("salus-api", "salus-ingest"),
     ("salus-api", "salus-node"),
 ];

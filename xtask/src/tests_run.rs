@@ -53,11 +53,12 @@ pub(crate) fn inventory() -> Result<()> {
     step("inventory", write.env("SALUS_INVENTORY", "write"))
 }
 
-/// Writes the OpenAPI document of the explorer from its types, and the console's types from it.
+/// Writes the OpenAPI documents of the explorer and of the site's console from their types, and the
+/// pages' types from them.
 pub(crate) fn openapi() -> Result<()> {
     let mut write = cargo();
-    let test = "test(the_committed_openapi_document_is_the_programs)";
-    write.args(["nextest", "run", "-p", "salus-validator", "-E", test]);
+    let tests = "test(/the_committed_openapi_document_(of_the_console_)?is_the_programs/)";
+    write.args(["nextest", "run", "--workspace", "-E", tests]);
     step("openapi", write.env("SALUS_OPENAPI", "write"))?;
     let mut install = Command::new("npm");
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir("web");

@@ -67,7 +67,9 @@ pub enum NameRefused {
     #[error("an account id is 32 hexadecimal digits")]
     Id,
     /// No such role.
-    #[error("'{0}' is no role; there are administrator, researcher, steward and auditor")]
+    #[error(
+        "'{0}' is no role; there are administrator, researcher, steward, technician and auditor"
+    )]
     Role(String),
     /// No such state.
     #[error("'{0}' is no state of an account")]
@@ -155,14 +157,16 @@ pub enum AccountRole {
     Researcher,
     /// Looks after a holder's datasets and releases.
     Steward,
+    /// Looks after a holder's devices; sees what they report, and no patient.
+    Technician,
     /// Reads the ledger and the records of access.
     Auditor,
 }
 
 impl AccountRole {
     /// Every role.
-    pub const ALL: [Self; 4] =
-        [Self::Administrator, Self::Researcher, Self::Steward, Self::Auditor];
+    pub const ALL: [Self; 5] =
+        [Self::Administrator, Self::Researcher, Self::Steward, Self::Technician, Self::Auditor];
 
     /// The role's name, as on the command line and in the database.
     #[must_use]
@@ -171,6 +175,7 @@ impl AccountRole {
             Self::Administrator => "administrator",
             Self::Researcher => "researcher",
             Self::Steward => "steward",
+            Self::Technician => "technician",
             Self::Auditor => "auditor",
         }
     }

@@ -42,7 +42,7 @@ impl Authority<'_> {
         let id = self.full()?;
         match self.role() {
             None | Some(AccountRole::Administrator | AccountRole::Auditor) => Ok(id),
-            Some(AccountRole::Researcher | AccountRole::Steward) => {
+            Some(AccountRole::Researcher | AccountRole::Steward | AccountRole::Technician) => {
                 Err(AccountError::NotAdministrator)
             }
         }

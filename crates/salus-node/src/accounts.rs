@@ -157,6 +157,7 @@ const fn needs(role: AccountRole) -> &'static [Role] {
         AccountRole::Administrator | AccountRole::Auditor => &[],
         AccountRole::Researcher => &[Role::Research],
         AccountRole::Steward => &[Role::Holder, Role::Officer],
+        AccountRole::Technician => &[Role::Holder],
     }
 }
 

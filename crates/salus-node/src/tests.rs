@@ -127,6 +127,7 @@ mod vouching {
                     AccountRole::Administrator | AccountRole::Auditor => true,
                     AccountRole::Researcher => role == Role::Research,
                     AccountRole::Steward => matches!(role, Role::Holder | Role::Officer),
+                    AccountRole::Technician => role == Role::Holder,
                 };
                 let found = is_vouched(&account, &standing("uni", &[role]));
                 assert_eq!(found.is_ok(), enough, "{account_role} by {role:?}: {found:?}");

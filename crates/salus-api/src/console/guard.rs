@@ -18,6 +18,7 @@ use axum::{Json, http};
 use salus_accounts::{AccountError, SessionToken, SignedIn, Standing, Strength};
 use salus_model::{Class, Classified as _};
 use salus_node::VouchingError;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
@@ -28,7 +29,7 @@ use crate::route::Access;
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
-const COOKIE_NAME: &str = "__Host-salus-session";
+pub(super) const COOKIE_NAME: &str = "__Host-salus-session";
 
 /// What a route asks for.
 #[derive(Clone)]
@@ -38,9 +39,11 @@ pub(super) struct Guard {
 }
 
 /// What went wrong, and who has to act; the reason is a word for the page to go by.
-#[derive(Debug, Serialize)]
-struct Problem {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Problem {
+    /// What was wrong and what to do.
     error: String,
+    /// Who has to act: `bad-request`, `refused`, `unavailable`, `peer`, `corrupt` or `bug`.
     class: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,

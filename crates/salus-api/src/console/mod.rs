@@ -16,11 +16,16 @@
 //! | [`people`] | accounts, as administrators see and change them |
 //! | [`studio`] | questions: what may be asked, what it costs, asking, the history |
 //! | [`steward`] | datasets, quarantine, keys; decisions on permits |
+//! | [`devices`] | the holder's own fleet, exact |
 //! | [`ledger`] | the ledger's explorer, handed on from a validator |
 //! | [`pages`] | the files of the page itself |
+//! | [`openapi`] | the document from which the page's client is made |
 
+mod answers;
+mod devices;
 mod guard;
 mod ledger;
+pub mod openapi;
 mod pages;
 mod people;
 mod session;
@@ -33,8 +38,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use salus_accounts::AccountRole::{Administrator, Auditor, Researcher, Steward};
-use salus_accounts::Accounts;
+use salus_accounts::AccountRole::{Administrator, Auditor, Researcher, Steward, Technician};
+use salus_accounts::{AccountRole, Accounts};
+use salus_collect::AlertRules;
 use salus_node::operations::Operations;
 use salus_node::{HolderLedger, Site, Vouching};
 use salus_validator::explorer::client::ExplorerClient;
@@ -46,6 +52,9 @@ use crate::route::{Access, HttpRoute, RouteTable};
 const REQUEST_BYTES: usize = 256 * 1024;
 /// How many people may be signing in at a time; more are told to come back.
 const SIGNING_IN: usize = 32;
+
+/// Whoever has signed in, with all that their role demands.
+const EVERYBODY: &[AccountRole] = &[Administrator, Researcher, Steward, Technician, Auditor];
 
 #[derive(Clone, Copy)]
 enum Endpoint {
@@ -74,6 +83,7 @@ enum Endpoint {
     Asked,
     Datasets,
     Keys,
+    Devices,
     Decide,
     Explorer,
 }
@@ -82,7 +92,7 @@ const fn route(method: &'static str, path: &'static str, access: Access) -> Http
     HttpRoute::new(method, path, access)
 }
 
-const TABLE: RouteTable<Endpoint, 27> = RouteTable([
+const TABLE: RouteTable<Endpoint, 28> = RouteTable([
     (route("GET", "/console", Access::Published), Endpoint::Console),
     (route("GET", "/console/{*page}", Access::Published), Endpoint::Page),
     (route("GET", "/assets/{file}", Access::Published), Endpoint::Asset),
@@ -93,14 +103,7 @@ const TABLE: RouteTable<Endpoint, 27> = RouteTable([
     (route("DELETE", "/v1/console/session", Access::AnySession), Endpoint::SignOut),
     (route("POST", "/v1/console/factor", Access::AnySession), Endpoint::BeginFactor),
     (route("PUT", "/v1/console/factor", Access::AnySession), Endpoint::ConfirmFactor),
-    (
-        route(
-            "PUT",
-            "/v1/console/password",
-            Access::Session(&[Administrator, Researcher, Steward, Auditor]),
-        ),
-        Endpoint::Password,
-    ),
+    (route("PUT", "/v1/console/password", Access::Session(EVERYBODY)), Endpoint::Password),
     (
         route("GET", "/v1/console/accounts", Access::Session(&[Administrator, Auditor])),
         Endpoint::Accounts,
@@ -126,14 +129,7 @@ const TABLE: RouteTable<Endpoint, 27> = RouteTable([
         route("DELETE", "/v1/console/accounts/{id}", Access::Session(&[Administrator])),
         Endpoint::Revoke,
     ),
-    (
-        route(
-            "GET",
-            "/v1/console/history",
-            Access::Session(&[Administrator, Researcher, Steward, Auditor]),
-        ),
-        Endpoint::History,
-    ),
+    (route("GET", "/v1/console/history", Access::Session(EVERYBODY)), Endpoint::History),
     (route("GET", "/v1/console/studio", Access::Session(&[Researcher])), Endpoint::Studio),
     (route("POST", "/v1/console/studio/plan", Access::Session(&[Researcher])), Endpoint::Plan),
     (route("POST", "/v1/console/studio/questions", Access::Session(&[Researcher])), Endpoint::Ask),
@@ -147,19 +143,16 @@ const TABLE: RouteTable<Endpoint, 27> = RouteTable([
     ),
     (route("GET", "/v1/console/datasets", Access::Session(&[Steward])), Endpoint::Datasets),
     (route("GET", "/v1/console/keys", Access::Session(&[Steward])), Endpoint::Keys),
-    (route("PUT", "/v1/console/permits/{permit}", Access::Session(&[Steward])), Endpoint::Decide),
     (
-        route(
-            "GET",
-            "/v1/explorer/{*path}",
-            Access::Session(&[Administrator, Researcher, Steward, Auditor]),
-        ),
-        Endpoint::Explorer,
+        route("GET", "/v1/console/devices", Access::Session(&[Technician, Steward])),
+        Endpoint::Devices,
     ),
+    (route("PUT", "/v1/console/permits/{permit}", Access::Session(&[Steward])), Endpoint::Decide),
+    (route("GET", "/v1/explorer/{*path}", Access::Session(EVERYBODY)), Endpoint::Explorer),
 ]);
 
 /// Every route here.
-pub const ROUTES: [HttpRoute; 27] = TABLE.routes();
+pub const ROUTES: [HttpRoute; 28] = TABLE.routes();
 
 /// A site's place on a ledger, as the console uses it.
 pub struct ConsoleLedger {
@@ -179,7 +172,12 @@ pub struct ConsoleParts {
     pub operations: Operations,
     /// Its ledger, when it is on one.
     pub ledger: Option<ConsoleLedger>,
+    /// When staff are alerted of devices.
+    pub alert_rules: AlertRulesNow,
 }
+
+/// Reads the rules of alerts as they are now, or says in a sentence why they cannot be read.
+pub type AlertRulesNow = Arc<dyn Fn() -> Result<AlertRules, String> + Send + Sync>;
 
 /// What every handler has.
 pub(crate) struct Console {
@@ -189,13 +187,14 @@ pub(crate) struct Console {
     ledger: Option<ConsoleLedger>,
     vouching: Option<Vouching>,
     signing_in: Semaphore,
+    alert_rules: AlertRulesNow,
 }
 
 type Shared = Arc<Console>;
 
 /// The routes over a site.
 pub fn router(parts: ConsoleParts) -> Router {
-    let ConsoleParts { site, accounts, operations, ledger } = parts;
+    let ConsoleParts { site, accounts, operations, ledger, alert_rules } = parts;
     let vouching =
         ledger.as_ref().map(|on| Vouching::new(Arc::clone(&on.ledger), Arc::clone(&site.clock)));
     let console: Shared = Arc::new(Console {
@@ -205,6 +204,7 @@ pub fn router(parts: ConsoleParts) -> Router {
         ledger,
         vouching,
         signing_in: Semaphore::new(SIGNING_IN),
+        alert_rules,
     });
     let handler = |access: Access, endpoint| {
         let state = guard::Guard { console: Arc::clone(&console), access };
@@ -242,6 +242,7 @@ fn handled(endpoint: Endpoint) -> MethodRouter<Shared> {
         Endpoint::Asked => get(studio::asked),
         Endpoint::Datasets => get(steward::datasets),
         Endpoint::Keys => get(steward::keys),
+        Endpoint::Devices => get(devices::devices),
         Endpoint::Decide => put(steward::decide),
         Endpoint::Explorer => get(ledger::explorer),
     }

@@ -8,8 +8,10 @@ use salus_accounts::{
 };
 use salus_ledger::PublicKey;
 use salus_model::{MemberId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::{AccountShown, EventShown, Role};
 use super::guard::{failed, problem, refused};
 use super::session::{Body, read};
 use super::{Console, Shared};
@@ -17,30 +19,42 @@ use super::{Console, Shared};
 /// The most lines of a history at once.
 const MOST_LINES: u16 = 200;
 
-#[derive(Deserialize)]
+/// Somebody who is to have an account.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "InvitePerson")]
 pub(super) struct Inviting {
+    /// What the person will type to sign in.
+    #[schemars(with = "String")]
     login: LoginName,
+    /// How the person is called on screen.
     name: String,
-    role: AccountRole,
+    role: Role,
     /// The organisation; the site's own when it is left out.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     member: Option<MemberId>,
     /// On a ledger, the organisation's key there; the site's own when it is left out.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     key: Option<PublicKey>,
 }
 
-#[derive(Deserialize)]
+/// Another role.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ChangeRole")]
 pub(super) struct Changing {
-    role: AccountRole,
+    role: Role,
 }
 
-#[derive(Deserialize)]
+/// The key on the ledger that is to vouch for a role; the site's own when it is left out.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BindRole")]
 pub(super) struct Binding {
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     key: Option<PublicKey>,
 }
 
@@ -61,15 +75,18 @@ impl Paging {
 }
 
 /// An account with the code by which its person chooses a password; shown once.
-#[derive(Serialize)]
-struct Invited {
-    account: Account,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Invited {
+    account: AccountShown,
     code: String,
+    /// Until when the code holds.
+    #[schemars(with = "String")]
     expires: Timestamp,
 }
 
 fn invited(invitation: Invitation) -> Response {
     let Invitation { account, code, expires } = invitation;
+    let account = (&account).into();
     Json(Invited { account, code: code.expose().clone(), expires }).into_response()
 }
 
@@ -133,7 +150,7 @@ impl Console {
         let Inviting { login, name, role, member, key } = wanted;
         let own = MemberId::new(self.site.config.holder.as_str());
         let own = own.map_err(|e| problem(StatusCode::BAD_REQUEST, "bad-request", None, e))?;
-        let new = NewAccount { login, name, role, member: member.unwrap_or(own) };
+        let new = NewAccount { login, name, role: role.into(), member: member.unwrap_or(own) };
         let invitation = self.accounts.invite(by, new).await.map_err(|e| refused(&e))?;
         if let Err(response) = self.bind(by, &invitation.account, key).await {
             // One that the ledger does not vouch for is of no use, and its name would be taken.
@@ -162,7 +179,7 @@ pub(super) async fn accounts(
     Extension(by): Extension<Standing>,
 ) -> Response {
     match console.accounts.list(&by).await {
-        Ok(list) => Json(list).into_response(),
+        Ok(list) => Json(list.iter().map(AccountShown::from).collect::<Vec<_>>()).into_response(),
         Err(error) => refused(&error),
     }
 }
@@ -187,7 +204,7 @@ pub(super) async fn role(
 ) -> Response {
     let work = async {
         let (account, Changing { role }) = (id(account)?, read(body)?);
-        console.change_role(&by, &account, role).await
+        console.change_role(&by, &account, role.into()).await
     };
     work.await.map_or_else(|response| response, |()| StatusCode::NO_CONTENT.into_response())
 }
@@ -262,7 +279,9 @@ pub(super) async fn history(
         Err(response) => return response,
     };
     match console.accounts.history(&by, paging.before, paging.most()).await {
-        Ok(events) => Json(events).into_response(),
+        Ok(events) => {
+            Json(events.into_iter().map(EventShown::from).collect::<Vec<_>>()).into_response()
+        }
         Err(error) => refused(&error),
     }
 }

@@ -5,10 +5,12 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use salus_accounts::second::Second;
-use salus_accounts::{Account, SignIn, SignedIn, Standing, Strength};
+use salus_accounts::{SignIn, SignedIn, Standing};
 use salus_model::{Secret, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::answers::{AccountShown, Strength};
 use super::guard::{problem, refused, token, with_session, without_session};
 use super::{Console, Shared};
 
@@ -29,49 +31,65 @@ fn perhaps<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret<String>>,
 }
 
 /// What a person types to sign in.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SignIn")]
 pub(super) struct Typed {
     login: String,
     #[serde(deserialize_with = "secret")]
+    #[schemars(with = "String")]
     password: Secret<String>,
     #[serde(default, deserialize_with = "perhaps")]
+    #[schemars(with = "Option<String>")]
     code: Option<Secret<String>>,
     #[serde(default, deserialize_with = "perhaps")]
+    #[schemars(with = "Option<String>")]
     recovery: Option<Secret<String>>,
 }
 
 /// An invitation that is taken up.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcceptInvitation")]
 pub(super) struct Accepting {
     #[serde(deserialize_with = "secret")]
+    #[schemars(with = "String")]
     code: Secret<String>,
     #[serde(deserialize_with = "secret")]
+    #[schemars(with = "String")]
     password: Secret<String>,
 }
 
-#[derive(Deserialize)]
+/// A code of the second factor that is being set up.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConfirmFactor")]
 pub(super) struct Confirming {
     #[serde(deserialize_with = "secret")]
+    #[schemars(with = "String")]
     code: Secret<String>,
 }
 
-#[derive(Deserialize)]
+/// A change of one's own password.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ChangePassword")]
 pub(super) struct Changing {
     #[serde(deserialize_with = "secret")]
+    #[schemars(with = "String")]
     present: Secret<String>,
     #[serde(deserialize_with = "secret")]
+    #[schemars(with = "String")]
     new: Secret<String>,
 }
 
 /// Who has signed in, and where.
-#[derive(Serialize)]
-struct Who {
-    account: Account,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Who {
+    account: AccountShown,
     strength: Strength,
+    /// When the session ends.
+    #[schemars(with = "String")]
     expires: Timestamp,
     /// Whose site it is.
     holder: String,
@@ -80,10 +98,13 @@ struct Who {
 }
 
 /// A second factor that is being set up; shown once.
-#[derive(Serialize)]
-struct Begun {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Begun {
+    /// What an app scans.
     uri: String,
+    /// The same secret, to be typed.
     secret: String,
+    /// Codes for whoever loses the phone.
     recovery: Vec<String>,
 }
 
@@ -91,8 +112,8 @@ impl Console {
     fn who(&self, standing: &Standing) -> Who {
         let ledger = self.ledger.as_ref();
         Who {
-            account: standing.account.clone(),
-            strength: standing.strength,
+            account: (&standing.account).into(),
+            strength: standing.strength.into(),
             expires: standing.expires,
             holder: self.site.config.holder.to_string(),
             ledger: ledger.map(|on| on.ledger.anchor().ledger().to_string()),

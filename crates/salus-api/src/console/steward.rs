@@ -4,19 +4,22 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use salus_accounts::{Account, Standing};
 use salus_ingest::tabular::QUARANTINE_SUFFIX;
-use salus_keys::KeyInfo;
 use salus_ledger::call::RevocationReason;
 use salus_model::{DatasetId, PermitId, StaffId, Timestamp};
 use salus_node::operations::{Call, PermitCall, Reply};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::KeyShown;
 use super::guard::{failed, problem};
 use super::session::{Body, read};
 use super::{Console, Shared};
 
 /// A dataset as its steward sees it: how much there is, and never a row.
-#[derive(Serialize)]
-struct DatasetShown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Holding")]
+pub(super) struct DatasetShown {
+    #[schemars(with = "String")]
     dataset: DatasetId,
     /// None when it does not open.
     #[serde(flatten)]
@@ -29,44 +32,52 @@ struct DatasetShown {
     profiled: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Newest {
     version: u64,
+    #[schemars(with = "String")]
     created: Timestamp,
     rows: u64,
     bytes: u64,
     files: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Quarantine {
+    #[schemars(with = "String")]
     dataset: DatasetId,
+    /// None when it does not open.
     rows: Option<u64>,
 }
 
 /// The keys of the site's key store, and how the store is.
-#[derive(Serialize)]
-struct KeysShown {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct KeysShown {
     /// Which store this is, in words; none when it does not answer.
     store: Option<String>,
     /// What works but should be mended.
     warnings: Vec<String>,
-    keys: Vec<KeyInfo>,
+    keys: Vec<KeyShown>,
     /// For how long another process may go on using a key that was revoked, in seconds.
     revocation_seconds: u64,
 }
 
 /// A decision on a permit.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "decision")]
 pub(super) enum Decision {
     Grant,
     Refuse,
-    Revoke { reason: RevocationReason },
+    Revoke {
+        /// `requested`, `breach`, `false-statement` or `authority`.
+        #[schemars(with = "String")]
+        reason: RevocationReason,
+    },
 }
 
-#[derive(Serialize)]
-struct Decided {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Decided {
+    #[schemars(with = "String")]
     permit: PermitId,
 }
 
@@ -110,7 +121,7 @@ impl Console {
 }
 
 /// Under which name an account's work stands in the access log.
-fn staff(account: &Account) -> Result<StaffId, Response> {
+pub(super) fn staff(account: &Account) -> Result<StaffId, Response> {
     StaffId::new(format!("account-{}", account.id))
         .map_err(|e| problem(StatusCode::INTERNAL_SERVER_ERROR, "bug", None, e))
 }
@@ -131,7 +142,7 @@ pub(super) async fn keys(State(console): State<Shared>) -> Response {
     Json(KeysShown {
         store: health.as_ref().map(|health| health.store.clone()),
         warnings: health.map(|health| health.warnings).unwrap_or_default(),
-        keys,
+        keys: keys.into_iter().map(KeyShown::from).collect(),
         revocation_seconds: console.site.config.keys.lifetime().duration().as_secs(),
     })
     .into_response()

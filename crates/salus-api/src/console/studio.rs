@@ -24,9 +24,11 @@ use salus_node::holders::{HolderError, Place, Places, Said};
 use salus_node::permits::{Left, left};
 use salus_private::{Profile, Question, sql};
 use salus_spine::{SignedRequest, result_hash};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::answers::{AskedShown, described};
 use super::guard::{failed, problem, refused};
 use super::people::{Asked, Paging, asked as query_of};
 use super::session::{Body, read};
@@ -34,29 +36,38 @@ use super::{Console, ConsoleLedger, Shared};
 use crate::questions::{Answered, Asking, PlanWanted, Planned, Published};
 
 /// What may be asked of whom.
-#[derive(Serialize)]
-struct StudioShown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Studio")]
+pub(super) struct StudioShown {
     ledger: String,
+    #[schemars(with = "String")]
     now: Timestamp,
     holders: Vec<HolderShown>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HolderShown")]
 struct HolderShown {
+    #[schemars(with = "String")]
     holder: HolderId,
     /// The code that answers; none when the node could not be asked.
+    #[schemars(with = "Option<String>")]
     code: Option<CodeHash>,
     /// Unit, bounds and domains, dataset by dataset.
+    #[schemars(with = "BTreeMap<String, described::Profile>")]
     profiles: BTreeMap<DatasetId, Profile>,
     /// Why the node could not be asked, when it could not.
     unreachable: Option<String>,
 }
 
 /// A question whose price is wanted, in one of its two forms.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PlanWanted")]
 pub(super) struct Wanted {
+    #[schemars(with = "String")]
     holder: HolderId,
+    #[schemars(with = "String")]
     permit: PermitId,
     /// The question in the documented subset of SQL.
     #[serde(default)]
@@ -66,7 +77,10 @@ pub(super) struct Wanted {
     question: Option<serde_json::Value>,
     /// What it may cost, as ε at the dataset's δ.
     epsilon: f64,
+    /// `gaussian` or `laplace`.
+    #[schemars(with = "String")]
     mechanism: Mechanism,
+    /// How many rows to assume, for numbers whose error depends on it.
     #[serde(default = "PlanWanted::usual_rows")]
     assumed_rows: u64,
 }
@@ -78,53 +92,73 @@ enum Form {
 }
 
 /// A question with its price, ready to be signed.
-#[derive(Serialize)]
-struct PlannedShown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Plan")]
+pub(super) struct PlannedShown {
     /// The exact text to sign.
     text: String,
     /// The same in SQL; none when the subset cannot say it.
     sql: Option<String>,
     dataset: String,
+    #[schemars(with = "BTreeSet<String>")]
     columns: BTreeSet<ColumnPath>,
     /// The columns among them that the permit does not name.
+    #[schemars(with = "Vec<String>")]
     uncovered: Vec<ColumnPath>,
+    #[schemars(with = "String")]
     purpose: Purpose,
+    #[schemars(with = "String")]
     code: CodeHash,
+    /// What it will be charged, in millionths.
+    #[schemars(with = "u64")]
     rho: MicroRho,
     epsilon: f64,
     delta: f64,
     epsilon_left: f64,
+    #[schemars(with = "described::ExpectedError")]
     expected_error: ExpectedError,
 }
 
 /// A signed question.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AskQuestion")]
 pub(super) struct Sent {
+    #[schemars(with = "described::SignedRequest")]
     request: SignedRequest,
+    /// The exact text that was signed.
     question: String,
 }
 
 /// An answer that the browser opens, with its verified receipt.
-#[derive(Serialize)]
-struct AnsweredShown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Answered")]
+pub(super) struct AnsweredShown {
+    /// The deal that it was sealed under; an earlier one when it is repeated.
+    #[schemars(with = "String")]
     deal: DealId,
     /// The sealed answer, in hexadecimal.
     message: String,
     /// The salt of the result's hash in the receipt, in hexadecimal.
     salt: String,
     receipt: ReceiptShown,
+    /// Whether it was given before, and is repeated for nothing.
     repeated: bool,
     epsilon_spent: f64,
     epsilon_left: f64,
     delta: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "VerifiedReceipt")]
 struct ReceiptShown {
+    #[schemars(with = "String")]
     id: ReceiptId,
+    #[schemars(with = "String")]
     transaction: TxId,
+    #[schemars(with = "u64")]
     block: Height,
+    #[schemars(with = "String")]
     time: Timestamp,
     /// The receipt's file, in hexadecimal.
     file: String,
@@ -451,7 +485,9 @@ pub(super) async fn asked(
         Err(response) => return response,
     };
     match console.accounts.asked(&by, paging.before, paging.most()).await {
-        Ok(list) => Json(list).into_response(),
+        Ok(list) => {
+            Json(list.into_iter().map(AskedShown::from).collect::<Vec<_>>()).into_response()
+        }
         Err(error) => refused(&error),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum Command {
         /// How the person is called on screen.
         #[arg(long)]
         name: String,
-        /// What the person is here for: administrator, researcher, steward or auditor.
+        /// What the person is here for: administrator, researcher, steward, technician or auditor.
         #[arg(long)]
         role: AccountRole,
         /// The organisation to which the person belongs; the site's own by default.

@@ -224,7 +224,9 @@ async fn people(
         }
     });
     let (site, operations) = (site.clone(), operations.clone());
-    Ok(console::router(ConsoleParts { site, accounts, operations, ledger }))
+    let folder = site.folder.clone();
+    let alert_rules = Arc::new(move || super::collect::alert_rules(&folder));
+    Ok(console::router(ConsoleParts { site, accounts, operations, ledger, alert_rules }))
 }
 
 /// How soon to try again when no validator answers.

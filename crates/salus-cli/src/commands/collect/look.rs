@@ -1,15 +1,13 @@
 //! What the holder's technicians see of their fleet: exact, decided column by column by their role,
 //! and on record like every other look at the lake.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use salus_collect::{Alert, AlertKind, DEVICES, Fleet, alerts as alerts_of, records};
-use salus_model::{Clock as _, Purpose, RoleName, Timestamp};
+use salus_collect::{Alert, AlertKind, DEVICES, Fleet, FleetFigures, alerts as alerts_of, records};
+use salus_model::{Clock as _, Purpose, RoleName};
 use salus_node::SystemClock;
 use salus_node::operations::{Call, Reply, SqlCall};
-use serde::Serialize;
 
 use super::config::CollectConfig;
 use crate::output::{Failure, Output, table};
@@ -51,38 +49,14 @@ async fn fleet(role: RoleName, folder: &Path) -> Result<Fleet, Failure> {
     Ok(fleet)
 }
 
-#[derive(Serialize)]
-struct Status {
-    devices: usize,
-    active: usize,
-    last_report: Option<Timestamp>,
-    os_versions: BTreeMap<String, usize>,
-    known_vulnerabilities: usize,
-    silent: usize,
-    low_battery: usize,
-}
-
 pub(super) async fn status(args: Args, folder: &Path, output: &Output) -> Result<(), Failure> {
     let fleet = fleet(args.role, folder).await?;
     let rules = CollectConfig::read(folder)?.alerts;
     let alerts = alerts_of(&fleet, &rules, SystemClock.now());
-    let of = |wanted: fn(&AlertKind) -> bool| alerts.iter().filter(|a| wanted(&a.kind)).count();
-    let mut os_versions = BTreeMap::new();
-    for known in fleet.iter() {
-        *os_versions.entry(known.latest.os_version.as_str().to_owned()).or_insert(0) += 1;
-    }
-    let shown = Status {
-        devices: fleet.len(),
-        active: fleet.iter().filter(|known| known.latest.active).count(),
-        last_report: fleet.iter().map(|known| known.received).max(),
-        os_versions,
-        known_vulnerabilities: of(|k| matches!(k, AlertKind::KnownVulnerabilities { .. })),
-        silent: of(|k| matches!(k, AlertKind::Silent { .. })),
-        low_battery: of(|k| matches!(k, AlertKind::LowBattery { .. })),
-    };
+    let shown = FleetFigures::of(&fleet, &alerts);
     output.print(&shown, |s| {
         let rows: Vec<_> =
-            s.os_versions.iter().map(|(os, n)| vec![os.clone(), n.to_string()]).collect();
+            s.os_versions.iter().map(|(os, n)| vec![os.to_string(), n.to_string()]).collect();
         let last = s.last_report.map_or_else(|| "never".to_owned(), |at| at.to_string());
         format!(
             "{} devices, {} in use, last report {last}\n{} with known vulnerabilities, {} silent, {} with a low battery\n\n{}",

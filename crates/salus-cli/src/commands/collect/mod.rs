@@ -8,7 +8,7 @@ mod simulate;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use salus_collect::{DEVICES, DeviceId, Domains, Enrolment, profile};
+use salus_collect::{AlertRules, DEVICES, DeviceId, Domains, Enrolment, profile};
 use salus_crypto::aead::Aad;
 use salus_crypto::hpke::{RecipientKey, RecipientPublicKey};
 use salus_crypto::{OsEntropy, VerifyingKey};
@@ -93,6 +93,11 @@ fn enrolment(folder: &Path) -> Result<Enrolment, Failure> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Enrolment::default()),
         Err(e) => Err(io(&path)(e)),
     }
+}
+
+/// The rules of alerts, as `collect.toml` has them now; or what is wrong with it, in a sentence.
+pub(super) fn alert_rules(folder: &Path) -> Result<AlertRules, String> {
+    config::CollectConfig::read(folder).map(|config| config.alerts).map_err(|e| e.to_string())
 }
 
 fn enrol(folder: &Path, change: impl FnOnce(&mut Enrolment)) -> Result<usize, Failure> {
