@@ -68,6 +68,39 @@ pub struct RecordRelease {
     pub release: Release,
 }
 
+/// Which answer of a standing question a release is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Tick {
+    /// The first, which is charged for all of them.
+    First {
+        /// How many there will be at the most.
+        ticks: u32,
+    },
+    /// A later one, for nothing.
+    Next {
+        /// The job that the first one began.
+        job: JobId,
+        /// The answer's number; the first is 1.
+        number: u32,
+    },
+}
+
+/// Records one answer of a standing question, whose first answer is charged for all.
+///
+/// # Privacy
+/// The loss of all answers together is bounded by the charge of the first: by the mechanism that
+/// the job's code runs, which the ledger cannot see. What it sees to is that no more answers go out
+/// than were charged for, each number once, and none after the permit's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordTick {
+    /// Which answer.
+    pub tick: Tick,
+    /// The receipt; a later answer charges nothing.
+    pub release: Release,
+}
+
 /// What is set aside on one dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

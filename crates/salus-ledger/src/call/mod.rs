@@ -8,7 +8,7 @@ mod registry;
 
 pub use account::{
     AttestationRef, CancelReservation, CommitReservation, DatasetUse, ExpireReservations,
-    RecordRelease, Release, Reserve, Reserved,
+    RecordRelease, RecordTick, Release, Reserve, Reserved, Tick,
 };
 pub use governance::{
     ActivateContract, AdmitMember, BindKey, ChangeConfig, KeyProof, MarkTime, MemberKey,
@@ -159,4 +159,31 @@ calls! {
     WithdrawArtefact, "artefacts.withdraw", Artefacts;
     /// Asks for a block, so that the state has a recent time.
     MarkTime, "platform.mark-time", Platform;
+    /// Records one answer of a standing question, whose first answer is charged for all.
+    RecordTick, "accounts.tick", Accounts;
+}
+
+impl Call {
+    /// What the call releases, if that is what it does.
+    #[must_use]
+    pub const fn release(&self) -> Option<&Release> {
+        match self {
+            Self::RecordRelease(call) => Some(&call.release),
+            Self::RecordTick(call) => Some(&call.release),
+            Self::CommitReservation(call) => Some(&call.release),
+            Self::SettleDeal(call) => Some(&call.release),
+            _ => None,
+        }
+    }
+}
+
+impl Method {
+    /// Whether a call of this method records a receipt.
+    #[must_use]
+    pub const fn is_release(self) -> bool {
+        matches!(
+            self,
+            Self::RecordRelease | Self::RecordTick | Self::CommitReservation | Self::SettleDeal
+        )
+    }
 }

@@ -11,7 +11,7 @@ use salus_model::{DatasetVersion, DealId, JobId, MicroRho, PermitId, PrivacyChar
 use super::datasets::concerned;
 use super::permits::{self, PermitRefusal};
 use super::records::{Account, Job, PermitRecord, ReceiptRecord, Reservation};
-use super::{Context, Stop, misrouted};
+use super::{Context, Stop, misrouted, standing};
 use crate::call::{
     Call, CancelReservation, CommitReservation, DatasetUse, ExpireReservations, Release,
     ReleaseRule, Reserve, Reserved,
@@ -55,6 +55,15 @@ super::refusal::refusals! {
             "the receipt names other datasets than reservation {job}";
         OtherPermit { job: JobId } = "accounts.other-permit",
             "reservation {job} is for another permit";
+        NoTicks = "accounts.no-ticks", "a standing question has 1 to 4,294,967,295 answers";
+        NotStanding { job: JobId } = "accounts.not-standing",
+            "{job} is no standing question of this permit and these datasets";
+        TickOrder { job: JobId, expected: u32 } = "accounts.tick-order",
+            "the next answer of {job} is number {expected}";
+        TicksOver { job: JobId, ticks: u32 } = "accounts.ticks-over",
+            "{job} was charged for {ticks} answers, and all are given; ask anew, at a new charge";
+        TickCharged { dataset: DatasetRef } = "accounts.tick-charged",
+            "a later answer of a standing question charges nothing on {dataset}: the first one did";
         BelongsToDeal { job: JobId } = "accounts.belongs-to-deal",
             "reservation {job} belongs to a deal; settle or refund that";
         NothingExpired { dataset: DatasetRef } = "accounts.nothing-expired",
@@ -65,6 +74,7 @@ super::refusal::refusals! {
 pub(super) fn decide(call: &Call, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     match call {
         Call::RecordRelease(call) => release_now(&call.release, cx),
+        Call::RecordTick(call) => standing::tick(call, cx),
         Call::Reserve(call) => reserve(call, cx),
         Call::CommitReservation(call) => commit(call, cx),
         Call::CancelReservation(call) => cancel(call, cx),
@@ -169,7 +179,7 @@ fn check_not_bounded(
 }
 
 /// All that has to hold for a release, except that there is room for its charges.
-fn check_release(release: &Release, cx: &Context<'_, '_>) -> Result<PermitRecord, Stop> {
+pub(super) fn check_release(release: &Release, cx: &Context<'_, '_>) -> Result<PermitRecord, Stop> {
     let permit = permits::in_force(&release.permit, cx)?;
     if permit.pseudonym != release.actor {
         return Err(PermitRefusal::OtherPerson { permit: release.permit.clone() }.into());
@@ -241,23 +251,20 @@ fn charge(
     Ok(cx.view.write(&slot::spending(permit, dataset), &spending)?)
 }
 
-fn record_receipt(release: &Release, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
+pub(super) fn record_receipt(release: &Release, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     let id = cx.tx.receipt().map_err(|e| StateError::Tree { reason: e.to_string() })?;
-    let charges = release
-        .uses
-        .iter()
-        .map(|used| Reserved { dataset: used.dataset.clone(), charge: used.charge })
-        .collect();
-    let record = ReceiptRecord {
-        transaction: cx.tx,
-        height: cx.height,
-        permit: release.permit.clone(),
-        charges,
-    };
+    let (permit, charges) = (release.permit.clone(), charged(release));
+    let record = ReceiptRecord { transaction: cx.tx, height: cx.height, permit, charges };
     Ok(cx.view.write(&slot::receipt(&id), &record)?)
 }
 
-fn release_now(release: &Release, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
+pub(super) fn charged(release: &Release) -> Vec<Reserved> {
+    let charge =
+        |used: &DatasetUse| Reserved { dataset: used.dataset.clone(), charge: used.charge };
+    release.uses.iter().map(charge).collect()
+}
+
+pub(super) fn release_now(release: &Release, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     let permit = check_release(release, cx)?;
     for used in &release.uses {
         check_room(&release.permit, &permit, &used.dataset, used.charge, cx)?;

@@ -13,6 +13,7 @@ mod permits;
 mod platform;
 pub mod records;
 mod refusal;
+mod standing;
 
 pub use accounts::AccountRefusal;
 pub use artefacts::ArtefactRefusal;

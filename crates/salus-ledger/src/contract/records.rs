@@ -171,6 +171,19 @@ pub struct Job {
     pub deal: Option<DealId>,
 }
 
+/// A standing question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingRecord {
+    /// The permit.
+    pub permit: PermitId,
+    /// What the first answer charged, dataset by dataset, for all of them.
+    pub charges: Vec<Reserved>,
+    /// How many answers there are at the most.
+    pub ticks: u32,
+    /// How many were released.
+    pub done: u32,
+}
+
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRecord {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::block::{HistoryEntry, Outcome, RuleName};
-use crate::call::{AttestationRef, Call, DatasetUse, Method, Release};
+use crate::call::{AttestationRef, DatasetUse, Method};
 use crate::cbor::{self, CborError};
 use crate::sign::{self, Signer};
 use crate::transaction::{SignedTransaction, TransactionError};
@@ -272,7 +272,7 @@ pub fn verify_receipt(bytes: &[u8], anchor: &TrustAnchor) -> Result<VerifiedRece
         return Err(ReceiptError::Refused { rule: rule.clone() });
     }
     let call = transaction.transaction().call();
-    let release = release_of(call).ok_or(ReceiptError::NoRelease { method: call.method() })?;
+    let release = call.release().ok_or(ReceiptError::NoRelease { method: call.method() })?;
     let receipt = transaction.id().receipt().map_err(|_| ReceiptError::OtherTransaction)?;
     Ok(VerifiedReceipt {
         ledger: *anchor.ledger(),
@@ -308,13 +308,4 @@ fn check_inclusion(file: &ReceiptFile, anchor: &TrustAnchor) -> Result<(), Recei
         return Err(ReceiptError::NotIncluded);
     }
     Ok(())
-}
-
-const fn release_of(call: &Call) -> Option<&Release> {
-    match call {
-        Call::RecordRelease(call) => Some(&call.release),
-        Call::CommitReservation(call) => Some(&call.release),
-        Call::SettleDeal(call) => Some(&call.release),
-        _ => None,
-    }
 }

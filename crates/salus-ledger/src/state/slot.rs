@@ -151,6 +151,10 @@ pub(crate) fn spending(permit: &PermitId, dataset: &DatasetRef) -> Slot<PermitSp
     )
 }
 
+pub(crate) fn standing(id: &JobId) -> Slot<crate::contract::records::StandingRecord> {
+    Slot::new("standing", &[id.as_str().as_bytes()])
+}
+
 pub(crate) fn job(id: &JobId) -> Slot<crate::contract::records::Job> {
     Slot::new("job", &[id.as_str().as_bytes()])
 }

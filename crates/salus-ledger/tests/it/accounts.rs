@@ -2,8 +2,8 @@
 
 use salus_ledger::GateDecision;
 use salus_ledger::call::{
-    CancelReservation, CommitReservation, ExpireReservations, RecordRelease, ReleaseRule, Reserve,
-    Reserved,
+    CancelReservation, CommitReservation, ExpireReservations, RecordRelease, RecordTick,
+    ReleaseRule, Reserve, Reserved, RevocationReason, RevokePermit, Tick,
 };
 use salus_model::PrivacyCharge;
 
@@ -96,4 +96,51 @@ fn a_release_without_a_bound_needs_gate_officer_permit_and_dataset() {
     let mut other = release("ben", &bounded_only, vec![used(&open, PrivacyCharge::NotBounded)]);
     other.gate = gate;
     world.refused(RecordRelease { release: other }, &[CHARITE, HUB], "permits.dp-only");
+}
+
+/// A standing question is charged once, answers no more than it was charged for, each number once,
+/// and ends with its permit.
+#[test]
+fn a_standing_question_is_charged_once_and_answers_as_often_as_it_said() {
+    let mut world = World::new();
+    let (data, other) = (dataset(ANNA, "devices"), dataset(ANNA, "observations"));
+    world.register(&data, 1_000, ReleaseRule::DpOnly);
+    world.register(&other, 1_000, ReleaseRule::DpOnly);
+    let terms = world.terms(&[(&data, 500), (&other, 500)]);
+    let permit = world.permit("ada", terms.clone());
+    let tick = |tick, data, amount| RecordTick {
+        tick,
+        release: release("ada", &permit, vec![used(data, bounded(amount))]),
+    };
+    world.refused(tick(Tick::First { ticks: 0 }, &data, 400), &[ANNA], "accounts.no-ticks");
+    world.refused(tick(Tick::First { ticks: 3 }, &data, 0), &[ANNA], "accounts.free-release");
+    world.refused(tick(Tick::First { ticks: 3 }, &data, 501), &[ANNA], "permits.budget");
+    let job = world.applied(tick(Tick::First { ticks: 3 }, &data, 400), &[ANNA]).job().unwrap();
+    let next = |number| Tick::Next { job: job.clone(), number };
+    // Not twice the same, none left out, none that charges, none of another dataset or person.
+    world.refused(tick(next(1), &data, 0), &[ANNA], "accounts.tick-order");
+    world.refused(tick(next(3), &data, 0), &[ANNA], "accounts.tick-order");
+    world.refused(tick(next(2), &data, 1), &[ANNA], "accounts.tick-charged");
+    world.refused(tick(next(2), &other, 0), &[ANNA], "accounts.not-standing");
+    let theirs = world.permit("ben", terms);
+    let stolen = RecordTick {
+        tick: next(2),
+        release: release("ben", &theirs, vec![used(&data, bounded(0))]),
+    };
+    world.refused(stolen, &[ANNA], "accounts.not-standing");
+    world.applied(tick(next(2), &data, 0), &[ANNA]);
+    world.refused(tick(next(2), &data, 0), &[ANNA], "accounts.tick-order");
+    // All of it was charged with the first: 100 of the permit's 500 are left.
+    let now = |amount| RecordRelease {
+        release: release("ada", &permit, vec![used(&data, bounded(amount))]),
+    };
+    world.refused(now(101), &[ANNA], "permits.budget");
+    world.applied(tick(next(3), &data, 0), &[ANNA]);
+    world.refused(tick(next(4), &data, 0), &[ANNA], "accounts.ticks-over");
+    let again = world.applied(tick(Tick::First { ticks: 9 }, &data, 100), &[ANNA]);
+    let job = again.job().unwrap();
+    let reason = RevocationReason::Requested;
+    world.applied(RevokePermit { permit: permit.clone(), reason }, &[HUB]);
+    let late = tick(Tick::Next { job, number: 2 }, &data, 0);
+    world.refused(late, &[ANNA], "permits.revoked");
 }

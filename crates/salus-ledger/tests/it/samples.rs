@@ -5,10 +5,11 @@ use salus_ledger::call::{
     ActivateContract, AdmitMember, AdvanceOptOutEpoch, AmendPermit, ApplyForPermit, ArtefactKind,
     AttestationRef, BindKey, Call, CancelOrder, CancelReservation, ChangeConfig, CommitDataset,
     CommitReservation, DeltaExponent, DeviceClass, ExpireReservations, GrantPermit, IssueFunds,
-    JobKind, MarkTime, Method, OpenDeal, Order, PostOrder, PublishCrl, RecordRelease, RedeemFunds,
-    RefundDeal, RefusePermit, RegisterArtefact, RegisterDataset, RegisterDevice, ReleaseRule,
-    ReportEquivocation, Reserve, Reserved, RetireDevice, RevocationReason, RevokeKey, RevokeMember,
-    RevokePermit, SetDatasetPolicy, SetMemberRoles, SettleDeal, WithdrawArtefact,
+    JobKind, MarkTime, Method, OpenDeal, Order, PostOrder, PublishCrl, RecordRelease, RecordTick,
+    RedeemFunds, RefundDeal, RefusePermit, RegisterArtefact, RegisterDataset, RegisterDevice,
+    ReleaseRule, ReportEquivocation, Reserve, Reserved, RetireDevice, RevocationReason, RevokeKey,
+    RevokeMember, RevokePermit, SetDatasetPolicy, SetMemberRoles, SettleDeal, Tick,
+    WithdrawArtefact,
 };
 use salus_ledger::contract::{Contract, ContractVersion};
 use salus_ledger::policy::{Policy, Role};
@@ -107,6 +108,9 @@ pub(crate) fn sample(world: &World, method: Method, personal: &str) -> Call {
         }
         .into(),
         Method::RecordRelease => RecordRelease { release: released }.into(),
+        Method::RecordTick => {
+            RecordTick { tick: Tick::Next { job, number: 2 }, release: released }.into()
+        }
         Method::Reserve => Reserve { permit, amounts, expires }.into(),
         Method::CommitReservation => CommitReservation { job, release: released }.into(),
         Method::CancelReservation => CancelReservation { job }.into(),

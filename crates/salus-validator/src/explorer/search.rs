@@ -96,7 +96,7 @@ fn things(view: &View, index: &Index, kind: &str, digits: &str) -> Result<Vec<Fo
         };
         let created = match (kind, method) {
             ("permit", Method::ApplyForPermit) => id.permit().ok().map(|id| id.to_string()),
-            ("receipt", Method::RecordRelease | Method::CommitReservation | Method::SettleDeal) => {
+            ("receipt", method) if method.is_release() => {
                 id.receipt().ok().map(|id| id.to_string())
             }
             // Jobs and deals have no page of their own.

@@ -368,9 +368,7 @@ impl<'w> Batch<'w> {
         use salus_ledger::call::Call;
         match envelope.transaction().call() {
             Call::ApplyForPermit(_) => self.post(Tag::Application, "", at),
-            Call::RecordRelease(_) | Call::CommitReservation(_) | Call::SettleDeal(_) => {
-                self.post(Tag::Release, "", at)
-            }
+            call if call.release().is_some() => self.post(Tag::Release, "", at),
             Call::AdmitMember(call) => {
                 call.keys.iter().try_for_each(|key| self.key(&call.member, key.key.as_bytes()))
             }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use salus_ledger::call::{Call, Order, PermitTerms, Release};
+use salus_ledger::call::{Call, Order, PermitTerms, Release, Tick};
 use salus_ledger::policy::Policy;
 use salus_ledger::{DatasetRef, TxId};
 use salus_model::{MemberId, PermitId};
@@ -149,6 +149,12 @@ impl Named {
     fn accounts(&mut self, call: &Call) {
         match call {
             Call::RecordRelease(call) => self.release(&call.release),
+            Call::RecordTick(call) => {
+                if let Tick::Next { job, .. } = &call.tick {
+                    self.created(job.as_str());
+                }
+                self.release(&call.release);
+            }
             Call::Reserve(call) => {
                 self.permit(&call.permit);
                 call.amounts.iter().for_each(|amount| self.dataset(&amount.dataset));

@@ -1,5 +1,5 @@
 use salus_ledger::block::HistoryEntry;
-use salus_ledger::call::{AttestationRef, Call, Ground, Release};
+use salus_ledger::call::{AttestationRef, Ground, Release};
 use salus_ledger::contract::records::{PermitRecord, PermitState, ReceiptRecord};
 use salus_ledger::query;
 use salus_model::{MicroRho, PermitId, PrivacyCharge, ReceiptId};
@@ -168,12 +168,7 @@ pub(in crate::explorer) fn receipt(
         Some(recorded) => view.transaction(recorded)?,
         None => None,
     };
-    let release = transaction.as_ref().and_then(|signed| match signed.transaction().call() {
-        Call::RecordRelease(call) => Some(&call.release),
-        Call::CommitReservation(call) => Some(&call.release),
-        Call::SettleDeal(call) => Some(&call.release),
-        _ => None,
-    });
+    let release = transaction.as_ref().and_then(|signed| signed.transaction().call().release());
     Ok(Some(ReceiptDetail {
         line: receipt_line(view, id, &record)?,
         actor: release.map(|release| release.actor.to_string()),

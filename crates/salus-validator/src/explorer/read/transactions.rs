@@ -105,9 +105,7 @@ fn content(call: &Call) -> Result<serde_json::Value, StoreError> {
 fn created(method: Method, id: &TxId) -> Option<String> {
     match method {
         Method::ApplyForPermit => id.permit().ok().map(|id| id.to_string()),
-        Method::RecordRelease | Method::CommitReservation | Method::SettleDeal => {
-            id.receipt().ok().map(|id| id.to_string())
-        }
+        method if method.is_release() => id.receipt().ok().map(|id| id.to_string()),
         Method::Reserve => id.job().ok().map(|id| id.to_string()),
         Method::OpenDeal => id.deal().ok().map(|id| id.to_string()),
         Method::PostOrder => Some(id.order().to_string()),
