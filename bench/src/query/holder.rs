@@ -17,7 +17,7 @@ use salus_crypto::{Digest, OsEntropy, SigningKey};
 use salus_dp::Answer;
 use salus_keys::{KeyStore, LocalKeyStore};
 use salus_ledger::block::Outcome;
-use salus_ledger::call::{CommitDataset, RecordRelease, Release, ReleaseRule};
+use salus_ledger::call::{CommitDataset, RecordRelease, RecordTick, Release, ReleaseRule, Tick};
 use salus_ledger::proof::{
     Fact, FinalityProof, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
 };
@@ -70,6 +70,10 @@ impl Memory {
     }
 }
 
+fn ready(signed: &SignedTransaction) -> SignedRelease {
+    SignedRelease { transaction: signed.id(), bytes: Opaque::new(signed.as_bytes().to_vec()) }
+}
+
 fn failed(e: impl std::fmt::Display) -> LedgerRefused {
     LedgerRefused::Unavailable { reason: e.to_string() }
 }
@@ -86,9 +90,15 @@ impl Ledger for Memory {
     }
 
     async fn sign(&self, release: Release) -> Result<SignedRelease, LedgerRefused> {
-        let signed = self.world.lock().signed(RecordRelease { release }, &[&signer(ANNA)]);
-        let bytes = Opaque::new(signed.as_bytes().to_vec());
-        Ok(SignedRelease { transaction: signed.id(), bytes })
+        Ok(ready(&self.world.lock().signed(RecordRelease { release }, &[&signer(ANNA)])))
+    }
+
+    async fn sign_tick(
+        &self,
+        tick: Tick,
+        release: Release,
+    ) -> Result<SignedRelease, LedgerRefused> {
+        Ok(ready(&self.world.lock().signed(RecordTick { tick, release }, &[&signer(ANNA)])))
     }
 
     async fn record(&self, signed: &SignedRelease) -> Result<Vec<u8>, LedgerRefused> {
@@ -126,6 +136,10 @@ struct Nowhere;
 impl Outbox for Nowhere {
     async fn put(&self, _: &Digest, _: &[u8]) -> std::io::Result<()> {
         Ok(())
+    }
+
+    async fn get(&self, _: &Digest) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(None)
     }
 
     async fn remove(&self, _: &Digest) -> std::io::Result<()> {
@@ -244,6 +258,7 @@ impl Holder {
             joint: None,
             partitions: std::thread::available_parallelism().map_or(1, usize::from),
             outbox: Arc::new(Nowhere),
+            standing: Arc::new(Nowhere),
             keeping: AeadKey::from_secret(Secret::new(seed("keeping"))),
         })
         .await?;

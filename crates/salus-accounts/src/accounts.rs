@@ -552,6 +552,22 @@ impl Accounts {
         Rows(&mut connection).events(own.as_ref(), before.unwrap_or(i64::MAX), most.into()).await
     }
 
+    /// Puts on record what an administrator is about to do for the organisation.
+    ///
+    /// # Errors
+    /// When the caller is no administrator, or the database does not answer; it is not to be done
+    /// then.
+    pub async fn note(
+        &self,
+        by: impl Into<Authority<'_>>,
+        kind: EventKind,
+    ) -> Result<(), AccountError> {
+        let by = by.into().administrator()?;
+        let mut transaction = self.alone().await?;
+        Rows(&mut transaction).record(self.clock.now(), &by, &by, kind).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// Removes sessions, invitations and waits that have ended; to be called now and then.
     ///
     /// # Errors

@@ -29,10 +29,16 @@ pub enum EventKind {
     Bound,
     /// It was closed.
     Revoked,
+    /// Its person proposed something to the ledger's members, for the organisation.
+    Proposed,
+    /// Its person endorsed another's proposal, for the organisation.
+    Endorsed,
+    /// Its person handed a proposal in.
+    HandedIn,
 }
 
 impl EventKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::Invited,
         Self::Accepted,
         Self::SignedIn,
@@ -44,6 +50,9 @@ impl EventKind {
         Self::RoleChanged,
         Self::Bound,
         Self::Revoked,
+        Self::Proposed,
+        Self::Endorsed,
+        Self::HandedIn,
     ];
 
     /// The kind's name.
@@ -61,6 +70,9 @@ impl EventKind {
             Self::RoleChanged => "role-changed",
             Self::Bound => "bound",
             Self::Revoked => "revoked",
+            Self::Proposed => "proposed",
+            Self::Endorsed => "endorsed",
+            Self::HandedIn => "handed-in",
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! # Source
 //! Chan, Shi, Song 2011 and Dwork, Naor, Pitassi, Rothblum 2010; with discrete Gaussian noise in
-//! zCDP: each event is counted in one node per level, so that σ² = m²·levels/(2ρ).
+//! zCDP: each event is counted in one node per level, so that σ² = m²·levels/(2ρ) for m events of
+//! one unit, whenever they come. Of a unit that is either counted or not, a node sees the difference
+//! between the ends of its ticks, which is at most 1 whatever happened between; with m turns it
+//! differs in at most m nodes per level, so that σ² = m·levels/(2ρ).
 
 use salus_model::{Class, Classified, MicroRho};
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,7 @@ use crate::cost::Cost;
 use crate::loss::rho_down;
 use crate::noise::{Noise, NoiseError};
 use crate::outward::{down, mul_up, sqrt_up};
+use crate::plan::ExpectedError;
 
 /// Why a standing count does not start or move.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,26 @@ impl Classified for StandingError {
     }
 }
 
+/// What one unit may do to a standing count over all its ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// So many events of +1 or -1, in whichever ticks.
+    Events(u32),
+    /// It is counted or not, and turns from one to the other so many times; it begins uncounted.
+    Turns(u32),
+}
+
+impl Changes {
+    /// The L2 sensitivity of all nodes together, rounded up.
+    fn sensitivity(self, levels: u32) -> f64 {
+        match self {
+            // The worst unit makes all of its changes in one tick: one node per level.
+            Self::Events(events) => mul_up(f64::from(events), sqrt_up(f64::from(levels))),
+            Self::Turns(turns) => sqrt_up(mul_up(f64::from(turns), f64::from(levels))),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Node {
     exact: i128,
@@ -52,8 +76,7 @@ struct Node {
 /// A running count over a fixed number of ticks.
 ///
 /// # Privacy
-/// All outputs together are ρ-zCDP for one unit, whose events change the count by at most
-/// `changes` in all: an event of +1 and one of -1 of the same unit are two. The state holds exact
+/// All outputs together are ρ-zCDP for one unit that keeps to its [`Changes`]. The state holds exact
 /// counts and is as sensitive as the rows; it has no `Debug` of its content. It can be serialised,
 /// so that a restart does not begin a new count, and must then be sealed.
 #[derive(Serialize, Deserialize)]
@@ -72,18 +95,16 @@ impl std::fmt::Debug for StandingCount {
 }
 
 impl StandingCount {
-    /// A count over `ticks` ticks, in which one unit makes at most `changes` changes of 1.
+    /// A count over `ticks` ticks, in which one unit keeps to `changes`.
     ///
     /// # Errors
     /// When the horizon is empty or too long, or ρ is 0.
-    pub fn start(ticks: u64, changes: u32, rho: MicroRho) -> Result<Self, StandingError> {
+    pub fn start(ticks: u64, changes: Changes, rho: MicroRho) -> Result<Self, StandingError> {
         if ticks == 0 || ticks > 1 << 30 {
             return Err(StandingError::Horizon { found: ticks });
         }
         let levels = u64::BITS - ticks.leading_zeros();
-        // The worst unit makes all of its changes in one tick: `changes` in one node per level.
-        let l2 = mul_up(f64::from(changes), sqrt_up(f64::from(levels)));
-        let noise = Noise::gaussian(l2, down(rho_down(rho)))?;
+        let noise = Noise::gaussian(changes.sensitivity(levels), down(rho_down(rho)))?;
         Ok(Self { ticks, at: 0, rho, noise, levels: vec![None; levels as usize] })
     }
 
@@ -91,6 +112,22 @@ impl StandingCount {
     #[must_use]
     pub const fn cost(&self) -> Cost {
         Cost::of_rho(self.rho)
+    }
+
+    /// The noise of each node.
+    #[must_use]
+    pub const fn noise(&self) -> Noise {
+        self.noise
+    }
+
+    /// The error at the worst tick, known before the first.
+    #[must_use]
+    pub fn worst_error(&self) -> ExpectedError {
+        // A tick sums as many nodes as its number has ones in binary.
+        let full = 63 - (self.ticks + 1).leading_zeros();
+        let nodes = full.max(self.ticks.count_ones());
+        let standard_error = (f64::from(nodes) * self.noise.variance()).sqrt();
+        ExpectedError::Value { standard_error, half_width: (1.96 * standard_error).ceil() }
     }
 
     /// The ticks that have passed.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use salus_crypto::OsEntropy;
 use salus_ledger::block::Outcome;
-use salus_ledger::call::{Call, MarkTime, RecordRelease, Release};
+use salus_ledger::call::{Call, MarkTime, RecordRelease, RecordTick, Release, Tick};
 use salus_ledger::config::PlatformConfig;
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{Fact, ProvenState, StateEvidence, TrustAnchor};
@@ -206,6 +206,14 @@ impl HolderLedger {
         }
     }
 
+    /// The ledger's last block, proved.
+    ///
+    /// # Errors
+    /// When no validator gives a proof that holds.
+    pub async fn block(&self) -> Result<Height, LedgerRefused> {
+        self.tip().await
+    }
+
     async fn receipt(&self, id: &TxId) -> Result<Vec<u8>, LedgerRefused> {
         Ok(self.client.receipt(id).await.map_err(|e| refused(&e))?.1)
     }
@@ -221,6 +229,10 @@ impl HolderLedger {
         self.saw(tip.finality.header.height);
         Ok(tip.finality.header.height)
     }
+}
+
+fn ready(signed: &SignedTransaction) -> SignedRelease {
+    SignedRelease { transaction: signed.id(), bytes: Opaque::new(signed.as_bytes().to_vec()) }
 }
 
 fn unavailable(reason: String) -> LedgerRefused {
@@ -261,9 +273,15 @@ impl Ledger for HolderLedger {
     }
 
     async fn sign(&self, release: Release) -> Result<SignedRelease, LedgerRefused> {
-        let signed = self.signed(RecordRelease { release }.into(), &[]).await?;
-        let bytes = Opaque::new(signed.as_bytes().to_vec());
-        Ok(SignedRelease { transaction: signed.id(), bytes })
+        Ok(ready(&self.signed(RecordRelease { release }.into(), &[]).await?))
+    }
+
+    async fn sign_tick(
+        &self,
+        tick: Tick,
+        release: Release,
+    ) -> Result<SignedRelease, LedgerRefused> {
+        Ok(ready(&self.signed(RecordTick { tick, release }.into(), &[]).await?))
     }
 
     async fn record(&self, signed: &SignedRelease) -> Result<Vec<u8>, LedgerRefused> {

@@ -23,6 +23,7 @@ pub mod operations;
 mod operator;
 pub mod permits;
 mod private;
+pub mod proposals;
 mod pull;
 pub mod sharing;
 mod site;

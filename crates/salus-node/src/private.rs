@@ -22,6 +22,7 @@ use crate::site::{Site, SiteError};
 pub const PROFILES_FILE: &str = "privacy.toml";
 const OPT_OUTS_FILE: &str = "opt-outs";
 const ANSWERS_FOLDER: &str = "answers";
+const STANDING_FOLDER: &str = "standing";
 const ANSWERS_KEY_FILE: &str = "answers.key";
 /// How old the ledger's state may be: a revocation takes effect within this time.
 const FRESHNESS: Freshness = Freshness { max_age_micros: 60_000_000, max_ahead_micros: 5_000_000 };
@@ -55,6 +56,16 @@ impl Outbox for AnswerFiles {
     async fn put(&self, name: &Digest, entry: &[u8]) -> std::io::Result<()> {
         let (path, entry) = (self.path(name), entry.to_vec());
         on_disk(move || crate::staff::write_private(&path, &entry)).await
+    }
+
+    async fn get(&self, name: &Digest) -> std::io::Result<Option<Vec<u8>>> {
+        let path = self.path(name);
+        on_disk(move || match std::fs::read(&path) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
     }
 
     async fn remove(&self, name: &Digest) -> std::io::Result<()> {
@@ -222,9 +233,12 @@ impl Site {
         audit: Arc<AuditLog>,
     ) -> Result<Desk, SiteError> {
         let profiles = self.profiles()?;
-        let folder = self.folder.join(ANSWERS_FOLDER);
-        crate::site::make_private_folder(&folder)
-            .map_err(|source| SiteError::Io { path: folder.clone(), source })?;
+        let files = |name| {
+            let folder = self.folder.join(name);
+            crate::site::make_private_folder(&folder)
+                .map_err(|source| SiteError::Io { path: folder.clone(), source })?;
+            Ok::<_, SiteError>(Arc::new(AnswerFiles(folder)))
+        };
         let partitions = std::thread::available_parallelism().map_or(1, usize::from);
         let desk = Desk::open(DeskParts {
             lake: Arc::clone(&self.lake),
@@ -238,7 +252,8 @@ impl Site {
             opt_outs: self.opt_outs().await?,
             joint: crate::joint::JointTrust::read(&self.folder)?.policy(),
             partitions,
-            outbox: Arc::new(AnswerFiles(folder)),
+            outbox: files(ANSWERS_FOLDER)?,
+            standing: files(STANDING_FOLDER)?,
             keeping: self.answers_key().await?,
         })
         .await

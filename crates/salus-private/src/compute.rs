@@ -6,11 +6,12 @@ use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use futures::StreamExt as _;
 use salus_crypto::OsEntropy;
+use salus_dp::standing::StandingError;
 use salus_dp::{Column, Field, ObserveError, Partial, PlanError, RowsPerUnit, UnitKey};
 use salus_model::{
     Class, Classified, DatasetId, Entropy as _, EntropyFailed, PrivacyCharge, Timestamp,
 };
-use salus_spine::{Priced, Secondary, Unreleased};
+use salus_spine::{KeepError, Priced, Secondary, Unreleased};
 use salus_store::{ReadSession, ScanError, TableSource};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use zeroize::Zeroizing;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::joint::JointRefused;
 use crate::predicate::{Predicate, as_moments, as_numbers, as_texts, column};
 use crate::question::Prepared;
+use crate::standing::MOST_UNITS;
 
 /// Batches that may wait for whoever counts them.
 const QUEUE: usize = 4;
@@ -60,6 +62,18 @@ pub enum ComputeError {
     /// The answer cannot be written, which is a bug.
     #[error("the answer cannot be written")]
     Answer(#[source] serde_json::Error),
+    /// The noise of a standing question cannot be made, or it has run to its end.
+    #[error(transparent)]
+    Standing(#[from] StandingError),
+    /// What is remembered of a standing question does not open, or cannot be sealed.
+    #[error("what is remembered of the standing question cannot be used")]
+    Memory(#[source] KeepError),
+    /// What is remembered of a standing question is in no form that is known.
+    #[error("what is remembered of the standing question cannot be read")]
+    MemoryForm,
+    /// More units than one standing question remembers.
+    #[error("a standing question remembers up to {MOST_UNITS} units; ask about fewer")]
+    TooManyUnits,
     /// A part of the scan ended without a word, which is a bug.
     #[error("a part of the scan ended early")]
     Ended,
@@ -72,6 +86,10 @@ impl Classified for ComputeError {
             Self::NoColumn { .. } | Self::Arrow(_) => Class::BadRequest,
             Self::Joint(e) => e.class(),
             Self::Entropy(_) => Class::Unavailable,
+            Self::Standing(e) => e.class(),
+            Self::Memory(e) => e.class(),
+            Self::MemoryForm => Class::Corrupt,
+            Self::TooManyUnits => Class::BadRequest,
             _ => Class::Bug,
         }
     }
@@ -121,34 +139,10 @@ impl Prepared {
             columns: self.plan.columns().iter().cloned().zip(self.kinds).collect(),
             key,
         };
-        let (send, mut receive) = tokio::sync::mpsc::channel(QUEUE);
-        for partition in source.partitions(partitions) {
-            let (source, projection, send) = (source.clone(), projection.clone(), send.clone());
-            tokio::spawn(async move {
-                let mut batches = source.scan(partition, projection, Vec::new(), None);
-                while let Some(batch) = batches.next().await {
-                    let failed = batch.is_err();
-                    if send.send(Some(batch)).await.is_err() || failed {
-                        return;
-                    }
-                }
-                // That it ended well; without it, a part that died would pass for an empty one.
-                let _ = send.send(None).await;
-            });
-        }
-        drop(send);
-        let mut open = source.partitions(partitions).len();
         let partial = self.joint.as_ref().map(crate::joint::Contribution::partial);
         let mut partial = partial.unwrap_or_else(|| self.plan.partial());
-        while let Some(message) = receive.recv().await {
-            match message {
-                Some(batch) => reader.observe(&mut partial, &batch?)?,
-                None => open -= 1,
-            }
-        }
-        if open > 0 {
-            return Err(ComputeError::Ended);
-        }
+        each_batch(&source, &projection, partitions, |batch| reader.observe(&mut partial, batch))
+            .await?;
         let cost = self.plan.cost();
         let value = match self.joint {
             Some(joint) => serde_json::to_vec(&joint.shares(partial, &mut OsEntropy)?),
@@ -159,7 +153,7 @@ impl Prepared {
         Ok(Priced { value, charges })
     }
 
-    fn projection(&self, source: &TableSource) -> Result<Vec<usize>, ComputeError> {
+    pub(crate) fn projection(&self, source: &TableSource) -> Result<Vec<usize>, ComputeError> {
         let schema = source.schema();
         let mut places = Vec::new();
         for column in self.wanted().remove(&self.dataset).unwrap_or_default() {
@@ -170,6 +164,39 @@ impl Prepared {
         }
         Ok(places)
     }
+}
+
+/// Looks at every batch of a table, whose parts are read beside each other.
+pub(crate) async fn each_batch(
+    source: &TableSource,
+    projection: &[usize],
+    partitions: usize,
+    mut look: impl FnMut(&RecordBatch) -> Result<(), ComputeError>,
+) -> Result<(), ComputeError> {
+    let (send, mut receive) = tokio::sync::mpsc::channel(QUEUE);
+    for partition in source.partitions(partitions) {
+        let (source, projection, send) = (source.clone(), projection.to_vec(), send.clone());
+        tokio::spawn(async move {
+            let mut batches = source.scan(partition, projection, Vec::new(), None);
+            while let Some(batch) = batches.next().await {
+                let failed = batch.is_err();
+                if send.send(Some(batch)).await.is_err() || failed {
+                    return;
+                }
+            }
+            // That it ended well; without it, a part that died would pass for an empty one.
+            let _ = send.send(None).await;
+        });
+    }
+    drop(send);
+    let mut open = source.partitions(partitions).len();
+    while let Some(message) = receive.recv().await {
+        match message {
+            Some(batch) => look(&batch?)?,
+            None => open -= 1,
+        }
+    }
+    if open > 0 { Err(ComputeError::Ended) } else { Ok(()) }
 }
 
 /// Turns batches into observed rows.

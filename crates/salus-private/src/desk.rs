@@ -1,10 +1,12 @@
+mod follow;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use salus_crypto::aead::AeadKey;
 use salus_crypto::{Digest, OsEntropy};
-use salus_ledger::call::Release;
+use salus_ledger::call::{Release, Tick};
 use salus_ledger::proof::{EvidenceError, Fact, ProvenState, StateEvidence, TrustAnchor};
 use salus_ledger::{CodeHash, Commitment, DatasetRef, Opaque};
 use salus_model::{
@@ -20,6 +22,7 @@ use salus_spine::{
 };
 use salus_store::audit::{AccessKind, AuditEntry, AuditError, AuditLog, Outcome, RefusalReason};
 use salus_store::{Lake, ScanError};
+use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeError;
 use crate::joint::{Contribution, HolderPolicy, JointRefused};
@@ -77,6 +80,13 @@ pub trait Ledger: Send + Sync {
     /// When the ledger is out of reach, whose last block bounds how long the signature holds.
     async fn sign(&self, release: Release) -> Result<SignedRelease, LedgerRefused>;
 
+    /// Signs one answer of a standing question for the holder; nothing is sent yet.
+    ///
+    /// # Errors
+    /// As [`Ledger::sign`].
+    async fn sign_tick(&self, tick: Tick, release: Release)
+    -> Result<SignedRelease, LedgerRefused>;
+
     /// Records a signed release, and returns the receipt's file once it is final.
     ///
     /// # Errors
@@ -92,7 +102,8 @@ pub trait Ledger: Send + Sync {
 }
 
 /// What the person who asked gets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reply {
     /// The deal that the message was sealed under; an earlier one when the answer is repeated.
     pub deal: DealId,
@@ -233,7 +244,9 @@ pub struct DeskParts {
     pub partitions: usize,
     /// Where sealed answers outlive the process.
     pub outbox: Arc<dyn Outbox>,
-    /// The holder's key for them.
+    /// Where standing questions lie between their answers.
+    pub standing: Arc<dyn Outbox>,
+    /// The holder's key for both.
     pub keeping: AeadKey,
 }
 
@@ -263,6 +276,7 @@ pub fn built_in_code() -> CodeHash {
 /// A question under way: everything that was decided before the first key.
 struct Admitted {
     scope: Scope,
+    permit: PermitId,
     state: ProvenState,
     prepared: Prepared,
     versions: BTreeMap<DatasetId, DatasetVersion>,
@@ -332,6 +346,12 @@ impl Desk {
         let (question, invitation) = match Asked::parse(text)? {
             Asked::Alone(question) => (question, None),
             Asked::Joint(joint) => (joint.inner()?, Some(joint.joint)),
+            Asked::Standing(standing) => {
+                let question = standing.inner()?;
+                let profile = self.parts.profiles.of(&question.dataset)?;
+                let following = standing.following(&question, profile)?;
+                return Ok(question.prepare(profile)?.followed(following));
+            }
         };
         let profile = self.parts.profiles.of(&question.dataset)?;
         let Some(invitation) = invitation else { return Ok(question.prepare(profile)?) };
@@ -390,6 +410,10 @@ impl Desk {
         }
         let (permit, admitted) = self.admit(request, prepared).await?;
         self.only_once(request)?;
+        if let Some(following) = admitted.prepared.standing {
+            let names = (request.digest(), asked.question);
+            return self.follow(permit, admitted, following, names).await;
+        }
         // Two who ask the same at once: the second gets the first one's answer.
         let turn = self.turn(&admitted.memory);
         let _mine = turn.lock().await;
@@ -474,7 +498,8 @@ impl Desk {
             ],
         );
         let scope = Scope::new(holder.clone(), asked.deal.clone());
-        Ok((permit, Admitted { scope, state, prepared, versions, memory }))
+        let id = asked.permit.clone();
+        Ok((permit, Admitted { scope, permit: id, state, prepared, versions, memory }))
     }
 
     /// Takes a request once: a recording of it, sent again, would charge the account again.

@@ -30,6 +30,7 @@ mod profile;
 mod question;
 pub mod several;
 pub mod sql;
+pub mod standing;
 
 pub use compute::ComputeError;
 pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_in_code};

@@ -35,6 +35,12 @@ pub trait Outbox: Send + Sync {
     /// When it cannot be written.
     async fn put(&self, name: &Digest, entry: &[u8]) -> std::io::Result<()>;
 
+    /// The entry of a name.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn get(&self, name: &Digest) -> std::io::Result<Option<Vec<u8>>>;
+
     /// Forgets an entry; one that is not there is no error.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use salus_crypto::Digest;
+use salus_dp::standing::StandingError;
 use salus_dp::{Cost, ExpectedError, Mechanism, Plan, PlanError, Query, Spend, plan};
 use salus_model::{Class, Classified, ColumnPath, DatasetId};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::joint::{Contribution, JointQuestion, JointRefused};
 use crate::predicate::{Predicate, PredicateError};
 use crate::profile::Profile;
+use crate::standing::{Following, MOST_TICKS, MOST_TURNS, StandingQuestion};
 
 /// The longest question, in bytes of its text.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -132,6 +134,21 @@ pub enum QuestionError {
     /// The question does not fit the dataset or the spend.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// What is asked cannot be followed over time.
+    #[error(
+        "only a count of units with Gaussian noise is followed: count(*) where each unit has one \
+         row, or count(DISTINCT) of the dataset's unit"
+    )]
+    NotFollowed,
+    /// A standing question without an end, or for units that turn too often.
+    #[error(
+        "a standing question has 1 to {MOST_TICKS} answers, and makes noise for 1 to {MOST_TURNS} \
+         turns of a unit"
+    )]
+    StandingTerms,
+    /// The noise of a standing question cannot be made.
+    #[error(transparent)]
+    Standing(#[from] StandingError),
     /// The invitation to answer jointly is not accepted.
     #[error(transparent)]
     Joint(#[from] JointRefused),
@@ -142,6 +159,7 @@ impl Classified for QuestionError {
         match self {
             Self::Plan(e) => e.class(),
             Self::Joint(e) => e.class(),
+            Self::Standing(e) => e.class(),
             _ => Class::BadRequest,
         }
     }
@@ -187,6 +205,7 @@ impl Question {
         }
         Ok(Prepared {
             joint: None,
+            standing: None,
             dataset: self.dataset,
             filter: self.filter,
             unit_column: profile.unit_column.clone(),
@@ -208,12 +227,15 @@ pub enum Asked {
     Alone(Question),
     /// Of several together.
     Joint(Box<JointQuestion>),
+    /// Of one holder, again and again.
+    Standing(Box<StandingQuestion>),
 }
 
-/// What stands in a joint question's text and in no other.
-#[derive(Deserialize)]
+/// What stands in a joint or in a standing question's text and in no other.
+#[derive(Default, Deserialize)]
 struct Marked {
     joint: Option<serde::de::IgnoredAny>,
+    standing: Option<serde::de::IgnoredAny>,
 }
 
 impl Asked {
@@ -222,17 +244,35 @@ impl Asked {
     /// # Errors
     /// Names line and column of what is wrong.
     pub fn parse(text: &str) -> Result<Self, QuestionError> {
-        let marked = text.len() <= MAX_TEXT_BYTES
-            && serde_json::from_str::<Marked>(text).is_ok_and(|marked| marked.joint.is_some());
-        if !marked {
+        let short = text.len() <= MAX_TEXT_BYTES;
+        let marked: Marked =
+            if short { serde_json::from_str(text).unwrap_or_default() } else { Marked::default() };
+        let unread = |e: serde_json::Error| QuestionError::Text { reason: e.to_string() };
+        if marked.standing.is_some() {
+            return serde_json::from_str(text).map(Self::Standing).map_err(unread);
+        }
+        if marked.joint.is_none() {
             return Question::parse(text).map(Self::Alone);
         }
-        let joint: JointQuestion = serde_json::from_str(text)
-            .map_err(|e| QuestionError::Text { reason: e.to_string() })?;
+        let joint: JointQuestion = serde_json::from_str(text).map_err(unread)?;
         if joint.joint.question != Question::digest(&joint.question) {
             return Err(JointRefused::OtherQuestion.into());
         }
         Ok(Self::Joint(Box::new(joint)))
+    }
+}
+
+impl Asked {
+    /// Which dataset is asked about.
+    ///
+    /// # Errors
+    /// When the question inside is none.
+    pub fn about(&self) -> Result<DatasetId, QuestionError> {
+        Ok(match self {
+            Self::Alone(question) => question.dataset.clone(),
+            Self::Joint(joint) => joint.inner()?.dataset,
+            Self::Standing(standing) => standing.inner()?.dataset,
+        })
     }
 }
 
@@ -251,6 +291,8 @@ impl JointQuestion {
 pub struct Prepared {
     /// How its numbers leave when several holders answer together; noised alone otherwise.
     pub(crate) joint: Option<Contribution>,
+    /// How it is followed, if it is.
+    pub(crate) standing: Option<Following>,
     pub(crate) dataset: DatasetId,
     pub(crate) filter: Option<Predicate>,
     pub(crate) unit_column: ColumnPath,
@@ -265,7 +307,12 @@ impl Prepared {
         Self { joint: Some(contribution), ..self }
     }
 
-    /// What the answer will be charged.
+    /// The same question, followed over time.
+    pub(crate) fn followed(self, following: Following) -> Self {
+        Self { standing: Some(following), ..self }
+    }
+
+    /// What the answer will be charged; of a standing question, all of its answers together.
     #[must_use]
     pub fn cost(&self) -> Cost {
         self.plan.cost()
@@ -274,7 +321,10 @@ impl Prepared {
     /// The error to expect, if `assumed_rows` rows pass the filter.
     #[must_use]
     pub fn expected_error(&self, assumed_rows: u64) -> ExpectedError {
-        self.plan.expected_error(assumed_rows)
+        match &self.standing {
+            Some(following) => following.expected_error(),
+            None => self.plan.expected_error(assumed_rows),
+        }
     }
 
     /// The dataset.

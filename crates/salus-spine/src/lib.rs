@@ -46,10 +46,10 @@ pub use release::{AuthoriseError, KeyRelease, PermitChecked, authorise};
 pub use rows::{DatasetAccess, NoSubject, RowRule, SubjectSet};
 pub use scope::{Care, Scope, ScopeMismatch, Secondary, Use};
 pub use secondary::{
-    BudgetCharged, Freshness, InputRead, KeepError, MAX_REQUEST_MICROS, OptOutList, OptOutsApplied,
-    OptOutsRefused, Priced, ReceiptFinal, ReceiptRefused, ReleaseApproved, RequestRefused,
-    SealResultRefused, SealedResult, SecondaryClearance, SecondaryRequest, SecondaryTerms,
-    SignedRequest, result_hash, seal_result,
+    BudgetCharged, Freshness, InputRead, KeepError, KeptState, MAX_REQUEST_MICROS, OptOutList,
+    OptOutsApplied, OptOutsRefused, Priced, ReceiptFinal, ReceiptRefused, ReleaseApproved,
+    RequestRefused, SealResultRefused, SealedResult, SecondaryClearance, SecondaryRequest,
+    SecondaryTerms, SignedRequest, result_hash, seal_result,
 };
 pub use unreleased::{
     Acknowledges, Held, Recipient, ReleaseRefused, Released, Unreleased, release, seal,

@@ -16,6 +16,7 @@
 //! | [`people`] | accounts, as administrators see and change them |
 //! | [`studio`] | questions: what may be asked, what it costs, asking, the history |
 //! | [`steward`] | datasets, quarantine, keys; decisions on permits |
+//! | [`proposals`] | what the ledger's members decide together |
 //! | [`devices`] | the holder's own fleet, exact |
 //! | [`ledger`] | the ledger's explorer, handed on from a validator |
 //! | [`pages`] | the files of the page itself |
@@ -28,6 +29,7 @@ mod ledger;
 pub mod openapi;
 mod pages;
 mod people;
+mod proposals;
 mod session;
 mod steward;
 mod studio;
@@ -85,6 +87,11 @@ enum Endpoint {
     Keys,
     Devices,
     Decide,
+    Configuration,
+    Propose,
+    OpenProposal,
+    Endorse,
+    HandIn,
     Explorer,
 }
 
@@ -92,7 +99,7 @@ const fn route(method: &'static str, path: &'static str, access: Access) -> Http
     HttpRoute::new(method, path, access)
 }
 
-const TABLE: RouteTable<Endpoint, 28> = RouteTable([
+const TABLE: RouteTable<Endpoint, 33> = RouteTable([
     (route("GET", "/console", Access::Published), Endpoint::Console),
     (route("GET", "/console/{*page}", Access::Published), Endpoint::Page),
     (route("GET", "/assets/{file}", Access::Published), Endpoint::Asset),
@@ -148,11 +155,28 @@ const TABLE: RouteTable<Endpoint, 28> = RouteTable([
         Endpoint::Devices,
     ),
     (route("PUT", "/v1/console/permits/{permit}", Access::Session(&[Steward])), Endpoint::Decide),
+    (
+        route("GET", "/v1/console/configuration", Access::Session(&[Administrator, Auditor])),
+        Endpoint::Configuration,
+    ),
+    (route("POST", "/v1/console/proposals", Access::Session(&[Administrator])), Endpoint::Propose),
+    (
+        route("POST", "/v1/console/proposals/open", Access::Session(&[Administrator])),
+        Endpoint::OpenProposal,
+    ),
+    (
+        route("POST", "/v1/console/proposals/endorse", Access::Session(&[Administrator])),
+        Endpoint::Endorse,
+    ),
+    (
+        route("POST", "/v1/console/proposals/submit", Access::Session(&[Administrator])),
+        Endpoint::HandIn,
+    ),
     (route("GET", "/v1/explorer/{*path}", Access::Session(EVERYBODY)), Endpoint::Explorer),
 ]);
 
 /// Every route here.
-pub const ROUTES: [HttpRoute; 28] = TABLE.routes();
+pub const ROUTES: [HttpRoute; 33] = TABLE.routes();
 
 /// A site's place on a ledger, as the console uses it.
 pub struct ConsoleLedger {
@@ -244,6 +268,11 @@ fn handled(endpoint: Endpoint) -> MethodRouter<Shared> {
         Endpoint::Keys => get(steward::keys),
         Endpoint::Devices => get(devices::devices),
         Endpoint::Decide => put(steward::decide),
+        Endpoint::Configuration => get(proposals::configuration),
+        Endpoint::Propose => post(proposals::propose),
+        Endpoint::OpenProposal => post(proposals::open),
+        Endpoint::Endorse => post(proposals::endorse),
+        Endpoint::HandIn => post(proposals::submit),
         Endpoint::Explorer => get(ledger::explorer),
     }
 }

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::answers::{AccountShown, AskedShown, EventShown};
-use super::{Endpoint, TABLE, devices, guard, people, session, steward, studio};
+use super::{Endpoint, TABLE, devices, guard, people, proposals, session, steward, studio};
 use crate::route::{Access, HttpRoute};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -127,6 +127,35 @@ fn operation(endpoint: Endpoint) -> Option<Operation> {
             "Decide on a permit in the organisation's name.",
             of::<steward::Decision>,
             of::<steward::Decided>,
+        ),
+        Endpoint::Configuration => reads(
+            "configuration",
+            "The ledger's configuration in force.",
+            of::<proposals::ConfigurationShown>,
+        ),
+        Endpoint::Propose => exchanges(
+            "propose",
+            "Propose another configuration to the ledger's members.",
+            of::<proposals::Proposing>,
+            of::<proposals::ProposalShown>,
+        ),
+        Endpoint::OpenProposal => exchanges(
+            "open_proposal",
+            "What a proposal would change, and who has signed it.",
+            of::<proposals::File>,
+            of::<proposals::ProposalShown>,
+        ),
+        Endpoint::Endorse => exchanges(
+            "endorse_proposal",
+            "Add the site's signature to a proposal.",
+            of::<proposals::File>,
+            of::<proposals::ProposalShown>,
+        ),
+        Endpoint::HandIn => exchanges(
+            "hand_in_proposal",
+            "Hand a proposal in; the ledger says whether it is signed by enough.",
+            of::<proposals::File>,
+            of::<proposals::HandedIn>,
         ),
     })
 }

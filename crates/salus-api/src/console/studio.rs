@@ -22,6 +22,7 @@ use salus_model::{
 };
 use salus_node::holders::{HolderError, Place, Places, Said};
 use salus_node::permits::{Left, left};
+use salus_private::standing::{StandingQuestion, StandingTerms};
 use salus_private::{Profile, Question, sql};
 use salus_spine::{SignedRequest, result_hash};
 use schemars::JsonSchema;
@@ -83,7 +84,16 @@ pub(super) struct Wanted {
     /// How many rows to assume, for numbers whose error depends on it.
     #[serde(default = "PlanWanted::usual_rows")]
     assumed_rows: u64,
+    /// To follow a count: how many answers the price is for.
+    #[serde(default)]
+    ticks: Option<u32>,
+    /// How often a unit may come into a followed count or leave it; twice when nothing is said.
+    #[serde(default)]
+    turns: Option<u32>,
 }
+
+/// How often a unit turns in a followed count, where nobody says it.
+const USUAL_TURNS: u32 = 2;
 
 /// A question in one of its two forms.
 enum Form {
@@ -164,7 +174,7 @@ struct ReceiptShown {
     file: String,
 }
 
-fn on_ledger(console: &Console) -> Result<&ConsoleLedger, Response> {
+pub(super) fn on_ledger(console: &Console) -> Result<&ConsoleLedger, Response> {
     console.ledger.as_ref().ok_or_else(|| {
         let text = "this site is on no ledger; questions need permits, which stand on one";
         problem(StatusCode::NOT_FOUND, "bad-request", Some("no-ledger"), text)
@@ -336,7 +346,12 @@ async fn planned(console: &Console, wanted: &Wanted) -> Result<PlannedShown, Res
         bad(format!("{} takes no questions about {}", wanted.holder, dataset.dataset))
     })?;
     let question = form.question(profile, wanted.spend(delta)?, wanted.mechanism)?;
-    let text = serde_json::to_string(&question).map_err(bad)?;
+    let mut text = serde_json::to_string(&question).map_err(bad)?;
+    if let Some(ticks) = wanted.ticks {
+        let standing = StandingTerms { ticks, turns: wanted.turns.unwrap_or(USUAL_TURNS) };
+        let standing = StandingQuestion { standing, question: text };
+        text = serde_json::to_string(&standing).map_err(bad)?;
+    }
     let asked = PlanWanted { question: text.clone(), assumed_rows: wanted.assumed_rows };
     let body = serde_json::to_vec(&asked).map_err(bad)?;
     let said = place.ask(&on.ledger, (&wanted.holder, "/v1/questions/plan"), Some(body)).await;
@@ -391,7 +406,8 @@ async fn asked_of_holder(
 ) -> Result<AnsweredShown, Response> {
     let on = on_ledger(console)?;
     let request = sent.request.unverified().clone();
-    let about = Question::parse(&sent.question).map_err(bad)?.dataset;
+    let about =
+        salus_private::Asked::parse(&sent.question).and_then(|asked| asked.about()).map_err(bad)?;
     let holder = MemberId::new(request.holder.as_str()).map_err(bad)?;
     let dataset = DatasetRef { holder, dataset: about };
     let name = format!("{}/{}", dataset.holder, dataset.dataset);

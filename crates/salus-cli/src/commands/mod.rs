@@ -27,4 +27,5 @@ pub(crate) mod query;
 pub(crate) mod several;
 pub(crate) mod sql;
 pub(crate) mod staff;
+mod standing;
 pub(crate) mod together;

@@ -54,6 +54,14 @@ pub(crate) struct Args {
     /// What the answer may cost, as ε at the dataset's δ; in place of the question's own spend.
     #[arg(long, value_parser = epsilon)]
     epsilon: Option<Epsilon>,
+    /// Follow a count: so many answers for one charge. The same words ask for the next one, and get
+    /// the last one again while the dataset has not changed.
+    #[arg(long, value_name = "ANSWERS", conflicts_with = "joint")]
+    ticks: Option<u32>,
+    /// How often one device or patient may come into a followed count or leave it; the noise is made
+    /// for that, and whoever does it more often stays as counted.
+    #[arg(long, default_value_t = 2, requires = "ticks")]
+    turns: u32,
     /// Tell cost and expected error, and ask nothing.
     #[arg(long)]
     explain: bool,
@@ -126,6 +134,9 @@ struct Explained {
     rho: MicroRho,
     expected_error: salus_dp::ExpectedError,
     covered: bool,
+    /// How many answers the cost is for, where a count is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticks: Option<u32>,
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {
@@ -239,6 +250,9 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
             let ready = (site, ledger, record, dataset.clone());
             one(args, ready, &wanted, folder, output).await
         }
+        _ if args.ticks.is_some() => {
+            Err(Failure::request("a count is followed at one holder; name it with --dataset"))
+        }
         _ if args.node.is_some() || args.receipt.is_some() => Err(Failure::request(
             "--node and --receipt are for a question to one holder; name it with --dataset",
         )),
@@ -304,12 +318,20 @@ async fn one(
         Written::Json(question) if wanted.epsilon.is_none() => Question::clone(question),
         _ => wanted.question(ledger, &dataset, &place).await?,
     };
-    let asked = serde_json::to_string(&question).map_err(|e| Failure::request(e.to_string()))?;
+    let mut asked =
+        serde_json::to_string(&question).map_err(|e| Failure::request(e.to_string()))?;
+    if let Some(ticks) = args.ticks {
+        asked = super::standing::wrapped(ticks, args.turns, asked)?;
+    }
     let ready = Ready { site, ledger, permit: args.permit, record, dataset, text: asked, place };
     if args.explain {
-        let explained = explain(&ready, args.assumed_rows).await?;
+        let mut explained = explain(&ready, args.assumed_rows).await?;
+        explained.ticks = args.ticks;
         output.print(&explained, explained_text);
         return Ok(());
+    }
+    if args.ticks.is_some() {
+        return super::standing::ask(&ready, args.receipt, output).await;
     }
     let answer = ask(&ready, args.receipt).await?;
     output.print(&answer, text);
@@ -390,6 +412,7 @@ async fn explain(ready: &Ready<'_>, assumed_rows: u64) -> Result<Explained, Fail
         rho: planned.rho,
         expected_error: planned.expected_error,
         covered,
+        ticks: None,
     })
 }
 
@@ -406,9 +429,10 @@ fn explained_text(e: &Explained) -> String {
             format!("± {half_width:.1} places in the order, in 95 of 100 answers")
         }
     };
+    let for_all = e.ticks.map_or_else(String::new, |ticks| format!(" for all {ticks} answers"));
     let covered = if e.covered { "covered by the permit" } else { "NOT all covered by the permit" };
     format!(
-        "Dataset  {}\nColumns  {} ({covered})\nCost     ε {:.4} at δ {:e}; one more answer may cost {:.4}\nError    {error}\nNothing was asked, and nothing is charged.",
+        "Dataset  {}\nColumns  {} ({covered})\nCost     ε {:.4} at δ {:e}{for_all}; one more answer may cost {:.4}\nError    {error}\nNothing was asked, and nothing is charged.",
         e.dataset,
         e.columns.join(", "),
         e.epsilon,

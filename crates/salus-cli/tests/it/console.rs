@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use crate::browser::{Browser, Factor};
 use crate::node::Node;
 use crate::site::Site;
-use crate::world::World;
+use crate::world::{Serving, World};
 
 const GOOD: &str = "granite lamp ferry plum";
 
@@ -166,6 +166,10 @@ fn body(route: &HttpRoute) -> Option<Json> {
         ("PUT", "/v1/console/accounts/{id}/role") => Some(json!({ "role": "administrator" })),
         ("PUT", "/v1/console/accounts/{id}/key") => Some(json!({})),
         ("POST", "/v1/console/studio/plan" | "/v1/console/studio/questions") => Some(json!({})),
+        ("POST", "/v1/console/proposals") => Some(json!({ "agree": 1 })),
+        ("POST", path) if path.starts_with("/v1/console/proposals/") => {
+            Some(json!({ "file": "00" }))
+        }
         ("PUT", "/v1/console/permits/{permit}") => Some(json!({ "decision": "grant" })),
         other => panic!("{other:?} is new: say here what it is sent, and what it must refuse"),
     }
@@ -367,4 +371,104 @@ fn on_a_ledger_the_organisation_has_to_have_the_role() {
     // may do nothing until it is changed back.
     let (exit, said) = world.failure("uni", &["account", "role", "researcher", "steward"]);
     assert!(exit == 3 && said.contains("none of the roles"), "{exit} {said}");
+}
+
+/// A site of the world at its console, with its administrator signed in.
+fn administrator_of(world: &World, site: &str) -> (Serving, Browser) {
+    let words = ["account", "create", "root", "--name", "Root", "--role", "administrator"];
+    let code = world.json(site, &words)["code"].as_str().unwrap().to_owned();
+    let node = world.serve(site, &["node", "run"]);
+    let mut browser = Browser::new(&node.told("http"), node.told("certificate").as_bytes());
+    browser.accept(&code, GOOD).unwrap();
+    (node, browser)
+}
+
+/// A proposal goes from one member's console to another's; each sees what it would change before
+/// signing, and those who may not decide decide nothing.
+#[test]
+fn members_decide_on_the_configuration_in_their_consoles() {
+    let world = World::new(1);
+    let (_hub, mut hub) = administrator_of(&world, "hub");
+    let (_uni, mut uni) = administrator_of(&world, "uni");
+    let present = hub.ask("GET", "/v1/console/configuration", None).json();
+    assert_eq!((present["version"].as_u64(), present["lifetime_blocks"].is_u64()), (Some(0), true));
+    let before = present["lifetime_blocks"].as_u64().unwrap();
+
+    // What cannot be is told before anybody signs.
+    for (wanted, said) in [
+        (json!({ "lifetime_blocks": before }), "nothing would change"),
+        (json!({ "agree": 0 }), ""),
+        (json!({ "remove_validators": ["00"] }), "key"),
+        (
+            json!({ "require": [{ "method": "permits.grand", "k": 1, "role": "officer" }] }),
+            "no method",
+        ),
+    ] {
+        let refused = hub.ask("POST", "/v1/console/proposals", Some(wanted.clone()));
+        assert_eq!(refused.status, 400, "{wanted} {}", refused.text);
+        assert!(refused.text.contains(said), "{wanted} {}", refused.text);
+    }
+
+    // The university proposes; alone it decides nothing, since it is no administrator there.
+    let wanted = json!({ "lifetime_blocks": before + 7, "clock_skew_ms": 900 });
+    let proposed = uni.ask("POST", "/v1/console/proposals", Some(wanted)).json();
+    assert_eq!(proposed["signed_by"], json!(["uni"]));
+    assert_eq!(
+        (proposed["signed_here"].as_bool(), proposed["overtaken"].as_bool()),
+        (Some(true), Some(false))
+    );
+    let file = json!({ "file": proposed["file"] });
+    let alone = uni.ask("POST", "/v1/console/proposals/submit", Some(file.clone()));
+    assert_eq!(alone.status, 403, "{}", alone.text);
+    assert!(alone.text.contains("governance policy"), "{}", alone.text);
+
+    // The hub opens it, as it came.
+    let opened = hub.ask("POST", "/v1/console/proposals/open", Some(file.clone())).json();
+    assert_eq!(
+        (opened["method"].as_str(), opened["signed_here"].as_bool()),
+        (Some("platform.change-config"), Some(false))
+    );
+    let settings: Vec<(&str, &str, &str)> = opened["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| {
+            (
+                c["setting"].as_str().unwrap(),
+                c["before"].as_str().unwrap(),
+                c["after"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let (old, new) = (before.to_string(), (before + 7).to_string());
+    assert!(settings.contains(&("blocks that a transaction waits", &old, &new)), "{settings:?}");
+    assert_eq!(settings.len(), 2, "{settings:?}");
+    // One that was altered on its way is signed by nobody.
+    let mut bent = proposed["file"].as_str().unwrap().to_owned();
+    let last = bent.pop().unwrap();
+    bent.push(if last == '0' { '1' } else { '0' });
+    for path in ["open", "endorse", "submit"] {
+        let path = format!("/v1/console/proposals/{path}");
+        let refused = hub.ask("POST", &path, Some(json!({ "file": bent })));
+        assert_eq!(refused.status, 400, "{path} {}", refused.text);
+    }
+
+    let endorsed = hub.ask("POST", "/v1/console/proposals/endorse", Some(file)).json();
+    assert_eq!(endorsed["signed_by"].as_array().unwrap().len(), 2, "{endorsed}");
+    let whole = json!({ "file": endorsed["file"] });
+    let done = hub.ask("POST", "/v1/console/proposals/submit", Some(whole.clone()));
+    assert_eq!(done.status, 200, "{}", done.text);
+    let present = uni.ask("GET", "/v1/console/configuration", None).json();
+    assert_eq!(present["lifetime_blocks"].as_u64(), Some(before + 7), "{present}");
+    assert_eq!(present["version"].as_u64(), Some(1));
+    // It was decided on what was in force then; it is told that it is not any more.
+    let again = uni.ask("POST", "/v1/console/proposals/open", Some(whole)).json();
+    assert_eq!(again["overtaken"], true, "{again}");
+    // Who did it for the organisation stands in the site's own history.
+    let history = hub.ask("GET", "/v1/console/history", None).json();
+    let kinds: Vec<&str> =
+        history.as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "endorsed").count(), 2, "{kinds:?}");
+    assert!(kinds.contains(&"handed-in"), "{kinds:?}");
+    assert!(!kinds.contains(&"proposed"), "{kinds:?}");
 }

@@ -209,6 +209,54 @@ fn a_node_that_is_another_is_not_believed() {
     assert!(code == 2 && said.contains("salus holder add"), "{code} {said}");
 }
 
+/// A followed count is paid for once; it moves when the dataset does, and ends as it said.
+#[test]
+fn a_count_is_followed_over_time_for_one_charge() {
+    let world = World::new(1);
+    let permit = world.permit("patient_id,sex");
+    let asked = "SELECT count(DISTINCT patient_id) FROM visits WHERE sex = 'female'";
+    let words = ["query", asked, "--permit", &permit, "--epsilon", "1", "--ticks", "2"];
+    let plan = world.json("uni", &[&words[..], &["--explain"]].concat());
+    assert_eq!((plan["ticks"].as_u64(), world.spent()), (Some(2), 0), "{plan}");
+    let half = plan["expected_error"]["value"]["half_width"].as_f64().unwrap();
+    let value = |answer: &serde_json::Value, tick: usize| {
+        answer["series"][tick]["estimate"].as_f64().unwrap()
+    };
+    let first = world.json("uni", &words);
+    let female = PATIENTS as f64 / 2.0;
+    // Four half widths of a 95 % interval miss once in 10^14.
+    assert!((value(&first, 0) - female).abs() <= 4.0 * half, "{first} ± {half}");
+    assert!((first["epsilon_spent"].as_f64().unwrap() - 1.0).abs() < 0.01, "{first}");
+    let spent = world.spent();
+    let again = world.json("uni", &words);
+    assert_eq!((again["repeated"].as_bool(), again["tick"].as_u64()), (Some(true), Some(1)));
+    assert_eq!(again["series"], first["series"]);
+
+    let opt_out = |from: usize, to: usize| {
+        let people: String = (from..to).map(|n| format!("{PLANTED}{n}\n")).collect();
+        std::fs::write(world.path("people"), people).unwrap();
+        world.json("st-mary", &["optout", "add", "--from", &world.text("people")]);
+    };
+    opt_out(0, 400);
+    let second = world.json("uni", &words);
+    assert_eq!((second["repeated"].as_bool(), second["tick"].as_u64()), (Some(false), Some(2)));
+    assert_eq!(second["epsilon_spent"].as_f64(), Some(0.0), "{second}");
+    assert_eq!(second["series"][0], first["series"][0]);
+    assert!((value(&second, 1) - (female - 200.0)).abs() <= 4.0 * half, "{second} ± {half}");
+    assert_eq!(world.spent(), spent, "charged once");
+    let used = &second["receipt"]["uses"][0];
+    assert_eq!((used["charge_rho"].as_f64(), used["optout_epoch"].as_u64()), (Some(0.0), Some(1)));
+    opt_out(400, 401);
+    let (code, said) = world.failure("uni", &words);
+    assert!(code == 3 && said.contains("2 ticks"), "{code} {said}");
+    // What cannot be followed is told by name, and costs nothing.
+    let rows = "SELECT count(*) FROM visits";
+    let words = ["query", rows, "--permit", &permit, "--epsilon", "1", "--ticks", "2"];
+    let (code, said) = world.failure("uni", &words);
+    assert!(code == 2 && said.contains("count of units"), "{code} {said}");
+    assert_eq!(world.spent(), spent);
+}
+
 #[test]
 fn who_opts_out_is_not_counted_and_is_named_nowhere() {
     let mut world = World::new(1);

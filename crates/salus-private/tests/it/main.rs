@@ -4,4 +4,5 @@
 mod joint;
 mod network;
 mod questions;
+mod standing;
 mod together;

@@ -12,7 +12,9 @@ use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_crypto::{Digest, OsEntropy, SigningKey};
 use salus_keys::LocalKeyStore;
 use salus_ledger::block::Outcome;
-use salus_ledger::call::{AdvanceOptOutEpoch, PermitTerms, RecordRelease, Release, ReleaseRule};
+use salus_ledger::call::{
+    AdvanceOptOutEpoch, PermitTerms, RecordRelease, RecordTick, Release, ReleaseRule, Tick,
+};
 use salus_ledger::proof::{
     Fact, FinalityProof, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
 };
@@ -92,6 +94,10 @@ impl Outbox for Kept {
         Ok(())
     }
 
+    async fn get(&self, name: &Digest) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(self.0.lock().get(name).cloned())
+    }
+
     async fn remove(&self, name: &Digest) -> std::io::Result<()> {
         self.0.lock().remove(name);
         Ok(())
@@ -138,6 +144,18 @@ impl Ledger for Chain {
         }
         let mut world = self.world.lock();
         let signed = world.signed(RecordRelease { release }, &[&signer(ANNA)]);
+        let bytes = Opaque::new(signed.as_bytes().to_vec());
+        Ok(SignedRelease { transaction: signed.id(), bytes })
+    }
+
+    async fn sign_tick(
+        &self,
+        tick: Tick,
+        release: Release,
+    ) -> Result<SignedRelease, LedgerRefused> {
+        self.reachable()?;
+        let mut world = self.world.lock();
+        let signed = world.signed(RecordTick { tick, release }, &[&signer(ANNA)]);
         let bytes = Opaque::new(signed.as_bytes().to_vec());
         Ok(SignedRelease { transaction: signed.id(), bytes })
     }
@@ -201,6 +219,7 @@ pub(crate) struct Network {
     pub(crate) anchor: TrustAnchor,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) kept: Arc<Kept>,
+    pub(crate) standing: Arc<Kept>,
     pub(crate) authority: Arc<Authority>,
     deals: Mutex<u64>,
     pub(crate) folder: TempDir,
@@ -274,6 +293,7 @@ struct Parts {
     anchor: TrustAnchor,
     audit: Arc<AuditLog>,
     kept: Arc<Kept>,
+    standing: Arc<Kept>,
 }
 
 impl Parts {
@@ -291,6 +311,7 @@ impl Parts {
             joint: Some(policy()),
             partitions: 2,
             outbox: self.kept.clone(),
+            standing: self.standing.clone(),
             keeping: AeadKey::from_secret(Secret::new(seed("keeping"))),
         };
         Desk::open(parts).await.unwrap()
@@ -362,11 +383,12 @@ impl Network {
             receipts: Mutex::default(),
         });
         let kept = Arc::new(Kept::default());
-        let parts = Parts { lake, authority, clock, chain, anchor, audit, kept };
+        let standing = Arc::new(Kept::default());
+        let parts = Parts { lake, authority, clock, chain, anchor, audit, kept, standing };
         let desk = parts.desk(list).await;
         let recipient = RecipientKey::generate(&mut OsEntropy).unwrap();
         let deals = Mutex::new(0);
-        let Parts { lake, clock, chain, anchor, audit, kept, authority } = parts;
+        let Parts { lake, clock, chain, anchor, audit, kept, standing, authority } = parts;
         Self {
             chain,
             desk,
@@ -378,6 +400,7 @@ impl Network {
             anchor,
             audit,
             kept,
+            standing,
             authority,
             deals,
             folder,
@@ -386,8 +409,14 @@ impl Network {
 
     /// The desk of the next process over the same folders, as after a crash.
     pub(crate) async fn restart(&mut self) {
+        self.restart_at(1, &[]).await;
+    }
+
+    /// The same, once these have opted out as well.
+    pub(crate) async fn restart_at(&mut self, epoch: u64, opted_out: &[usize]) {
         let salt = *self.desk.opt_outs().salt().expose();
-        let list = OptOutList::stored(1, Secret::new(salt), ["p7".to_owned()]);
+        let people = opted_out.iter().chain(&[7]).map(|i| format!("p{i}"));
+        let list = OptOutList::stored(epoch, Secret::new(salt), people);
         let parts = Parts {
             lake: self.lake.clone(),
             authority: self.authority.clone(),
@@ -396,6 +425,7 @@ impl Network {
             anchor: self.anchor.clone(),
             audit: self.audit.clone(),
             kept: self.kept.clone(),
+            standing: self.standing.clone(),
         };
         self.desk = parts.desk(list).await;
     }

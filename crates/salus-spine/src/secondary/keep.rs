@@ -12,11 +12,12 @@ use salus_model::{
     Class, Classified, DatasetId, DealId, Entropy, HolderId, PermitId, PrivacyCharge,
 };
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::request::SecondaryTerms;
 use super::result::{SealedResult, result_hash};
 use crate::scope::{Scope, Secondary};
-use crate::unreleased::Held;
+use crate::unreleased::{Held, Unreleased};
 
 const FORMAT: u8 = 1;
 /// The most bytes of a kept result: a sealed answer with the terms of its use.
@@ -49,6 +50,69 @@ impl Classified for KeepError {
             Self::Format { .. } => Class::BadRequest,
             Self::Open(_) | Self::Form(_) => Class::Corrupt,
         }
+    }
+}
+
+/// What a computation leaves behind for the holder's next one, closed under the holder's own key
+/// before it leaves: a standing question's memory of who was counted.
+///
+/// # Privacy
+/// Its content is as sensitive as the rows. It is sealed and opened inside computations only, and
+/// goes to nobody but the holder's own disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptState(Vec<u8>);
+
+fn state_aad(holder: &HolderId, name: &Digest) -> Aad {
+    Aad::new("salus kept state v1", &[holder.as_str().as_bytes(), name.as_bytes()])
+}
+
+impl KeptState {
+    /// Closes a state that is remembered under a name.
+    ///
+    /// # Errors
+    /// When no nonce can be drawn, or it is too long.
+    pub fn seal(
+        state: &[u8],
+        holder: &HolderId,
+        name: &Digest,
+        key: &AeadKey,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, KeepError> {
+        Ok(Self(key.seal(entropy, &state_aad(holder, name), state)?))
+    }
+
+    /// Opens it, inside the next computation.
+    ///
+    /// # Errors
+    /// When it was altered, or kept under another name or key, or for another holder.
+    pub fn open(
+        &self,
+        holder: &HolderId,
+        name: &Digest,
+        key: &AeadKey,
+    ) -> Result<Zeroizing<Vec<u8>>, KeepError> {
+        Ok(key.open(&state_aad(holder, name), &self.0)?)
+    }
+
+    /// A kept state as it lay on the disk.
+    #[must_use]
+    pub const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Its closed form, for the holder's disk.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// Takes what the holder keeps, which is closed, from beside what is not released yet.
+    #[must_use]
+    pub fn part<T>(
+        unreleased: Unreleased<(T, Self), Secondary>,
+    ) -> (Unreleased<T, Secondary>, Self) {
+        let Unreleased { scope, terms, value: (value, kept) } = unreleased;
+        (Unreleased { scope, terms, value }, kept)
     }
 }
 

@@ -6,7 +6,7 @@ mod receipt;
 mod request;
 mod result;
 
-pub use keep::KeepError;
+pub use keep::{KeepError, KeptState};
 pub use optout::{OptOutList, OptOutsApplied, OptOutsRefused};
 pub use receipt::{
     BudgetCharged, ReceiptFinal, ReceiptRefused, ReleaseApproved, SecondaryClearance,

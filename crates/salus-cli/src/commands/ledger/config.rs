@@ -1,15 +1,12 @@
 //! `salus ledger config`, and `propose configure`: who validates, who governs, what is limited.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use salus_ledger::call::{ChangeConfig, Method};
-use salus_ledger::config::{ConfigForm, PlatformConfig, Validator};
-use salus_ledger::policy::{Expression, Policy, Role};
+use salus_ledger::config::{PlatformConfig, Validator};
+use salus_ledger::policy::{Expression, Policy};
 use salus_ledger::{Opaque, PublicKey};
-use salus_model::MemberId;
-use serde::Serialize;
-use sha2::{Digest as _, Sha256};
+use salus_node::proposals::{ConfigChange, ConfigShown, ProposalError, ValidatorShown, key, seat};
 
 use super::found::{certificates, role};
 use crate::output::{Failure, Output, table};
@@ -53,16 +50,6 @@ pub(super) struct ConfigureArgs {
     clock_skew_ms: Option<u32>,
 }
 
-pub(super) fn key(text: &str) -> Result<PublicKey, String> {
-    let bytes = hex::decode(text).map_err(|e| format!("the key is no hexadecimal: {e}"))?;
-    PublicKey::try_from(bytes.as_slice()).map_err(|e| e.to_string())
-}
-
-fn seat(text: &str) -> Result<Validator, String> {
-    let (member, of_it) = text.split_once(':').ok_or("write MEMBER:KEY")?;
-    Ok(Validator { member: MemberId::new(member).map_err(|e| e.to_string())?, key: key(of_it)? })
-}
-
 fn method(word: &str) -> Result<Method, String> {
     Method::ALL.iter().copied().find(|m| m.as_str() == word).ok_or_else(|| {
         let words: Vec<&str> = Method::ALL.iter().map(|m| m.as_str()).collect();
@@ -84,149 +71,52 @@ fn wrong(what: impl Into<String>) -> Failure {
 }
 
 impl ConfigureArgs {
-    /// The proposal, on the configuration that it changes: it is refused when another change comes
-    /// first.
-    pub(super) fn call(&self, current: &PlatformConfig) -> Result<ChangeConfig, Failure> {
-        let mut form = current.form().clone();
-        self.change_validators(&mut form)?;
-        self.change_roots(&mut form)?;
-        self.change_policies(&mut form)?;
-        self.change_limits(&mut form);
-        if form == *current.form() {
-            return Err(wrong("nothing would change; see `salus ledger propose configure --help`"));
-        }
-        form.version += 1;
-        let base = current.hash().map_err(|e| Failure::corrupt(e.to_string()))?;
-        let config = PlatformConfig::new(form).map_err(|e| wrong(e.to_string()))?;
-        Ok(ChangeConfig { base, config })
-    }
-
-    fn change_validators(&self, form: &mut ConfigForm) -> Result<(), Failure> {
-        let alone = form.validators.len() == 1;
-        for key in &self.remove_validator {
-            let before = form.validators.len();
-            form.validators.retain(|seat| seat.key != *key);
-            if form.validators.len() == before {
-                return Err(wrong(format!("no validator has the key {key}")));
-            }
-        }
-        for seat in &self.add_validator {
-            if form.validators.iter().any(|known| known.key == seat.key) {
-                return Err(wrong(format!("{} validates already", seat.key)));
-            }
-            form.validators.insert(seat.clone());
-        }
-        // One validator orders without asking anybody, and has nothing to hand over with.
-        if alone != (form.validators.len() == 1) {
-            return Err(wrong(
-                "a ledger of one validator stays one, and one of several never becomes one; \
-                 found a new ledger among all of them",
-            ));
-        }
-        Ok(())
-    }
-
-    fn change_roots(&self, form: &mut ConfigForm) -> Result<(), Failure> {
-        for path in &self.remove_root {
-            for root in certificates(path)? {
-                let known = form.roots.iter().position(|known| *known == root);
-                let none = || wrong(format!("{} is no authority of this ledger", path.display()));
-                form.roots.remove(known.ok_or_else(none)?);
-            }
-        }
-        for path in &self.add_root {
-            for root in certificates(path)? {
-                if !form.roots.contains(&root) {
-                    form.roots.push(root);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn change_policies(&self, form: &mut ConfigForm) -> Result<(), Failure> {
-        if let Some(k) = self.agree {
-            let quorum = Expression::Quorum { k, role: Role::Administrator };
-            form.governance = Policy::new(quorum).map_err(|e| wrong(e.to_string()))?;
-        }
-        for method in &self.no_require {
-            let none = || wrong(format!("nothing is required for {}", method.as_str()));
-            form.policies.remove(method).ok_or_else(none)?;
-        }
-        form.policies.extend(self.require.iter().cloned());
-        Ok(())
-    }
-
-    fn change_limits(&self, form: &mut ConfigForm) {
-        let limits = &mut form.limits;
-        limits.block_bytes = self.block_bytes.unwrap_or(limits.block_bytes);
-        limits.block_transactions = self.block_transactions.unwrap_or(limits.block_transactions);
-        limits.lifetime_blocks = self.lifetime_blocks.unwrap_or(limits.lifetime_blocks);
-        if let Some(millis) = self.clock_skew_ms {
-            limits.clock_skew_micros = i64::from(millis) * 1000;
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ValidatorShown {
-    member: String,
-    key: String,
-}
-
-#[derive(Serialize)]
-struct ConfigShown {
-    version: u64,
-    validators: Vec<ValidatorShown>,
-    governance: String,
-    policies: BTreeMap<&'static str, String>,
-    /// SHA-256 of each authority's certificate.
-    roots: Vec<String>,
-    block_bytes: u32,
-    block_transactions: u32,
-    lifetime_blocks: u64,
-    clock_skew_ms: i64,
-}
-
-impl ConfigShown {
-    fn of(config: &PlatformConfig) -> Self {
-        let form = config.form();
-        let fingerprint = |root: &Opaque| hex::encode(Sha256::digest(root.as_bytes()));
-        let seat = |seat: &Validator| ValidatorShown {
-            member: seat.member.to_string(),
-            key: seat.key.to_string(),
+    /// The proposal, on the configuration that it changes.
+    pub(super) fn call(self, current: &PlatformConfig) -> Result<ChangeConfig, Failure> {
+        let change = ConfigChange {
+            add_validators: self.add_validator,
+            remove_validators: self.remove_validator,
+            agree: self.agree,
+            add_roots: authorities(&self.add_root)?,
+            remove_roots: authorities(&self.remove_root)?,
+            require: self.require,
+            no_require: self.no_require,
+            block_bytes: self.block_bytes,
+            block_transactions: self.block_transactions,
+            lifetime_blocks: self.lifetime_blocks,
+            clock_skew_ms: self.clock_skew_ms,
         };
-        Self {
-            version: form.version,
-            validators: form.validators.iter().map(seat).collect(),
-            governance: form.governance.to_string(),
-            policies: form.policies.iter().map(|(m, p)| (m.as_str(), p.to_string())).collect(),
-            roots: form.roots.iter().map(fingerprint).collect(),
-            block_bytes: form.limits.block_bytes,
-            block_transactions: form.limits.block_transactions,
-            lifetime_blocks: form.limits.lifetime_blocks,
-            clock_skew_ms: form.limits.clock_skew_micros / 1000,
-        }
+        change.call(current).map_err(|e| match e {
+            ProposalError::Unchanged => {
+                wrong("nothing would change; see `salus ledger propose configure --help`")
+            }
+            other => wrong(other.to_string()),
+        })
     }
+}
 
-    fn text(&self) -> String {
-        let row = |seat: &ValidatorShown| vec![seat.member.clone(), seat.key.clone()];
-        let rows: Vec<_> = self.validators.iter().map(row).collect();
-        let mut lines = vec![
-            format!("Configuration {}\n", self.version),
-            table(&["validator of", "key"], &rows),
-            String::new(),
-            format!("Decided by   {}", self.governance),
-        ];
-        lines.extend(self.policies.iter().map(|(method, who)| format!("{method:<12} {who} too")));
-        lines.extend(self.roots.iter().map(|root| format!("Authority    SHA-256 {root}")));
-        lines.push(format!(
-            "Limits       {} transactions and {} bytes a block; a transaction waits {} blocks; \
-             clocks agree within {} ms",
-            self.block_transactions, self.block_bytes, self.lifetime_blocks, self.clock_skew_ms
-        ));
-        lines.join("\n")
-    }
+fn authorities(files: &[PathBuf]) -> Result<Vec<Opaque>, Failure> {
+    let all: Vec<_> = files.iter().map(|path| certificates(path)).collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+fn text(shown: &ConfigShown) -> String {
+    let row = |seat: &ValidatorShown| vec![seat.member.clone(), seat.key.clone()];
+    let rows: Vec<_> = shown.validators.iter().map(row).collect();
+    let mut lines = vec![
+        format!("Configuration {}\n", shown.version),
+        table(&["validator of", "key"], &rows),
+        String::new(),
+        format!("Decided by   {}", shown.governance),
+    ];
+    lines.extend(shown.policies.iter().map(|(method, who)| format!("{method:<12} {who} too")));
+    lines.extend(shown.roots.iter().map(|root| format!("Authority    SHA-256 {root}")));
+    lines.push(format!(
+        "Limits       {} transactions and {} bytes a block; a transaction waits {} blocks; clocks \
+         agree within {} ms",
+        shown.block_transactions, shown.block_bytes, shown.lifetime_blocks, shown.clock_skew_ms
+    ));
+    lines.join("\n")
 }
 
 pub(super) async fn show(
@@ -243,7 +133,7 @@ pub(super) async fn show(
         }
         _ => current,
     };
-    output.print(&ConfigShown::of(&wanted), ConfigShown::text);
+    output.print(&ConfigShown::of(&wanted), text);
     Ok(())
 }
 

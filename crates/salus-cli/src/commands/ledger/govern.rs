@@ -16,9 +16,10 @@ use salus_ledger::transaction::{MAX_TRANSACTION_BYTES, SignedTransaction};
 use salus_ledger::{Height, Opaque, PublicKey};
 use salus_model::MemberId;
 use salus_node::HolderLedger;
+use salus_node::proposals::{Proposal, key};
 use serde::Serialize;
 
-use super::config::{ConfigureArgs, key};
+use super::config::ConfigureArgs;
 use super::found::{certificates, read_request, role};
 use super::verify::read;
 use crate::output::{Failure, Output};
@@ -133,45 +134,27 @@ impl Change {
 }
 
 #[derive(Serialize)]
-struct Proposal {
-    transaction: String,
-    method: &'static str,
-    /// What it says, as the ledger would carry it.
-    content: serde_json::Value,
-    last_block: u64,
-    signed_by: Vec<String>,
+struct ProposalShown {
+    #[serde(flatten)]
+    says: Proposal,
     file: PathBuf,
 }
 
-impl Proposal {
+impl ProposalShown {
     fn of(signed: &SignedTransaction, ledger: &HolderLedger, file: &Path) -> Self {
-        let call = signed.transaction().call();
-        // Those who joined later go by their keys.
-        let name = |key: &PublicKey| {
-            let members = ledger.genesis().members.iter();
-            let found = members.clone().find(|m| m.keys.iter().any(|k| k.key == *key));
-            found.map_or_else(|| key.to_string(), |member| member.member.to_string())
-        };
-        Self {
-            transaction: signed.id().to_string(),
-            method: call.method().as_str(),
-            content: serde_json::to_value(call).unwrap_or_default(),
-            last_block: signed.transaction().last().get(),
-            signed_by: signed.keys().iter().map(name).collect(),
-            file: file.to_owned(),
-        }
+        Self { says: Proposal::of(signed, ledger), file: file.to_owned() }
     }
 
     fn print(&self, output: &Output) {
         output.print(self, |p| {
             format!(
                 "Proposal   {} ({})\nSigned by  {}\nUntil      block {}\nFile       {}\n{}",
-                p.method,
-                p.transaction,
-                p.signed_by.join(", "),
-                p.last_block,
+                p.says.method,
+                p.says.transaction,
+                p.says.signed_by.join(", "),
+                p.says.last_block,
                 p.file.display(),
-                serde_json::to_string_pretty(&p.content).unwrap_or_default()
+                serde_json::to_string_pretty(&p.says.content).unwrap_or_default()
             )
         });
     }
@@ -194,7 +177,7 @@ pub(super) async fn propose(
     let call = args.change.call(&ledger).await?;
     let signed = ledger.signed_for(call, &[], args.blocks).await?;
     write(&args.out, &signed)?;
-    Proposal::of(&signed, &ledger, &args.out).print(output);
+    ProposalShown::of(&signed, &ledger, &args.out).print(output);
     Ok(())
 }
 
@@ -205,7 +188,7 @@ pub(super) async fn endorse(file: &Path, site: &Path, output: &Output) -> Result
         .endorse(&bytes)
         .map_err(|e| Failure::not_proved(format!("{} is not endorsed", file.display()), &e))?;
     write(file, &signed)?;
-    Proposal::of(&signed, &ledger, file).print(output);
+    ProposalShown::of(&signed, &ledger, file).print(output);
     Ok(())
 }
 

@@ -12,8 +12,8 @@ use salus_validator::store::{Store, restore_snapshot};
 use salus_validator::{Folder, Peer};
 use serde::Serialize;
 
-use super::config::key;
 use crate::output::{Failure, Output, table};
+use salus_node::proposals::key;
 
 #[derive(Serialize)]
 struct Taken {
