@@ -24,6 +24,7 @@ pub(crate) mod parquet_source;
 pub(crate) mod permit;
 mod pull;
 pub(crate) mod query;
+mod query_serve;
 pub(crate) mod several;
 pub(crate) mod sql;
 pub(crate) mod staff;

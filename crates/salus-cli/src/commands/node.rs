@@ -168,7 +168,8 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
 
     let (listener, flight) = bind(addresses.flight, "the Flight SQL port")?;
     let tls = certificates.server(&["h2"])?;
-    let flight_handle = serve(&mut tasks, listener, tls, flight::router(gateway.clone()))?;
+    let flight_handle =
+        serve(&mut tasks, listener, tls, flight::router(Arc::new(gateway.clone())))?;
 
     let certificate = certificates.trust_pem().to_owned();
     tasks.spawn(upkeep(site.clone(), certificates, operations));

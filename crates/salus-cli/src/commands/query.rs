@@ -1,6 +1,7 @@
 //! `salus query`: a question under a permit, asked of a holder's node; its answer with interval,
 //! price and receipt.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use salus_api::questions::{Answered, Asking, PlanWanted, Planned, Published};
@@ -26,7 +27,7 @@ const RECEIPTS: &str = "receipts";
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The question in SQL, such as "SELECT count(*) FROM visits WHERE ward = 'icu'".
-    #[arg(required_unless_present = "question", requires = "epsilon")]
+    #[arg(required_unless_present_any = ["question", "serve"], requires = "epsilon")]
     statement: Option<String>,
     /// A file with the question as JSON, in place of SQL; - reads it from the standard input.
     #[arg(long, conflicts_with = "statement")]
@@ -62,6 +63,13 @@ pub(crate) struct Args {
     /// for that, and whoever does it more often stays as counted.
     #[arg(long, default_value_t = 2, requires = "ticks")]
     turns: u32,
+    /// Serve questions as Flight SQL at this address, for tools that speak SQL: each statement is
+    /// asked under the permit, for --epsilon.
+    #[arg(long, value_name = "ADDRESS", requires = "epsilon", conflicts_with_all = ["statement", "question", "joint", "ticks", "explain", "receipt", "node"])]
+    serve: Option<SocketAddr>,
+    /// How many questions a served desk pays for; repeated ones cost nothing and do not count.
+    #[arg(long, default_value_t = 100, requires = "serve")]
+    questions: u32,
     /// Tell cost and expected error, and ask nothing.
     #[arg(long)]
     explain: bool,
@@ -148,7 +156,7 @@ fn text_of(path: &Path) -> Result<String, Failure> {
 }
 
 /// Whose datasets are asked: as named, or all that fit permit and question.
-fn datasets_asked(
+pub(super) fn datasets_asked(
     named: &[DatasetRef],
     about: &DatasetId,
     record: &PermitRecord,
@@ -189,7 +197,7 @@ impl Wanted {
         Ok(Self { written: Written::Sql(Box::new(sql::parse(statement)?)), epsilon: Some(epsilon) })
     }
 
-    fn about(&self) -> &DatasetId {
+    pub(super) fn about(&self) -> &DatasetId {
         match &self.written {
             Written::Sql(statement) => &statement.dataset,
             Written::Json(question) => &question.dataset,
@@ -237,6 +245,11 @@ pub(crate) async fn run(args: Args, folder: &Path, output: &Output) -> Result<()
     let site = crate::site::open(folder).await?;
     let ledger = site.ledger().await?;
     let record = permit_on(&ledger, &args.permit).await?;
+    if let (Some(address), Some(epsilon)) = (args.serve, args.epsilon) {
+        let Args { permit, questions, .. } = args;
+        let serve = super::query_serve::Serve { address, permit, epsilon, questions };
+        return super::query_serve::run(serve, (site, ledger), folder.to_owned(), output).await;
+    }
     let written = match (&args.statement, &args.question) {
         (Some(statement), _) => Written::Sql(Box::new(sql::parse(statement)?)),
         (None, Some(file)) => Written::Json(Box::new(Question::parse(&text_of(file)?)?)),

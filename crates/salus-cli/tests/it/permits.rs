@@ -1,5 +1,7 @@
 //! Permits, questions and receipts over the binary, and those who try without.
 
+use std::path::Path;
+
 use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_model::{Clock as _, HolderId, PermitId, Purpose, Secret};
 use salus_node::permits::Asked;
@@ -207,6 +209,67 @@ fn a_node_that_is_another_is_not_believed() {
     world.json("uni", &["holder", "remove", "st-mary"]);
     let (code, said) = world.refused(&permit, &count(FEMALE));
     assert!(code == 2 && said.contains("salus holder add"), "{code} {said}");
+}
+
+/// A tool that knows nothing but Flight SQL asks under a permit: each answer is noised, charged and
+/// receipted as any, and what the permit or the desk does not allow is refused by name.
+#[test]
+fn a_tool_asks_over_flight_sql_under_a_permit() {
+    let world = World::new(1);
+    let permit = world.permit("patient_id,sex");
+    let words = [
+        "query",
+        "--serve",
+        "127.0.0.1:0",
+        "--permit",
+        &permit,
+        "--epsilon",
+        "1",
+        "--questions",
+        "2",
+    ];
+    let desk = world.serve("uni", &words);
+    let authority = world.text("desk.pem");
+    std::fs::write(&authority, desk.told("certificate")).unwrap();
+    let venv = salus_testkit::Venv::with(&[
+        "adbc-driver-flightsql==1.13.0",
+        "adbc-driver-manager==1.13.0",
+        "pyarrow==26.0.1",
+    ]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scripts/permit_flight.py");
+    let (uri, token) = (desk.told("flight"), desk.told("token"));
+    let printed = venv.run(script, |command| {
+        command.args([&uri, &authority, &token]);
+    });
+    let said: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let number = |row: &serde_json::Value, name: &str| row[name].as_f64().unwrap();
+    let rows = said["count"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{said}");
+    let half = number(&rows[0], "upper_95") - number(&rows[0], "estimate");
+    // Four half widths of a 95 % interval miss once in 10^14.
+    let error = (number(&rows[0], "estimate") - PATIENTS as f64 / 2.0).abs();
+    assert!(error <= 4.0 * half, "{rows:?}");
+    assert!((number(&rows[0], "epsilon_spent") - 1.0).abs() < 0.01, "{rows:?}");
+    assert!(rows[0]["receipts"].as_str().unwrap().starts_with("receipt-"), "{rows:?}");
+    let again = &said["again"][0];
+    assert_eq!((number(again, "epsilon_spent"), &again["estimate"]), (0.0, &rows[0]["estimate"]));
+    let keys: Vec<_> = said["groups"].as_array().unwrap().iter().map(|r| &r["key_1"]).collect();
+    assert_eq!(keys, ["female", "male"], "{said}");
+    let tables = said["tables"].to_string();
+    assert!(tables.contains("visits") && tables.contains("sex"), "{tables}");
+    assert!(!tables.contains("ward"), "columns outside the permit are not shown: {tables}");
+    for (what, words) in [
+        ("column", "ward"),
+        ("rows", "patient_id"),
+        ("parameter", "parameters"),
+        ("third", "--questions"),
+        ("stranger", "token"),
+        ("shorter", "token"),
+    ] {
+        let told = said[what].as_str().unwrap();
+        assert!(told.contains(words), "{what}: {told}");
+    }
+    desk.stop();
 }
 
 /// A followed count is paid for once; it moves when the dataset does, and ends as it said.

@@ -1,4 +1,4 @@
-//! The gateway on Arrow Flight SQL.
+//! The gateway on Arrow Flight SQL, and whatever else answers statements.
 //!
 //! Calls carry `authorization: Bearer <access token>`; a handshake with HTTP Basic takes the token
 //! as the password and gives it back as a bearer token, for clients that know no other way. The
@@ -13,8 +13,10 @@ mod prepared;
 mod server;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -26,25 +28,118 @@ use salus_model::{Class, Classified, RoleName};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::answer::Answer;
 use crate::error::QueryError;
-use crate::gateway::Gateway;
+use crate::gateway::{Description, Gateway, Request as Statement, VisibleDataset};
 use crate::identity::AccessToken;
 
 /// The header that names the role.
 pub const ROLE_HEADER: &str = "salus-role";
 
-/// A gateway as a Flight SQL service.
+/// Why a statement is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The gateway's own reason.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The token is not one that counts.
+    #[error("the access token is not valid")]
+    Token,
+    /// In words, with their class.
+    #[error("{said}")]
+    Said {
+        /// What kind of reason it is.
+        class: Class,
+        /// What a person is told.
+        said: String,
+    },
+}
+
+/// Rows as they are sent.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// Their columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+/// What answers statements: the gateway, or a desk that asks others under a permit.
+#[async_trait::async_trait]
+pub trait Statements: Send + Sync {
+    /// Whether a token counts.
+    ///
+    /// # Errors
+    /// When it does not.
+    async fn identify(&self, token: &AccessToken) -> Result<(), Refused>;
+
+    /// What a statement would yield; nothing is read and nothing charged.
+    ///
+    /// # Errors
+    /// For what can be known beforehand.
+    async fn describe(
+        &self,
+        token: &AccessToken,
+        sql: &str,
+        role: Option<&RoleName>,
+    ) -> Result<Description, Refused>;
+
+    /// Answers a statement.
+    ///
+    /// # Errors
+    /// When it is refused or fails.
+    async fn answer(&self, token: &AccessToken, statement: Statement) -> Result<Rows, Refused>;
+
+    /// What statements may be about.
+    ///
+    /// # Errors
+    /// When the token does not count, or a dataset does not open.
+    async fn datasets(
+        &self,
+        token: &AccessToken,
+        role: Option<&RoleName>,
+    ) -> Result<Vec<VisibleDataset>, Refused>;
+}
+
+#[async_trait::async_trait]
+impl Statements for Gateway {
+    async fn identify(&self, token: &AccessToken) -> Result<(), Refused> {
+        Ok(Self::identify(self, token).await.map(|_| ())?)
+    }
+
+    async fn describe(
+        &self,
+        token: &AccessToken,
+        sql: &str,
+        role: Option<&RoleName>,
+    ) -> Result<Description, Refused> {
+        Ok(Self::describe(self, token, sql, role).await?)
+    }
+
+    async fn answer(&self, token: &AccessToken, statement: Statement) -> Result<Rows, Refused> {
+        let answer = Self::answer(self, token, statement).await?;
+        Ok(Rows { schema: Arc::clone(answer.schema()), batches: answer.batches().to_vec() })
+    }
+
+    async fn datasets(
+        &self,
+        token: &AccessToken,
+        role: Option<&RoleName>,
+    ) -> Result<Vec<VisibleDataset>, Refused> {
+        Ok(Self::datasets(self, token, role).await?)
+    }
+}
+
+/// Whatever answers statements, as a Flight SQL service.
 #[derive(Clone)]
 pub struct FlightSql {
-    gateway: Gateway,
+    statements: Arc<dyn Statements>,
 }
 
 impl FlightSql {
     /// The tonic service, to be added to a server with TLS.
     #[must_use]
-    pub fn service(gateway: Gateway) -> FlightServiceServer<Self> {
-        FlightServiceServer::new(Self { gateway })
+    pub fn service(statements: Arc<dyn Statements>) -> FlightServiceServer<Self> {
+        FlightServiceServer::new(Self { statements })
     }
 }
 
@@ -71,8 +166,16 @@ fn caller(headers: &MetadataMap) -> Result<Caller, Status> {
     Ok(Caller { token: AccessToken::new(token.to_owned()), role })
 }
 
-fn failed(error: &QueryError) -> Status {
-    let message = error.to_string();
+fn failed(refused: &Refused) -> Status {
+    let message = refused.to_string();
+    match refused {
+        Refused::Query(error) => failed_query(error, message),
+        Refused::Token => Status::unauthenticated(message),
+        Refused::Said { class, .. } => of_class(*class, message),
+    }
+}
+
+fn failed_query(error: &QueryError, message: String) -> Status {
     match (error, error.class()) {
         (QueryError::Authentication(_), Class::Refused) => Status::unauthenticated(message),
         (QueryError::Cancelled, _) => Status::cancelled(message),
@@ -81,20 +184,24 @@ fn failed(error: &QueryError) -> Status {
             Status::resource_exhausted(message)
         }
         (QueryError::NoDataset { .. }, _) => Status::not_found(message),
-        (_, Class::Refused) => Status::permission_denied(message),
-        (_, Class::BadRequest) => Status::invalid_argument(message),
-        (_, Class::Unavailable | Class::Peer) => Status::unavailable(message),
-        (_, Class::Corrupt) => Status::data_loss(message),
-        (_, Class::Bug) => Status::internal(message),
+        (_, class) => of_class(class, message),
     }
 }
 
-fn data(answer: &Answer) -> Response<DataStream> {
-    let batches = stream::iter(answer.batches().to_vec()).map(Ok::<_, FlightError>);
-    let encoded = FlightDataEncoderBuilder::new()
-        .with_schema(std::sync::Arc::clone(answer.schema()))
-        .build(batches)
-        .map_err(Status::from);
+fn of_class(class: Class, message: String) -> Status {
+    match class {
+        Class::Refused => Status::permission_denied(message),
+        Class::BadRequest => Status::invalid_argument(message),
+        Class::Unavailable | Class::Peer => Status::unavailable(message),
+        Class::Corrupt => Status::data_loss(message),
+        Class::Bug => Status::internal(message),
+    }
+}
+
+fn data(Rows { schema, batches }: Rows) -> Response<DataStream> {
+    let batches = stream::iter(batches).map(Ok::<_, FlightError>);
+    let encoded =
+        FlightDataEncoderBuilder::new().with_schema(schema).build(batches).map_err(Status::from);
     Response::new(Box::pin(encoded))
 }
 

@@ -29,8 +29,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::prepared::{Prepared, parameter_schema};
-use super::{Caller, DataStream, FlightSql, caller, data, failed, info};
-use crate::answer::Answer;
+use super::{Caller, DataStream, FlightSql, Rows, caller, data, failed, info};
 use crate::engine::{CATALOG, SCHEMA};
 use crate::gateway::{Description, Parameter, VisibleDataset};
 use crate::identity::AccessToken;
@@ -52,7 +51,7 @@ fn sql_info() -> Result<SqlInfoData, Status> {
 
 fn one(batch: Result<RecordBatch, impl Into<FlightError>>) -> Result<Response<DataStream>, Status> {
     let batch = batch.map_err(|e| Status::from(e.into()))?;
-    Ok(data(&Answer::new(batch.schema(), vec![batch])))
+    Ok(data(Rows { schema: batch.schema(), batches: vec![batch] }))
 }
 
 fn encoded(schema: &Schema) -> Result<Bytes, Status> {
@@ -63,7 +62,7 @@ fn encoded(schema: &Schema) -> Result<Bytes, Status> {
 
 impl FlightSql {
     async fn describe(&self, caller: &Caller, sql: &str) -> Result<Description, Status> {
-        let described = self.gateway.describe(&caller.token, sql, caller.role.as_ref()).await;
+        let described = self.statements.describe(&caller.token, sql, caller.role.as_ref()).await;
         described.map_err(|e| failed(&e))
     }
 
@@ -74,18 +73,18 @@ impl FlightSql {
         parameters: Vec<Parameter>,
     ) -> Result<Response<DataStream>, Status> {
         let request = crate::gateway::Request { sql, role: caller.role, parameters };
-        let answer = self.gateway.answer(&caller.token, request).await;
-        Ok(data(&answer.map_err(|e| failed(&e))?))
+        let answer = self.statements.answer(&caller.token, request).await;
+        Ok(data(answer.map_err(|e| failed(&e))?))
     }
 
     /// Whoever calls has a valid token; for what is the same for everybody.
     async fn known<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let caller = caller(request.metadata())?;
-        self.gateway.identify(&caller.token).await.map(|_| ()).map_err(|e| failed(&e))
+        self.statements.identify(&caller.token).await.map_err(|e| failed(&e))
     }
 
     async fn visible(&self, caller: &Caller) -> Result<Vec<VisibleDataset>, Status> {
-        let visible = self.gateway.datasets(&caller.token, caller.role.as_ref()).await;
+        let visible = self.statements.datasets(&caller.token, caller.role.as_ref()).await;
         visible.map_err(|e| failed(&e))
     }
 }
@@ -128,7 +127,7 @@ impl FlightSqlService for FlightSql {
         let pair = String::from_utf8(bytes).map_err(|_| refused())?;
         let (_, token) = pair.split_once(':').ok_or_else(refused)?;
         let checked = AccessToken::new(token.to_owned());
-        self.gateway.identify(&checked).await.map_err(|e| failed(&e))?;
+        self.statements.identify(&checked).await.map_err(|e| failed(&e))?;
         let payload = Bytes::from(token.to_owned());
         let answer = Ok(HandshakeResponse { protocol_version: 0, payload });
         let mut response: Response<HandshakeStream> =
@@ -188,7 +187,7 @@ impl FlightSqlService for FlightSql {
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let caller = caller(request.metadata())?;
         // Nothing is read from a stranger's stream.
-        self.gateway.identify(&caller.token).await.map_err(|e| failed(&e))?;
+        self.statements.identify(&caller.token).await.map_err(|e| failed(&e))?;
         let mut prepared = Prepared::from_handle(&query.prepared_statement_handle)?;
         let stream = request.into_inner().map_err(|e| FlightError::Tonic(Box::new(e)));
         let mut batches = FlightRecordBatchStream::new_from_flight_data(stream);

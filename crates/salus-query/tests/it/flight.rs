@@ -15,7 +15,7 @@ async fn adbc_queries_prepares_lists_and_is_refused() {
     let world = World::new().await;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let service = FlightSql::service(world.gateway.clone());
+    let service = FlightSql::service(std::sync::Arc::new(world.gateway.clone()));
     let incoming = TcpIncoming::from(listener);
     let server = tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/adbc.py");
