@@ -24,6 +24,7 @@ mod operator;
 pub mod permits;
 mod private;
 mod pull;
+pub mod review;
 pub mod sharing;
 mod site;
 mod staff;

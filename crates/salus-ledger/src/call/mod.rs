@@ -5,6 +5,7 @@ mod governance;
 mod market;
 mod permit;
 mod registry;
+mod review;
 
 pub use account::{
     AttestationRef, CancelReservation, CommitReservation, DatasetUse, ExpireReservations,
@@ -27,6 +28,7 @@ pub use registry::{
     DeviceClass, RegisterArtefact, RegisterDataset, RegisterDevice, RetireDevice, SetDatasetPolicy,
     WithdrawArtefact,
 };
+pub use review::{DecideReview, SetReviewRule, SubmitForReview};
 
 use serde::{Deserialize, Serialize};
 
@@ -159,4 +161,10 @@ calls! {
     WithdrawArtefact, "artefacts.withdraw", Artefacts;
     /// Asks for a block, so that the state has a recent time.
     MarkTime, "platform.mark-time", Platform;
+    /// Puts a release before the reviewers.
+    SubmitForReview, "accounts.submit-review", Accounts;
+    /// Approves or refuses what is under review.
+    DecideReview, "accounts.decide-review", Accounts;
+    /// Sets how many have to approve what goes out of a dataset without a bound.
+    SetReviewRule, "accounts.set-review-rule", Accounts;
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use salus_ledger::call::{ChangeConfig, Method};
 use salus_ledger::config::{ConfigForm, PlatformConfig, Validator};
 use salus_ledger::policy::{Expression, Policy, Role};
+use salus_ledger::review::{Independence, ReviewRule, ReviewRuleForm, ReviewScore};
 use salus_ledger::{Opaque, PublicKey};
 use salus_model::MemberId;
 use serde::Serialize;
@@ -51,6 +52,21 @@ pub(super) struct ConfigureArgs {
     /// How far a block's time may lie ahead of a validator's clock, in milliseconds.
     #[arg(long, value_name = "MS")]
     clock_skew_ms: Option<u32>,
+    /// How many reviewers have to approve what goes out without a bound, of any dataset.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=8))]
+    reviewers: Option<u8>,
+    /// Who counts as a different reviewer: another key, or another organisation.
+    #[arg(long, value_name = "keys|members", value_parser = independence)]
+    reviewers_of: Option<Independence>,
+    /// The least score of the automatic checks that may go out, 0 to 100.
+    #[arg(long, value_name = "POINTS", value_parser = crate::commands::gate::score)]
+    least_score: Option<ReviewScore>,
+}
+
+fn independence(word: &str) -> Result<Independence, String> {
+    let all = [Independence::Keys, Independence::Members];
+    let found = all.into_iter().find(|of| of.as_str() == word);
+    found.ok_or_else(|| "write keys or members".to_owned())
 }
 
 pub(super) fn key(text: &str) -> Result<PublicKey, String> {
@@ -92,6 +108,7 @@ impl ConfigureArgs {
         self.change_roots(&mut form)?;
         self.change_policies(&mut form)?;
         self.change_limits(&mut form);
+        self.change_review(&mut form)?;
         if form == *current.form() {
             return Err(wrong("nothing would change; see `salus ledger propose configure --help`"));
         }
@@ -157,6 +174,20 @@ impl ConfigureArgs {
         Ok(())
     }
 
+    fn change_review(&self, form: &mut ConfigForm) -> Result<(), Failure> {
+        if self.reviewers.is_none() && self.reviewers_of.is_none() && self.least_score.is_none() {
+            return Ok(());
+        }
+        let old = form.review.unwrap_or(ReviewRule::STANDARD);
+        let rule = ReviewRule::new(ReviewRuleForm {
+            reviewers: self.reviewers.unwrap_or(old.reviewers()),
+            independence: self.reviewers_of.unwrap_or(old.independence()),
+            least_score: self.least_score.or(old.least_score()),
+        })?;
+        form.review = Some(rule);
+        Ok(())
+    }
+
     fn change_limits(&self, form: &mut ConfigForm) {
         let limits = &mut form.limits;
         limits.block_bytes = self.block_bytes.unwrap_or(limits.block_bytes);
@@ -186,11 +217,16 @@ struct ConfigShown {
     block_transactions: u32,
     lifetime_blocks: u64,
     clock_skew_ms: i64,
+    /// How many have to approve what goes out without a bound.
+    reviewers: u8,
+    reviewers_of: &'static str,
+    least_score: Option<u8>,
 }
 
 impl ConfigShown {
     fn of(config: &PlatformConfig) -> Self {
         let form = config.form();
+        let review = form.review.unwrap_or(ReviewRule::STANDARD);
         let fingerprint = |root: &Opaque| hex::encode(Sha256::digest(root.as_bytes()));
         let seat = |seat: &Validator| ValidatorShown {
             member: seat.member.to_string(),
@@ -206,6 +242,9 @@ impl ConfigShown {
             block_transactions: form.limits.block_transactions,
             lifetime_blocks: form.limits.lifetime_blocks,
             clock_skew_ms: form.limits.clock_skew_micros / 1000,
+            reviewers: review.reviewers(),
+            reviewers_of: review.independence().as_str(),
+            least_score: review.least_score().map(ReviewScore::get),
         }
     }
 
@@ -218,6 +257,11 @@ impl ConfigShown {
             String::new(),
             format!("Decided by   {}", self.governance),
         ];
+        let least = self.least_score.map_or(String::new(), |s| format!(" and a score of {s}"));
+        lines.push(format!(
+            "Release gate {} reviewers with different {}{least}",
+            self.reviewers, self.reviewers_of
+        ));
         lines.extend(self.policies.iter().map(|(method, who)| format!("{method:<12} {who} too")));
         lines.extend(self.roots.iter().map(|root| format!("Authority    SHA-256 {root}")));
         lines.push(format!(
