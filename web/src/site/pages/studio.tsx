@@ -215,7 +215,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
     setAsking(true);
     setTrouble(null);
     try {
-      setShown(await answered(permitKey, at, ready));
+      setShown(await answered(permitKey, at, ready, dataset.profile));
       void client.invalidateQueries({ queryKey: ["asked"] });
       void client.invalidateQueries({ queryKey: ["permit"] });
       void client.invalidateQueries({ queryKey: ["plan"] });
@@ -286,7 +286,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
 }
 
 /** Asks, opens what comes back, and checks that it is what the receipt is for. */
-async function answered(key: PermitKey, dataset: string, plan: Plan): Promise<Shown> {
+async function answered(key: PermitKey, dataset: string, plan: Plan, profile: Profile): Promise<Shown> {
   const holder = dataset.split("/")[0] ?? "";
   const { text, purpose, code } = plan;
   const request = await signQuestion(key, { holder, purpose, code, text });
@@ -305,6 +305,8 @@ async function answered(key: PermitKey, dataset: string, plan: Plan): Promise<Sh
     permit: key.permit,
     dataset,
     sql: plan.sql,
+    question: text,
+    profile,
     hash,
   };
 }
