@@ -18,6 +18,9 @@ import { ResultView } from "../result";
 /** Steps of the ε control: equal on a scale of ratios. */
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5];
 
+/** How many rows are assumed to pass a filter, where a number's error depends on it. */
+const ASSUMED_ROWS = 1000;
+
 const EMPTY: Built = { dataset: "", measure: "count", column: "", second: "", number: 10, conditions: [] };
 
 export function StudioPage() {
@@ -177,7 +180,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
   const plan = useQuery({
     queryKey: ["plan", at, permitKey.permit, settled, spend],
     queryFn: () =>
-      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, epsilon: spend, mechanism: "gaussian" }),
+      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, question: null, epsilon: spend, mechanism: "gaussian", assumed_rows: ASSUMED_ROWS }),
     enabled: settled.trim() !== "",
     staleTime: 10_000,
     retry: false,
