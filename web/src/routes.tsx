@@ -17,9 +17,10 @@ import { PermitPage, PermitsPage } from "./pages/permits";
 import { ReceiptPage, ReceiptsPage } from "./pages/receipts";
 import { SearchPage } from "./pages/search";
 import { TransactionPage, TransactionsPage } from "./pages/transactions";
-import type { Role } from "./site/api";
+import type { DevicesWanted, Role, Show } from "./site/api";
 import { BASE } from "./site/mode";
 import { AccountsPage } from "./site/pages/accounts";
+import { DevicesPage } from "./site/pages/devices";
 import { QuestionsPage } from "./site/pages/history";
 import { HoldingsPage, KeysPage } from "./site/pages/holdings";
 import { MePage } from "./site/pages/me";
@@ -85,7 +86,7 @@ function forRoles(roles: Role[], Inner: () => ReactNode) {
 const sitePage = <P extends string>(path: P, roles: Role[], inner: () => ReactNode) =>
   createRoute({ getParentRoute: () => root, path, component: forRoles(roles, inner) });
 
-const everybody: Role[] = ["administrator", "researcher", "steward", "auditor"];
+const everybody: Role[] = ["administrator", "researcher", "steward", "technician", "auditor"];
 // Fetched when it is first shown: the charts are half of the program.
 const StudioPage = lazyRouteComponent(() => import("./site/pages/studio"), "StudioPage");
 const studio = sitePage("/studio", ["researcher"], () => <StudioPage />);
@@ -93,6 +94,18 @@ const questions = sitePage("/questions", ["administrator", "researcher", "audito
 const people = sitePage("/accounts", ["administrator", "auditor"], AccountsPage);
 const holdings = sitePage("/holdings", ["steward"], HoldingsPage);
 const keys = sitePage("/keys", ["steward"], KeysPage);
+
+const SHOWS: readonly string[] = ["alerts", "vulnerable", "silent", "low-battery"] satisfies Show[];
+const devices = createRoute({
+  getParentRoute: () => root,
+  path: "/devices",
+  component: forRoles(["technician", "steward"], DevicesPage),
+  validateSearch: (raw: Raw): DevicesWanted => ({
+    show: SHOWS.find((one) => one === raw["show"]) as Show | undefined,
+    os: word(raw["os"]),
+    after: word(raw["after"]),
+  }),
+});
 const me = sitePage("/me", everybody, MePage);
 const blocks = createRoute({
   getParentRoute: () => root,
@@ -217,6 +230,7 @@ export const router = createRouter({
     people,
     holdings,
     keys,
+    devices,
     me,
     overview,
     blocks,

@@ -1,10 +1,12 @@
-import type { Answered } from "./api";
+import type { Answered, ColumnKind, Profile } from "./api";
+import { band, type Noise, type Place, type Released, type Steps } from "./band";
 
 export interface Estimate {
   value: number;
   lower: number;
   upper: number;
-  standard_error: number;
+  /** None for what was worked out here. */
+  standard_error: number | null;
 }
 
 export interface AnswerRow {
@@ -16,9 +18,10 @@ export interface AnswerRow {
 export interface Answer {
   key_columns: string[];
   rows: AnswerRow[];
-  noise: { mechanism: string; scale: number | string }[][];
+  noise: Noise[][];
   interval: string;
   bias: string;
+  released: Released;
 }
 
 /** An answer as the page shows it. */
@@ -28,6 +31,10 @@ export interface Shown {
   permit: string;
   dataset: string;
   sql: string | null;
+  /** The question that was signed. */
+  question: string;
+  /** What is publicly known of the dataset. */
+  profile: Profile;
   /** The salted hash of what came, which the receipt has to name. */
   hash: string;
 }
@@ -61,11 +68,22 @@ export function number(value: number): string {
   return Math.abs(value) >= 1000 || Number.isInteger(value) ? WHOLE.format(value) : DIGITS.format(value);
 }
 
+/** Whether the keys are the two ends of a bin; groups name their columns. */
+function isBins(answer: Answer): boolean {
+  return answer.key_columns.length === 0 && answer.rows[0]?.key.length === 2;
+}
+
+/** What the keys of an answer are of. */
+export function keyTitle({ answer, question }: Shown): string {
+  if (answer.key_columns.length > 0) return answer.key_columns.join(" · ");
+  const isKeyed = answer.rows.some((row) => row.key.length > 0);
+  return (isKeyed ? columnsOf(question).column : undefined) ?? "What";
+}
+
 /** What a row is about: its group, its bin, its rank; the number's own name where it is alone. */
 export function rowName(row: AnswerRow, answer: Answer): string {
   if (row.key.length === 0) return row.name.replaceAll("_", " ");
-  const isBin = row.key.length === 2 && answer.key_columns.length === 1;
-  return isBin ? `${short(row.key[0])} – ${short(row.key[1])}` : row.key.join(" · ");
+  return isBins(answer) ? `${short(row.key[0])} – ${short(row.key[1])}` : row.key.join(" · ");
 }
 
 function short(end: string | undefined): string {
@@ -75,32 +93,97 @@ function short(end: string | undefined): string {
   return Number.isFinite(value) ? number(value) : end;
 }
 
+/** A regression's line: what it explains by what, and the band along the whole of x's bounds. */
+export interface Regression {
+  x: string;
+  y: string;
+  /** The bounds of y, in its own unit. */
+  range: [low: number, high: number];
+  /** None where the noise is larger than what would define a line. */
+  places: Place[] | null;
+}
+
+function stepsOf(column: ColumnKind | undefined): Steps | null {
+  return column !== undefined && column !== "open" && "number" in column ? column.number : null;
+}
+
+/** The bounds of a column of numbers, in its own unit. */
+export function boundsOf(column: ColumnKind | undefined): [low: number, high: number] | null {
+  const steps = stepsOf(column);
+  return steps === null ? null : [steps[0] / 10 ** steps[2], steps[1] / 10 ** steps[2]];
+}
+
+/** The columns of a question for a line, or for one number about one column. */
+function columnsOf(question: string): { x?: string; y?: string; column?: string } {
+  const { query } = JSON.parse(question) as { query: unknown };
+  if (typeof query !== "object" || query === null) return {};
+  const inner: unknown = Object.values(query)[0];
+  return typeof inner === "object" && inner !== null ? inner : {};
+}
+
+/** The line that an answer tells; none when it tells something else. */
+export function regressionOf({ answer, question, profile }: Shown): Regression | null {
+  if (!answer.rows.some((row) => row.name === "slope")) return null;
+  const { x = "", y = "" } = columnsOf(question);
+  const [across, up] = [stepsOf(profile.columns[x]), stepsOf(profile.columns[y])];
+  const range = boundsOf(profile.columns[y]);
+  if (across === null || up === null || range === null) return null;
+  return { x, y, range, places: band(answer.released, across, up) };
+}
+
+/** Between what the one number of an answer can lie at all, where that is known. */
+export function domainOf({ answer, question, profile }: Shown): [low: number, high: number] | null {
+  const name = answer.rows[0]?.name ?? "";
+  if (!["mean", "minimum", "maximum"].includes(name)) return null;
+  return boundsOf(profile.columns[columnsOf(question).column ?? ""]);
+}
+
 /** Bins are histograms, two keys are grouped bars, quantiles and others are points with whiskers. Numbers
  * of different kinds, such as a mean and the count behind it, have no axis in common: the first is shown. */
-export type Form = "single" | "bars" | "grouped" | "histogram" | "points";
+export type Form = "single" | "bars" | "grouped" | "histogram" | "points" | "regression";
 
 export function formOf(answer: Answer): Form {
   const first = answer.rows[0];
+  if (answer.rows.some((row) => row.name === "slope")) return "regression";
   if (first === undefined || answer.rows.every((row) => row.key.length === 0)) {
     return "single";
   }
-  if (first.key.length === 2 && answer.key_columns.length === 1) return "histogram";
+  if (isBins(answer)) return "histogram";
   if (answer.key_columns.length === 2) return "grouped";
   return first.name === "count" ? "bars" : "points";
 }
 
+/** Whether the places of a chart follow each other, so that a line from one to the next says something:
+ * bins, and groups whose names differ in a growing number, such as versions, years and days. */
+export function isOrdered(answer: Answer): boolean {
+  if (formOf(answer) === "histogram") return true;
+  const names = [...new Set(answer.rows.map((row) => row.key[0] ?? ""))];
+  const parts = names.map((name) => /^(\D*)\d[\d.:T+Z -]*$/.exec(name)?.[1]);
+  if (names.length < 3 || parts.some((part) => part === undefined || part !== parts[0])) return false;
+  return names.every((name, at) => at === 0 || NATURAL.compare(names[at - 1] ?? "", name) < 0);
+}
+
+const NATURAL = new Intl.Collator("en", { numeric: true });
+
+/** Whether the places are moments, which are read as a line first. */
+export function isInTime(answer: Answer): boolean {
+  return isOrdered(answer) && answer.rows.every((row) => /^\d{4}-\d\d/.test(row.key[0] ?? ""));
+}
+
 export function toCsv(shown: Shown): string {
   const cell = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const { answer, answered } = shown;
+  const { answered } = shown;
+  const line = regressionOf(shown);
+  const answer = line === null ? shown.answer : withPlaces(shown.answer, line);
+  const isBin = isBins(shown.answer);
+  const column = keyTitle(shown);
   const wide = Math.max(0, ...answer.rows.map((row) => row.key.length));
-  const keys = Array.from({ length: wide }, (_, at) => answer.key_columns[at] ?? `key_${at + 1}`);
-  const isBin = wide === 2 && answer.key_columns.length === 1;
-  const column = answer.key_columns[0] ?? "key";
+  const keys = Array.from({ length: wide }, (_, at) => answer.key_columns[at] ?? (at === 0 ? column : `key_${at + 1}`));
   const names = isBin ? [`${column}_from`, `${column}_to`] : keys;
   const head = [...names, "what", "estimate", "lower_95", "upper_95", "standard_error"];
   const lines = answer.rows.map((row) => {
     const e = row.estimate;
-    const figures = e === null ? ["", "", "", ""] : [e.value, e.lower, e.upper, e.standard_error];
+    const figures = e === null ? ["", "", "", ""] : [e.value, e.lower, e.upper, e.standard_error ?? ""];
     const padded = Array.from({ length: wide }, (_, at) => row.key[at] ?? "");
     return [...padded, row.name, ...figures].map((one) => cell(String(one))).join(",");
   });
@@ -109,4 +192,14 @@ export function toCsv(shown: Shown): string {
     `# epsilon spent ${answered.epsilon_spent}, delta ${answered.delta}, receipt ${answered.receipt.id}`,
   ];
   return `${[...notes, head.map(cell).join(","), ...lines].join("\r\n")}\r\n`;
+}
+
+/** The line's places as rows, so that whoever has the figures can draw the band. */
+function withPlaces(answer: Answer, line: Regression): Answer {
+  const rows = (line.places ?? []).map(({ x, value, lower, upper }) => ({
+    key: [String(x)],
+    name: `line of ${line.y}`,
+    estimate: { value, lower, upper, standard_error: null },
+  }));
+  return { ...answer, key_columns: [line.x], rows: [...answer.rows, ...rows] };
 }

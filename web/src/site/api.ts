@@ -1,142 +1,29 @@
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import createClient from "openapi-fetch";
 
 import { Problem } from "../api/client";
+import type { components, paths } from "../api/console";
 
-export type Role = "administrator" | "researcher" | "steward" | "auditor";
-
-export interface Account {
-  id: string;
-  login: string;
-  name: string;
-  role: Role;
-  member: string;
-  bound: { key: string; certificate: string } | null;
-  state: "invited" | "active" | "revoked";
-  second_factor: boolean;
-  created: string;
-}
-
-export interface Who {
-  account: Account;
-  strength: "full" | "enrolment";
-  expires: string;
-  holder: string;
-  ledger: string | null;
-}
-
-export interface Begun {
-  uri: string;
-  secret: string;
-  recovery: string[];
-}
-
-export interface Invited {
-  account: Account;
-  code: string;
-  expires: string;
-}
-
-export interface AccountEvent {
-  number: number;
-  at: string;
-  account: string;
-  by: string;
-  kind: string;
-}
-
-export type ColumnKind =
-  | { number: [low: number, high: number, decimals: number] }
-  | { instant: [low: number, high: number, decimals: number] }
-  | { category: string[] }
-  | "open";
-
-export interface Profile {
-  unit_column: string;
-  unit: string;
-  contribution: [number, number];
-  rows_per_unit: string;
-  columns: Record<string, ColumnKind>;
-}
-
-export interface HolderShown {
-  holder: string;
-  code: string | null;
-  profiles: Record<string, Profile>;
-  unreachable: string | null;
-}
-
-export interface Studio {
-  ledger: string;
-  now: string;
-  holders: HolderShown[];
-}
-
-export type ExpectedError =
-  | { value: { standard_error: number; half_width: number } }
-  | { "at-rows": { rows: number; standard_error: number; half_width: number } }
-  | { rank: { standard_error: number; half_width: number } };
-
-export interface Plan {
-  text: string;
-  sql: string | null;
-  dataset: string;
-  columns: string[];
-  uncovered: string[];
-  purpose: string;
-  code: string;
-  rho: number;
-  epsilon: number;
-  delta: number;
-  epsilon_left: number;
-  expected_error: ExpectedError;
-}
-
-export interface Answered {
-  deal: string;
-  message: string;
-  salt: string;
-  receipt: { id: string; transaction: string; block: number; time: string; file: string };
-  repeated: boolean;
-  epsilon_spent: number;
-  epsilon_left: number;
-  delta: number;
-}
-
-export interface AskedLine {
-  number: number;
-  at: string;
-  account: string;
-  permit: string;
-  dataset: string;
-  question: string;
-  outcome:
-    | { ended: "sent" }
-    | { ended: "answered"; deal: string; receipt: string; micro_rho: number }
-    | { ended: "failed"; class: string };
-}
-
-export interface Holding {
-  dataset: string;
-  version?: number;
-  created?: string;
-  rows?: number;
-  bytes?: number;
-  files?: number;
-  locked: string | null;
-  quarantine: { dataset: string; rows: number | null } | null;
-  profiled: boolean;
-}
-
-export interface KeysShown {
-  store: string | null;
-  warnings: string[];
-  keys: {
-    name: string;
-    state: "active" | "revoked";
-    versions: { version: number; created: string }[];
-  }[];
-  revocation_seconds: number;
-}
+type Schemas = components["schemas"];
+export type Role = Schemas["Role"];
+export type Account = Schemas["Account"];
+export type Who = Schemas["Who"];
+export type Begun = Schemas["Begun"];
+export type Invited = Schemas["Invited"];
+export type AccountEvent = Schemas["AccountEvent"];
+export type ColumnKind = Schemas["ColumnKind"];
+export type Profile = Schemas["Profile"];
+export type HolderShown = Schemas["HolderShown"];
+export type Plan = Schemas["Plan"];
+export type Answered = Schemas["Answered"];
+export type SignedRequest = Schemas["SignedRequest"];
+export type AskedLine = Schemas["AskedLine"];
+export type Holding = Schemas["Holding"];
+export type Devices = Schemas["Devices"];
+export type FleetFigures = Schemas["FleetFigures"];
+export type DeviceLine = Schemas["DeviceLine"];
+export type DeviceAlert = Schemas["DeviceAlert"];
+export type Show = Schemas["Show"];
 
 /** A refusal of the site, with the word that the page goes by. */
 export class Refusal extends Problem {
@@ -156,88 +43,112 @@ export function whenSessionEnds(done: () => void): void {
   onEnd = done;
 }
 
-async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const headers = body === undefined ? {} : { "content-type": "application/json" };
-  const response = await fetch(`/v1/console/${path}`, {
-    method,
-    headers,
-    body: body === undefined ? null : JSON.stringify(body),
-    credentials: "same-origin",
-    cache: "no-store",
-  });
-  if (response.status === 204) return undefined as T;
-  const said: unknown = await response.json().catch(() => null);
-  if (response.ok) return said as T;
-  const { error, reason } = (said ?? {}) as { error?: unknown; reason?: unknown };
-  const text = typeof error === "string" ? error : `the node answered with ${response.status}`;
+const api = createClient<paths>({
+  baseUrl: window.location.origin,
+  credentials: "same-origin",
+  cache: "no-store",
+});
+
+/** The answer's data, or the refusal that it tells. */
+async function said<T>(
+  request: Promise<{ data?: T; error?: unknown; response: Response }>,
+): Promise<T> {
+  const { data, error, response } = await request;
+  // Some answers have no content, which is all of their type.
+  if (response.ok) return data as T;
+  // Whatever stands between here and the node may answer too, and in words of its own.
+  const { error: told, reason } = (error ?? {}) as Partial<Record<keyof Schemas["Problem"], unknown>>;
+  const text = typeof told === "string" ? told : `the node answered with ${response.status}`;
   const word = typeof reason === "string" ? reason : "";
   if (word === "no-session") onEnd?.();
   throw new Refusal(response.status, text, word);
 }
 
+const of = (id: string) => ({ params: { path: { id } } });
+
 export const site = {
-  who: () => ask<Who>("GET", "session"),
-  signIn: (typed: { login: string; password: string; code?: string; recovery?: string }) =>
-    ask<Who>("POST", "session", typed),
-  signOut: () => ask<void>("DELETE", "session"),
-  accept: (code: string, password: string) => ask<Who>("POST", "invitation", { code, password }),
-  beginFactor: () => ask<Begun>("POST", "factor"),
-  confirmFactor: (code: string) => ask<Who>("PUT", "factor", { code }),
+  who: () => said(api.GET("/v1/console/session")),
+  signIn: (body: Schemas["SignIn"]) => said(api.POST("/v1/console/session", { body })),
+  signOut: () => said(api.DELETE("/v1/console/session")),
+  accept: (code: string, password: string) =>
+    said(api.POST("/v1/console/invitation", { body: { code, password } })),
+  beginFactor: () => said(api.POST("/v1/console/factor")),
+  confirmFactor: (code: string) => said(api.PUT("/v1/console/factor", { body: { code } })),
   password: (present: string, chosen: string) =>
-    ask<Who>("PUT", "password", { present, new: chosen }),
-  invite: (wanted: { login: string; name: string; role: Role; member?: string; key?: string }) =>
-    ask<Invited>("POST", "accounts", wanted),
-  setRole: (id: string, role: Role) => ask<void>("PUT", `accounts/${id}/role`, { role }),
-  inviteAgain: (id: string) => ask<Invited>("POST", `accounts/${id}/invitation`),
-  removeFactor: (id: string) => ask<void>("DELETE", `accounts/${id}/factor`),
-  revoke: (id: string) => ask<void>("DELETE", `accounts/${id}`),
-  plan: (wanted: {
-    holder: string;
-    permit: string;
-    sql: string;
-    epsilon: number;
-    mechanism: "gaussian" | "laplace";
-  }) => ask<Plan>("POST", "studio/plan", wanted),
-  ask: (request: unknown, question: string) =>
-    ask<Answered>("POST", "studio/questions", { request, question }),
+    said(api.PUT("/v1/console/password", { body: { present, new: chosen } })),
+  invite: (body: Schemas["InvitePerson"]) => said(api.POST("/v1/console/accounts", { body })),
+  setRole: (id: string, role: Role) =>
+    said(api.PUT("/v1/console/accounts/{id}/role", { ...of(id), body: { role } })),
+  inviteAgain: (id: string) => said(api.POST("/v1/console/accounts/{id}/invitation", of(id))),
+  removeFactor: (id: string) => said(api.DELETE("/v1/console/accounts/{id}/factor", of(id))),
+  revoke: (id: string) => said(api.DELETE("/v1/console/accounts/{id}", of(id))),
+  plan: (body: Schemas["PlanWanted"]) => said(api.POST("/v1/console/studio/plan", { body })),
+  ask: (request: SignedRequest, question: string) =>
+    said(api.POST("/v1/console/studio/questions", { body: { request, question } })),
   decide: (permit: string, decision: "grant" | "refuse") =>
-    ask<{ permit: string }>("PUT", `permits/${permit}`, { decision }),
+    said(
+      api.PUT("/v1/console/permits/{permit}", { params: { path: { permit } }, body: { decision } }),
+    ),
 };
+
+/** How many lines of a history are asked for at once. */
+export const LINES = 25;
+
+const page = (before: number | undefined) => ({
+  params: { query: before === undefined ? { limit: LINES } : { limit: LINES, before } },
+});
 
 export const accounts = queryOptions({
   queryKey: ["accounts"],
-  queryFn: () => ask<Account[]>("GET", "accounts"),
+  queryFn: () => said(api.GET("/v1/console/accounts")),
 });
 
 export const accountHistory = (before?: number) =>
   queryOptions({
     queryKey: ["account-history", before ?? null],
-    queryFn: () =>
-      ask<AccountEvent[]>("GET", `history?limit=25${before === undefined ? "" : `&before=${before}`}`),
+    queryFn: () => said(api.GET("/v1/console/history", page(before))),
   });
 
 export const asked = (before?: number) =>
   queryOptions({
     queryKey: ["asked", before ?? null],
-    queryFn: () =>
-      ask<AskedLine[]>(
-        "GET",
-        `studio/questions?limit=25${before === undefined ? "" : `&before=${before}`}`,
-      ),
+    queryFn: () => said(api.GET("/v1/console/studio/questions", page(before))),
   });
 
 export const studio = queryOptions({
   queryKey: ["studio"],
-  queryFn: () => ask<Studio>("GET", "studio"),
+  // The client takes pairs for lists of any length.
+  queryFn: () => said(api.GET("/v1/console/studio")) as Promise<Schemas["Studio"]>,
   staleTime: 60_000,
 });
 
 export const holdings = queryOptions({
   queryKey: ["holdings"],
-  queryFn: () => ask<Holding[]>("GET", "datasets"),
+  queryFn: () => said(api.GET("/v1/console/datasets")),
 });
 
 export const keys = queryOptions({
   queryKey: ["keys"],
-  queryFn: () => ask<KeysShown>("GET", "keys"),
+  queryFn: () => said(api.GET("/v1/console/keys")),
 });
+
+export interface DevicesWanted {
+  show?: Show | undefined;
+  os?: string | undefined;
+  after?: string | undefined;
+}
+
+export const devices = ({ show, os, after }: DevicesWanted) =>
+  queryOptions({
+    queryKey: ["devices", show ?? "all", os ?? null, after ?? null],
+    queryFn: () => {
+      const query = {
+        limit: LINES,
+        ...(show === undefined ? {} : { show }),
+        ...(os === undefined ? {} : { os }),
+        ...(after === undefined ? {} : { after }),
+      };
+      return said(api.GET("/v1/console/devices", { params: { query } }));
+    },
+    placeholderData: keepPreviousData,
+  });

@@ -11,6 +11,8 @@
 import { Chacha20Poly1305 } from "@hpke/chacha20poly1305";
 import { CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
 
+import type { SignedRequest } from "./api";
+
 const SEALING = "salus permit key for a browser v1";
 const DATABASE = "salus-permit-keys";
 const STORE = "keys";
@@ -209,12 +211,6 @@ function micros(at: bigint): Uint8Array {
 function written(at: bigint): string {
   const milliseconds = new Date(Number(at / 1000n)).toISOString();
   return milliseconds.replace("Z", `${String(at % 1000n).padStart(3, "0")}Z`);
-}
-
-export interface SignedRequest {
-  request: Record<string, string>;
-  key: string;
-  signature: string;
 }
 
 /** Signs a question with the permit's key; the text is signed byte for byte. */

@@ -1,10 +1,26 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Button, Menu, MenuItem, MenuTrigger, ToggleButton } from "react-aria-components";
 
 import { ResultStrip } from "../ui/result-strip";
 import { Over, Section, Table } from "../ui/parts";
 import { useIsDark } from "../ui/theme";
-import { biasWords, formOf, intervalWords, number, rowName, toCsv, type AnswerRow, type Shown } from "./answer";
+import {
+  biasWords,
+  formOf,
+  intervalWords,
+  isInTime,
+  isOrdered,
+  keyTitle,
+  number,
+  regressionOf,
+  rowName,
+  toCsv,
+  type AnswerRow,
+  type Form,
+  type Regression,
+  type Shown,
+} from "./answer";
+import { DRAWS } from "./band";
 import { asPng, asSvg, Chart } from "./chart";
 import { fromHex } from "./key";
 import { save } from "./parts";
@@ -16,27 +32,31 @@ function interval(row: AnswerRow): string {
 
 /** An answer: the chart, the figures, and the strip that says what they rest on. */
 export function ResultView({ shown }: { shown: Shown }) {
-  const [asLine, setLine] = useState(false);
-  const isDark = useIsDark();
   const { answer, answered } = shown;
+  const [wished, setLine] = useState<boolean | null>(null);
+  const isDark = useIsDark();
   const form = formOf(answer);
+  const canBeLine = isOrdered(answer) && form !== "points";
+  const asLine = canBeLine && (wished ?? isInTime(answer));
+  const line = useMemo(() => regressionOf(shown), [shown]);
   const [one] = answer.rows;
+  const isDrowned = form === "single" ? one?.estimate == null : form === "regression" && line?.places == null;
+  const drawn = { shown, form, asLine };
   const name = `answer-${answered.deal}`;
   const export_ = (kind: string) => {
     if (kind === "csv") save(`${name}.csv`, new Blob([toCsv(shown)], { type: "text/csv" }));
-    if (kind === "svg") save(`${name}.svg`, new Blob([asSvg(answer, asLine)], { type: "image/svg+xml" }));
-    if (kind === "png") void asPng(answer, asLine).then((picture) => save(`${name}.png`, picture));
+    if (kind === "svg") save(`${name}.svg`, new Blob([asSvg(drawn)], { type: "image/svg+xml" }));
+    if (kind === "png") void asPng(drawn).then((picture) => save(`${name}.png`, picture));
     if (kind === "receipt") {
       save(`${answered.receipt.id}.cbor`, new Blob([fromHex(answered.receipt.file)], { type: "application/cbor" }));
     }
   };
-  const label = `Chart of ${answer.rows.length} estimates with 95 % intervals; the table below has the figures`;
   return (
     <Section
       title="Answer"
       aside={
         <span className="aside">
-          {form === "bars" || form === "histogram" ? (
+          {canBeLine ? (
             <ToggleButton className="quiet" isSelected={asLine} onChange={setLine}>
               As a line
             </ToggleButton>
@@ -45,8 +65,8 @@ export function ResultView({ shown }: { shown: Shown }) {
             <Button>Export</Button>
             <Over className="popover list" placement="bottom end">
               <Menu onAction={(key) => export_(String(key))}>
-                {form === "single" ? null : <MenuItem id="png">Picture (PNG)</MenuItem>}
-                {form === "single" ? null : <MenuItem id="svg">Vectors (SVG)</MenuItem>}
+                {isDrowned ? null : <MenuItem id="png">Picture (PNG)</MenuItem>}
+                {isDrowned ? null : <MenuItem id="svg">Vectors (SVG)</MenuItem>}
                 <MenuItem id="csv">Figures (CSV)</MenuItem>
                 <MenuItem id="receipt">Receipt (CBOR)</MenuItem>
               </Menu>
@@ -55,10 +75,13 @@ export function ResultView({ shown }: { shown: Shown }) {
         </span>
       }
     >
-      {form === "single" && one !== undefined ? <Single row={one} /> : null}
-      {form === "single" ? null : (
+      {isDrowned ? (
+        <Drowned form={form} />
+      ) : (
         <div className="panel">
-          <Chart answer={answer} asLine={asLine} isDark={isDark} label={label} />
+          {form === "single" && one !== undefined ? <Single row={one} /> : null}
+          <Chart drawn={drawn} isDark={isDark} label={chartLabel(shown, line)} />
+          {line === null ? null : <Caption line={line} />}
         </div>
       )}
       <ResultStrip
@@ -79,16 +102,42 @@ export function ResultView({ shown }: { shown: Shown }) {
   );
 }
 
+function chartLabel({ answer }: Shown, line: Regression | null): string {
+  if (line !== null) {
+    return `The line of ${line.y} over ${line.x} with its 95 % band; the table below has slope and intercept`;
+  }
+  if (answer.rows.every((row) => row.key.length === 0)) return "The estimate on its scale, with its 95 % interval";
+  return `Chart of ${answer.rows.length} estimates with 95 % intervals; the table below has the figures`;
+}
+
+function Caption({ line }: { line: Regression }) {
+  return (
+    <p className="note">
+      The line explains {line.y} by {line.x} over the whole of its bounds. At each place, taken by
+      itself, the exact line lies within the band in 95 of 100 answers: worked out here from{" "}
+      {DRAWS.toLocaleString("en-GB")} simulated draws of the noise around the released moments, as slope and intercept have
+      their intervals. Single rows lie farther from the line, by the root of their mean squared
+      distance (rmse).
+    </p>
+  );
+}
+
+function Drowned({ form }: { form: Form }) {
+  return (
+    <div className="state" role="status">
+      <h2>Drowned in the noise</h2>
+      <p>
+        {form === "regression"
+          ? "The noise is as large as the spread of what explains, so that no line is defined. More ε or fewer conditions help."
+          : "So few rows pass that the noise is larger than what would define the number."}
+      </p>
+    </div>
+  );
+}
+
 function Single({ row }: { row: AnswerRow }) {
   const e = row.estimate;
-  if (e === null) {
-    return (
-      <div className="state" role="status">
-        <h2>Drowned in the noise</h2>
-        <p>So few rows pass that the noise is larger than what would define the number.</p>
-      </div>
-    );
-  }
+  if (e === null) return null;
   return (
     <div className="single">
       <p className="figure">{number(e.value)}</p>
@@ -108,7 +157,7 @@ function Figures({ shown }: { shown: Shown }) {
     <Table label="Estimates">
       <thead>
         <tr>
-          <th scope="col">{answer.key_columns.join(" · ") || "What"}</th>
+          <th scope="col">{keyTitle(shown)}</th>
           {several ? <th scope="col">What</th> : null}
           <th scope="col" className="right">
             Estimate
@@ -128,7 +177,7 @@ function Figures({ shown }: { shown: Shown }) {
             {several ? <td>{row.name.replaceAll("_", " ")}</td> : null}
             <td className="right figure">{row.estimate === null ? "drowned" : number(row.estimate.value)}</td>
             <td className="right figure">{interval(row)}</td>
-            <td className="right figure">{row.estimate === null ? "–" : number(row.estimate.standard_error)}</td>
+            <td className="right figure">{row.estimate?.standard_error == null ? "–" : number(row.estimate.standard_error)}</td>
           </tr>
         ))}
       </tbody>

@@ -21,6 +21,7 @@ export const ROLE_WORDS: Record<Role, string> = {
   administrator: "Administrator",
   researcher: "Researcher",
   steward: "Data steward",
+  technician: "Technician",
   auditor: "Auditor",
 };
 
@@ -29,5 +30,6 @@ export const HOME: Record<Role, string> = {
   administrator: "/accounts",
   researcher: "/studio",
   steward: "/holdings",
+  technician: "/devices",
   auditor: "/ledger",
 };

@@ -22,6 +22,20 @@ export function day(text: string): string {
   return text.slice(0, 10);
 }
 
+/** How long before `now` a moment was, in one unit. */
+export function ago(text: string, now: string): string {
+  const seconds = Math.max(0, Math.round((Date.parse(now) - Date.parse(text)) / 1000));
+  const units = [
+    [86_400, "d"],
+    [3_600, "h"],
+    [60, "min"],
+  ] as const;
+  for (const [size, unit] of units) {
+    if (seconds >= 2 * size) return `${count(Math.floor(seconds / size))} ${unit} ago`;
+  }
+  return `${seconds} s ago`;
+}
+
 export function short(hash: string): string {
   return hash.length > 20 ? `${hash.slice(0, 8)}…${hash.slice(-6)}` : hash;
 }

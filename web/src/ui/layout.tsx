@@ -36,7 +36,9 @@ const WORK: Record<Role, readonly Entry[]> = {
   steward: [
     ["/holdings", "Own datasets"],
     ["/keys", "Keys"],
+    ["/devices", "Devices"],
   ],
+  technician: [["/devices", "Devices"]],
   auditor: [
     ["/questions", "Questions"],
     ["/accounts", "Users and roles"],

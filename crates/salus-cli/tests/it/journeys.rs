@@ -27,6 +27,10 @@ class = "clinical"
 name = "age"
 type = "integer"
 class = "clinical"
+[[column]]
+name = "stay"
+type = "integer"
+class = "clinical"
 "#;
 
 const PROFILE: &str = r#"
@@ -39,6 +43,7 @@ rows_per_unit = "one"
 sex = { category = ["female", "male"] }
 ward = { category = ["cardiology", "geriatrics", "intensive care", "oncology", "surgery"] }
 age = { number = [0, 110, 0] }
+stay = { number = [0, 40, 0] }
 "#;
 
 /// Patients whose ages are not alike from ward to ward, so that the charts have something to show.
@@ -50,17 +55,20 @@ fn vitals(world: &World) {
         ("oncology", 54),
         ("surgery", 38),
     ];
-    let mut csv = "patient_id,sex,ward,age\n".to_owned();
+    let mut csv = "patient_id,sex,ward,age,stay\n".to_owned();
     for n in 0..3000u32 {
         // A few of these leave a lopsided number in each ward, and hills of ages.
         let ward = (n % 7).min(4) as usize;
         let (name, middle) = WARDS[ward];
         let spread = (n * 37 % 23 + n * 53 % 19) / 2;
         let sex = if (n / 3) % 2 == 0 { "female" } else { "male" };
-        csv.push_str(&format!("V{n},{sex},{name},{}\n", middle + spread));
+        let age = middle + spread;
+        // An eighth of a day more for each year, and up to six days more or less by chance.
+        let stay = 1 + age / 8 + n * 29 % 7;
+        csv.push_str(&format!("V{n},{sex},{name},{age},{stay}\n"));
     }
     // One record that no import takes, for the quarantine.
-    csv.push_str("V9999,female,surgery,unknown\n");
+    csv.push_str("V9999,female,surgery,unknown,3\n");
     std::fs::write(world.path("vitals.csv"), csv).unwrap();
     std::fs::write(world.path("vitals.toml"), VITALS).unwrap();
     let path = world.path("st-mary/privacy.toml");
@@ -120,7 +128,7 @@ fn code(world: &World, site: &str, login: &str, name: &str, role: &str) -> Strin
 fn each_role_does_its_work_in_a_browser() {
     assert!(salus_console::is_built(), "the console is not in this build: Node 20 and npm needed");
     let world = World::prepared(1, "[explorer]\n", vitals);
-    let ground = "st-mary/vitals:patient_id,sex,ward,age:5";
+    let ground = "st-mary/vitals:patient_id,sex,ward,age,stay:5";
     let applied = world.json("uni", &["permit", "apply", "--ground", ground]);
     let permit = applied["permit"].as_str().unwrap().to_owned();
     let key = world.json("uni", &["permit", "key", &permit, "--out", &world.text("permit.json")]);

@@ -4,7 +4,7 @@ import { Button, Menu, MenuItem, MenuTrigger } from "react-aria-components";
 
 import { Page, Over, Section, Table, Time } from "../../ui/parts";
 import { Answer } from "../../ui/states";
-import { accountHistory, accounts, site, type Account, type Invited, type Role } from "../api";
+import { accountHistory, accounts, LINES, site, type Account, type Invited, type Role } from "../api";
 import { Choice, Doing, Field, Once, Window } from "../parts";
 import { ROLE_WORDS, useRole, useSession } from "../session";
 
@@ -201,8 +201,8 @@ function Invite({ onDone }: { onDone: (invited: Invited) => Promise<void> }) {
   const isOther = member.trim() !== own;
   const invite = async () => {
     if (role === "") return;
-    const wanted = { login, name, role, member: member.trim() };
-    await onDone(await site.invite(isOther && key.trim() !== "" ? { ...wanted, key: key.trim() } : wanted));
+    const vouching = isOther && key.trim() !== "" ? key.trim() : null;
+    await onDone(await site.invite({ login, name, role, member: member.trim(), key: vouching }));
   };
   return (
     <Doing label="Make the invitation" action={invite} isReady={login !== "" && name !== "" && role !== ""}>
@@ -322,7 +322,7 @@ export function Older({
   onBefore: (before: number | undefined) => void;
 }) {
   const last = numbers[numbers.length - 1];
-  const more = numbers.length === 25 && last !== undefined && last > 1;
+  const more = numbers.length === LINES && last !== undefined && last > 1;
   if (before === undefined && !more) return null;
   return (
     <nav className="pager" aria-label="Pages">

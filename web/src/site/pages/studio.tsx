@@ -18,6 +18,9 @@ import { ResultView } from "../result";
 /** Steps of the ε control: equal on a scale of ratios. */
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5];
 
+/** How many rows are assumed to pass a filter, where a number's error depends on it. */
+const ASSUMED_ROWS = 1000;
+
 const EMPTY: Built = { dataset: "", measure: "count", column: "", second: "", number: 10, conditions: [] };
 
 export function StudioPage() {
@@ -177,7 +180,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
   const plan = useQuery({
     queryKey: ["plan", at, permitKey.permit, settled, spend],
     queryFn: () =>
-      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, epsilon: spend, mechanism: "gaussian" }),
+      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, question: null, epsilon: spend, mechanism: "gaussian", assumed_rows: ASSUMED_ROWS }),
     enabled: settled.trim() !== "",
     staleTime: 10_000,
     retry: false,
@@ -215,7 +218,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
     setAsking(true);
     setTrouble(null);
     try {
-      setShown(await answered(permitKey, at, ready));
+      setShown(await answered(permitKey, at, ready, dataset.profile));
       void client.invalidateQueries({ queryKey: ["asked"] });
       void client.invalidateQueries({ queryKey: ["permit"] });
       void client.invalidateQueries({ queryKey: ["plan"] });
@@ -286,7 +289,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
 }
 
 /** Asks, opens what comes back, and checks that it is what the receipt is for. */
-async function answered(key: PermitKey, dataset: string, plan: Plan): Promise<Shown> {
+async function answered(key: PermitKey, dataset: string, plan: Plan, profile: Profile): Promise<Shown> {
   const holder = dataset.split("/")[0] ?? "";
   const { text, purpose, code } = plan;
   const request = await signQuestion(key, { holder, purpose, code, text });
@@ -305,6 +308,8 @@ async function answered(key: PermitKey, dataset: string, plan: Plan): Promise<Sh
     permit: key.permit,
     dataset,
     sql: plan.sql,
+    question: text,
+    profile,
     hash,
   };
 }
