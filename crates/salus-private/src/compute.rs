@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use futures::StreamExt as _;
 use salus_crypto::OsEntropy;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::block::{HistoryEntry, Outcome, RuleName};
-use crate::call::{AttestationRef, DatasetUse, Method};
+use crate::call::{AttestationRef, DatasetUse, Method, Release};
 use crate::cbor::{self, CborError};
 use crate::review::Reviewed;
 use crate::sign::{self, Signer};
