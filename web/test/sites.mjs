@@ -369,6 +369,13 @@ assert.ok((await exported("Vectors (SVG)")).toString().includes("stay"));
 await button(page, /^Ask for/).click();
 await page.getByText("This answer was given before").waitFor();
 
+// A count that is followed: one price, and the same words ask for the next answer.
+await choose(page, "What", "Number of units");
+await choose(page, "Answers for this price", "Up to 52, followed over time");
+await button(page, /^Ask for .*, all 52$/).click();
+await page.getByText("Answer 1 of 52, for one price.").waitFor();
+await seen(page, "studio-followed");
+
 await page.getByRole("link", { name: "My questions" }).click();
 await heading(page, "My questions");
 assert.ok((await page.getByRole("main").locator("tbody tr").count()) >= 5);

@@ -384,6 +384,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/console/configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ledger's configuration in force.
+         * @description For whoever has signed in as administrator, auditor.
+         */
+        get: operations["configuration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Propose another configuration to the ledger's members.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["propose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a proposal would change, and who has signed it.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["open_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals/endorse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add the site's signature to a proposal.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["endorse_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals/submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hand a proposal in; the ledger says whether it is signed by enough.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["hand_in_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -780,6 +880,80 @@ export interface components {
         Decided: {
             permit: string;
         };
+        /** @description The configuration in force. */
+        PlatformConfiguration: {
+            /**
+             * Format: uint64
+             * @description How many came before it.
+             */
+            version: number;
+            validators: components["schemas"]["Validator"][];
+            /** @description Who decides on members, configuration and contracts. */
+            governance: string;
+            /** @description Who has to sign a method beside those whom its contract names. */
+            requirements: components["schemas"]["Requirement"][];
+            /** @description SHA-256 of each authority's certificate. */
+            authorities: string[];
+            /** Format: uint32 */
+            block_bytes: number;
+            /** Format: uint32 */
+            block_transactions: number;
+            /** Format: uint64 */
+            lifetime_blocks: number;
+            /** Format: int64 */
+            clock_skew_ms: number;
+        };
+        Validator: {
+            member: string;
+            key: string;
+        };
+        Requirement: {
+            method: string;
+            who: string;
+        };
+        /** @description A proposal, as whoever is asked to sign it reads it. */
+        Proposal: {
+            /** @description Its bytes, in hexadecimal. */
+            file: string;
+            transaction: string;
+            /** @description What it would do. */
+            method: string;
+            /** @description What it says, as the ledger would carry it. */
+            content: unknown;
+            /**
+             * Format: uint64
+             * @description The last block in which it may be handed in.
+             */
+            last_block: number;
+            /**
+             * Format: uint64
+             * @description The ledger's last block now.
+             */
+            block: number;
+            /** @description Which members have signed; those who joined after the founding go by their keys. */
+            signed_by: string[];
+            /** @description Whether this site's member has. */
+            signed_here: boolean;
+            /** @description Who has to agree. */
+            governance: string;
+            /** @description What it would change of the configuration in force; none when it is about anything else. */
+            changes: components["schemas"]["ProposedChange"][] | null;
+            /** @description Whether another change has come before it, so that the ledger will refuse it. */
+            overtaken: boolean;
+        };
+        ProposedChange: {
+            setting: string;
+            /** @description What it is; none when it is new. */
+            before: string | null;
+            /** @description What it would be; none when it would be gone. */
+            after: string | null;
+        };
+        /** @description A proposal that took effect. */
+        HandedIn: {
+            transaction: string;
+            /** Format: uint64 */
+            block: number;
+        };
         /** @description What a person types to sign in. */
         SignIn: {
             login: string;
@@ -855,6 +1029,18 @@ export interface components {
              * @default 1000
              */
             assumed_rows: number;
+            /**
+             * Format: uint32
+             * @description To follow a count: how many answers the price is for.
+             * @default null
+             */
+            ticks: number | null;
+            /**
+             * Format: uint32
+             * @description How often a unit may come into a followed count or leave it; twice when nothing is said.
+             * @default null
+             */
+            turns: number | null;
         };
         /** @description A signed question. */
         AskQuestion: {
@@ -902,6 +1088,67 @@ export interface components {
             decision: "revoke";
             /** @description `requested`, `breach`, `false-statement` or `authority`. */
             reason: string;
+        };
+        /** @description What a configuration shall have otherwise; what is left out stays. */
+        ProposeConfiguration: {
+            /**
+             * Format: uint16
+             * @description How many administrators have to agree from then on.
+             * @default null
+             */
+            agree: number | null;
+            /**
+             * @description Keys that shall order and vote, as MEMBER:KEY.
+             * @default []
+             */
+            add_validators: string[];
+            /**
+             * @description Keys that shall order and vote no more.
+             * @default []
+             */
+            remove_validators: string[];
+            /** @description Who has to sign a method beside those whom its contract names. */
+            require?: components["schemas"]["Require"][];
+            /**
+             * @description Methods for which nobody beside those has to sign any more.
+             * @default []
+             */
+            no_require: string[];
+            /**
+             * Format: uint32
+             * @default null
+             */
+            block_bytes: number | null;
+            /**
+             * Format: uint32
+             * @default null
+             */
+            block_transactions: number | null;
+            /**
+             * Format: uint64
+             * @default null
+             */
+            lifetime_blocks: number | null;
+            /**
+             * Format: uint32
+             * @default null
+             */
+            clock_skew_ms: number | null;
+        };
+        Require: {
+            method: string;
+            /**
+             * Format: uint16
+             * @description So many keys …
+             */
+            k: number;
+            /** @description … of this role. */
+            role: string;
+        };
+        /** @description A proposal's file. */
+        ProposalFile: {
+            /** @description Its bytes, in hexadecimal. */
+            file: string;
         };
     };
     responses: never;
@@ -1631,6 +1878,167 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Decided"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    configuration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ledger's configuration in force. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformConfiguration"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    propose: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposeConfiguration"];
+            };
+        };
+        responses: {
+            /** @description Propose another configuration to the ledger's members. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalFile"];
+            };
+        };
+        responses: {
+            /** @description What a proposal would change, and who has signed it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endorse_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalFile"];
+            };
+        };
+        responses: {
+            /** @description Add the site's signature to a proposal. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hand_in_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalFile"];
+            };
+        };
+        responses: {
+            /** @description Hand a proposal in; the ledger says whether it is signed by enough. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandedIn"];
                 };
             };
             /** @description What was wrong and what to do. */

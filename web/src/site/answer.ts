@@ -1,4 +1,5 @@
 import type { Answered, ColumnKind, Profile } from "./api";
+import { asked } from "./question";
 import { band, type Noise, type Place, type Released, type Steps } from "./band";
 
 export interface Estimate {
@@ -35,8 +36,30 @@ export interface Shown {
   question: string;
   /** What is publicly known of the dataset. */
   profile: Profile;
+  /** How far a followed count has come; none for a question that was asked once. */
+  followed: Followed | null;
   /** The salted hash of what came, which the receipt has to name. */
   hash: string;
+}
+
+/** What comes for a count that is followed: the newest answer, and all before it again. */
+export interface Followed {
+  terms: { ticks: number; turns: number };
+  series: { tick: number; version: number; at: string; estimate: Estimate }[];
+  noise: Noise;
+}
+
+/** What was opened, as an answer: of a followed count, the moments are its keys. */
+export function read(opened: string): { answer: Answer; followed: Followed | null } {
+  const said = JSON.parse(opened) as Answer | Followed;
+  if (!("series" in said)) return { answer: said, followed: null };
+  const rows = said.series.map(({ at, estimate }) => ({ key: [minute(at)], name: "count", estimate }));
+  const made = { interval: "summed-nodes", bias: "turns", released: [] as unknown as Released };
+  return { answer: { key_columns: ["counted at"], rows, noise: [[said.noise]], ...made }, followed: said };
+}
+
+function minute(at: string): string {
+  return at.slice(0, 16).replace("T", " ");
 }
 
 const INTERVALS: Record<string, string> = {
@@ -44,6 +67,7 @@ const INTERVALS: Record<string, string> = {
   "summed-noise": "from the summed noise of several holders",
   simultaneous: "for all groups at once, since the shown ones were selected",
   simulated: "from 2,000 simulated draws of the noise",
+  "summed-nodes": "from the summed noise of the numbers that each count is put together of",
   "rank-band": "from a band of ranks around the noisy distribution",
 };
 
@@ -55,6 +79,7 @@ const BIASES: Record<string, string> = {
   grid: "Values are known to a grid of the column's bounds.",
   extreme: "An extreme value is found only where enough rows lie at it.",
   selected: "Shown groups were selected for being large and are overstated.",
+  turns: "Whoever came or left more often than the question says stays as counted.",
   "counted-per-holder": "A value that several holders know is counted once by each.",
 };
 
@@ -115,7 +140,7 @@ export function boundsOf(column: ColumnKind | undefined): [low: number, high: nu
 
 /** The columns of a question for a line, or for one number about one column. */
 function columnsOf(question: string): { x?: string; y?: string; column?: string } {
-  const { query } = JSON.parse(question) as { query: unknown };
+  const { query } = JSON.parse(asked(question).question) as { query: unknown };
   if (typeof query !== "object" || query === null) return {};
   const inner: unknown = Object.values(query)[0];
   return typeof inner === "object" && inner !== null ? inner : {};

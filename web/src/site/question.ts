@@ -232,8 +232,16 @@ function asConditions(filter: unknown): Condition[] | null {
 }
 
 /** The builder's view of a question; none when it is one that the builder does not show. */
+/** The question itself, where it is followed. */
+export function asked(text: string): { question: string; ticks: number | null } {
+  const said = JSON.parse(text) as { standing?: { ticks: number }; question?: string };
+  return said.standing === undefined || said.question === undefined
+    ? { question: text, ticks: null }
+    : { question: said.question, ticks: said.standing.ticks };
+}
+
 export function fromJson(text: string): Built | null {
-  const question = JSON.parse(text) as Json;
+  const question = JSON.parse(asked(text).question) as Json;
   const conditions = asConditions(question["filter"]);
   if (conditions === null) return null;
   const base = { dataset: String(question["dataset"]), column: "", second: "", number: 10, conditions };
@@ -269,14 +277,16 @@ export function fromJson(text: string): Built | null {
 /** A question of the history in a few words. */
 export function describe(text: string): string {
   try {
-    const question = JSON.parse(text) as Json;
+    const { question: once, ticks } = asked(text);
+    const question = JSON.parse(once) as Json;
     const query = question["query"];
     const kind = typeof query === "string" ? query : (Object.keys(query as Json)[0] ?? "");
-    const inner = typeof query === "string" ? {} : ((query as Json)[kind] as Json);
-    const names = [inner["column"], ...((inner["keys"] ?? []) as unknown[]), inner["y"], inner["x"]];
+    const about = typeof query === "string" ? {} : ((query as Json)[kind] as Json);
+    const names = [about["column"], ...((about["keys"] ?? []) as unknown[]), about["y"], about["x"]];
     const of = names.filter((one) => typeof one === "string").join(", ");
     const filtered = question["filter"] == null ? "" : ", filtered";
-    return `${kind.replaceAll("-", " ")}${of === "" ? "" : ` of ${of}`}${filtered}`;
+    const followed = ticks === null ? "" : `, followed for ${ticks} answers`;
+    return `${kind.replaceAll("-", " ")}${of === "" ? "" : ` of ${of}`}${filtered}${followed}`;
   } catch {
     return "a question of another version";
   }

@@ -93,6 +93,11 @@ export function ResultView({ shown }: { shown: Shown }) {
           receipt: { id: answered.receipt.id, transaction: answered.receipt.transaction },
         }}
       />
+      {shown.followed === null ? null : (
+        <p>
+          Answer {shown.followed.series.length} of {number(shown.followed.terms.ticks)}, for one price.
+        </p>
+      )}
       <p className="muted">
         {answered.repeated ? "This answer was given before, and is repeated for nothing. " : ""}
         Intervals are {intervalWords(answer.interval)}. {biasWords(answer.bias)}

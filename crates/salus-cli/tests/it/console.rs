@@ -468,7 +468,7 @@ fn members_decide_on_the_configuration_in_their_consoles() {
     let history = hub.ask("GET", "/v1/console/history", None).json();
     let kinds: Vec<&str> =
         history.as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds.iter().filter(|kind| **kind == "endorsed").count(), 2, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "endorsed").count(), 1, "{kinds:?}");
     assert!(kinds.contains(&"handed-in"), "{kinds:?}");
     assert!(!kinds.contains(&"proposed"), "{kinds:?}");
 }

@@ -9,7 +9,7 @@ import type { PermitLine } from "../../api/client";
 import { epsilon as epsilonText } from "../../ui/format";
 import { openAnswer, fromHex, keepKey, keptKeys, forgetKey, openKeyFile, resultHash, signQuestion, type PermitKey } from "../key";
 import { site, studio, type HolderShown, type Plan, type Profile } from "../api";
-import { number, type Answer, type Shown } from "../answer";
+import { number, read, type Shown } from "../answer";
 import { Builder } from "../builder";
 import { fromJson, isWhole, toSql, type Built } from "../question";
 import { Choice, Doing, Field, Trouble, Window, sentence } from "../parts";
@@ -17,6 +17,9 @@ import { ResultView } from "../result";
 
 /** Steps of the ε control: equal on a scale of ratios. */
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5];
+
+/** How often a count may be asked for one price. */
+const TICKS = [1, 12, 52, 365, 1000] as const;
 
 /** How many rows are assumed to pass a filter, where a number's error depends on it. */
 const ASSUMED_ROWS = 1000;
@@ -167,6 +170,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
   const [built, setBuilt] = useState<Built>({ ...EMPTY, dataset: at.split("/")[1] ?? "" });
   const [sql, setSql] = useState("");
   const [step, setStep] = useState(6);
+  const [ticks, setTicks] = useState(1);
   const [note, setNote] = useState<string | null>(null);
   const [shown, setShown] = useState<Shown | null>(null);
   const [trouble, setTrouble] = useState<string | null>(null);
@@ -177,10 +181,12 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
   const text = way === "sql" ? sql : dataset === undefined || !isWhole(built) ? "" : toSql(built, dataset.profile);
   const settled = useSettled(text);
   const spend = STEPS[step] ?? 0.5;
+  const canFollow = way === "sql" || built.measure === "count" || built.measure === "distinct-units";
+  const answers = canFollow && ticks > 1 ? ticks : null;
   const plan = useQuery({
-    queryKey: ["plan", at, permitKey.permit, settled, spend],
+    queryKey: ["plan", at, permitKey.permit, settled, spend, answers],
     queryFn: () =>
-      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, question: null, epsilon: spend, mechanism: "gaussian", assumed_rows: ASSUMED_ROWS }),
+      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, question: null, epsilon: spend, mechanism: "gaussian", assumed_rows: ASSUMED_ROWS, ticks: answers, turns: null }),
     enabled: settled.trim() !== "",
     staleTime: 10_000,
     retry: false,
@@ -266,13 +272,29 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
         <section className="panel" aria-label="Price">
           <h2>Price and error</h2>
           <Spend step={step} onStep={setStep} />
+          {canFollow ? (
+            <>
+              <Choice
+                label="Answers for this price"
+                value={String(ticks)}
+                options={TICKS.map((n) => [String(n), n === 1 ? "One, now" : `Up to ${number(n)}, followed over time`] as const)}
+                onChange={(chosen) => setTicks(Number(chosen))}
+              />
+              {answers === null ? null : (
+                <p className="muted note">
+                  Ask in the same words again for the next answer: it costs nothing more, and comes
+                  when the dataset has changed. Who comes or leaves more than twice stays as counted.
+                </p>
+              )}
+            </>
+          ) : null}
           <Expected plan={plan.isError ? undefined : plan.data} isWaiting={plan.isFetching || settled !== text} />
           <Meter ground={ground} left={left} cost={plan.isError ? undefined : plan.data?.epsilon} />
           <Uncovered plan={plan.isError ? undefined : plan.data} />
           <Trouble>{trouble}</Trouble>
           <div className="actions">
             <Button className="primary" isDisabled={!isReady} aria-busy={isAsking} onPress={() => void ask()}>
-              {isAsking ? "Asking…" : `Ask for ε ${epsilonText(plan.data?.epsilon ?? spend)}`}
+              {isAsking ? "Asking…" : `Ask for ε ${epsilonText(plan.data?.epsilon ?? spend)}${answers === null ? "" : `, all ${number(answers)}`}`}
             </Button>
           </div>
         </section>
@@ -303,7 +325,7 @@ async function answered(key: PermitKey, dataset: string, plan: Plan, profile: Pr
   }
   const hash = await resultHash(fromHex(answered.salt), message);
   return {
-    answer: JSON.parse(opened) as Answer,
+    ...read(opened),
     answered,
     permit: key.permit,
     dataset,
