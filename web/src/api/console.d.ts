@@ -324,6 +324,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/console/datasets/{dataset}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A dataset with its versions, keys and what was refused.
+         * @description For whoever has signed in as steward.
+         */
+        get: operations["holding"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/intake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came in lately, and from where.
+         * @description For whoever has signed in as steward.
+         */
+        get: operations["intake"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/console/keys": {
         parameters: {
             query?: never;
@@ -378,6 +418,106 @@ export interface paths {
          */
         put: operations["decide"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/configuration": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ledger's configuration in force.
+         * @description For whoever has signed in as administrator, auditor.
+         */
+        get: operations["configuration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Propose another configuration to the ledger's members.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["propose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a proposal would change, and who has signed it.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["open_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals/endorse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add the site's signature to a proposal.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["endorse_proposal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/proposals/submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hand a proposal in; the ledger says whether it is signed by enough.
+         * @description For whoever has signed in as administrator.
+         */
+        post: operations["hand_in_proposal"];
         delete?: never;
         options?: never;
         head?: never;
@@ -651,18 +791,45 @@ export interface components {
              */
             rows: number | null;
         };
-        /** @description The keys of the site's key store, and how the store is. */
-        KeysShown: {
-            /** @description Which store this is, in words; none when it does not answer. */
-            store: string | null;
-            /** @description What works but should be mended. */
-            warnings: string[];
+        /** @description A dataset with all that its steward looks after. */
+        HoldingDetail: {
+            dataset: string;
+            way: components["schemas"]["Way"];
+            /** @description The column that names whom a row is about. */
+            subject: string | null;
+            /** @description Its newest versions, the newest first. */
+            versions: components["schemas"]["DatasetVersion"][];
+            columns: components["schemas"]["HeldColumn"][];
+            /** @description The keys that protect it, by name; one that the key store does not have is left out. */
             keys: components["schemas"]["MasterKey"][];
+            quarantine: components["schemas"]["QuarantineDetail"] | null;
+            profiled: boolean;
+        };
+        /** @description By which way a dataset's rows come in. */
+        Way: "tables" | "fhir" | "devices";
+        /** @description A version of a dataset. */
+        DatasetVersion: {
+            /** Format: uint64 */
+            version: number;
+            at: string;
             /**
              * Format: uint64
-             * @description For how long another process may go on using a key that was revoked, in seconds.
+             * @description Rows in its files, superseded ones among them.
              */
-            revocation_seconds: number;
+            rows: number;
+            /** Format: uint64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Rows more than in the version before it, fewer when files were merged; none for the oldest
+             *     that is kept.
+             */
+            change: number | null;
+        };
+        /** @description A column with the key that protects it. */
+        HeldColumn: {
+            column: string;
+            key: string;
         };
         /** @description A master key. */
         MasterKey: {
@@ -677,6 +844,107 @@ export interface components {
             /** Format: uint32 */
             version: number;
             created: string;
+        };
+        /** @description Records that imports refused. */
+        QuarantineDetail: {
+            dataset: string;
+            /** @description Why, the most frequent first; none when the site's policies withhold it. */
+            reasons: components["schemas"]["RefusedFor"][] | null;
+            /** @description Whether there are more kinds than are told. */
+            more: boolean;
+            /** @description Why nothing is told, when it is withheld. */
+            withheld: string | null;
+        };
+        /** @description How many records were refused for what. */
+        RefusedFor: {
+            /** @description The field or element; none when it is the record as a whole, or withheld. */
+            field: string | null;
+            reason: string | null;
+            /** Format: uint64 */
+            records: number;
+        };
+        /** @description What came in lately, and the servers that it is pulled from. */
+        Intake: {
+            /** @description When this was read. */
+            at: string;
+            /** @description The FHIR servers that the node keeps up with. */
+            sources: components["schemas"]["FollowedSource"][];
+            /** @description New versions of datasets and of their quarantines, the newest first. */
+            arrivals: components["schemas"]["Arrival"][];
+            /** @description Datasets that do not open. */
+            locked: string[];
+        };
+        /** @description A FHIR server that the node keeps up with, as it went since the node was started. */
+        FollowedSource: {
+            name: string;
+            url: string;
+            /** @description Whether the server tells of changes, beside being asked from time to time. */
+            subscribed: boolean;
+            /** Format: uint32 */
+            every_seconds: number;
+            /** @description The last pull that came to its end. */
+            last: components["schemas"]["Pulled"] | null;
+            /** @description What went wrong since then. */
+            trouble: components["schemas"]["PullTrouble"] | null;
+        };
+        /** @description A pull that came to its end. */
+        Pulled: {
+            at: string;
+            /** Format: uint64 */
+            accepted: number;
+            /** Format: uint64 */
+            deleted: number;
+            /** Format: uint64 */
+            quarantined: number;
+        };
+        /** @description Why a pull did not come to its end. */
+        PullTrouble: {
+            at: string;
+            said: string;
+            /**
+             * Format: uint32
+             * @description How many pulls failed one after the other.
+             */
+            times: number;
+            /** @description Whether the source is not pulled any more. */
+            given_up: boolean;
+        };
+        /** @description A new version of a dataset. */
+        Arrival: {
+            /** @description The dataset that the rows belong to, also where they were refused. */
+            dataset: string;
+            way: components["schemas"]["Way"];
+            /** @description Whether these are records that were refused. */
+            refused: boolean;
+            /** Format: uint64 */
+            version: number;
+            at: string;
+            /**
+             * Format: uint64
+             * @description Rows in its files, superseded ones among them.
+             */
+            rows: number;
+            /** Format: uint64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Rows more than in the version before it, fewer when files were merged; none for the oldest
+             *     that is kept.
+             */
+            change: number | null;
+        };
+        /** @description The keys of the site's key store, and how the store is. */
+        KeysShown: {
+            /** @description Which store this is, in words; none when it does not answer. */
+            store: string | null;
+            /** @description What works but should be mended. */
+            warnings: string[];
+            keys: components["schemas"]["MasterKey"][];
+            /**
+             * Format: uint64
+             * @description For how long another process may go on using a key that was revoked, in seconds.
+             */
+            revocation_seconds: number;
         };
         /** @description The fleet as the last published reports tell it. */
         Devices: {
@@ -780,6 +1048,80 @@ export interface components {
         Decided: {
             permit: string;
         };
+        /** @description The configuration in force. */
+        PlatformConfiguration: {
+            /**
+             * Format: uint64
+             * @description How many came before it.
+             */
+            version: number;
+            validators: components["schemas"]["Validator"][];
+            /** @description Who decides on members, configuration and contracts. */
+            governance: string;
+            /** @description Who has to sign a method beside those whom its contract names. */
+            requirements: components["schemas"]["Requirement"][];
+            /** @description SHA-256 of each authority's certificate. */
+            authorities: string[];
+            /** Format: uint32 */
+            block_bytes: number;
+            /** Format: uint32 */
+            block_transactions: number;
+            /** Format: uint64 */
+            lifetime_blocks: number;
+            /** Format: int64 */
+            clock_skew_ms: number;
+        };
+        Validator: {
+            member: string;
+            key: string;
+        };
+        Requirement: {
+            method: string;
+            who: string;
+        };
+        /** @description A proposal, as whoever is asked to sign it reads it. */
+        Proposal: {
+            /** @description Its bytes, in hexadecimal. */
+            file: string;
+            transaction: string;
+            /** @description What it would do. */
+            method: string;
+            /** @description What it says, as the ledger would carry it. */
+            content: unknown;
+            /**
+             * Format: uint64
+             * @description The last block in which it may be handed in.
+             */
+            last_block: number;
+            /**
+             * Format: uint64
+             * @description The ledger's last block now.
+             */
+            block: number;
+            /** @description Which members have signed; those who joined after the founding go by their keys. */
+            signed_by: string[];
+            /** @description Whether this site's member has. */
+            signed_here: boolean;
+            /** @description Who has to agree. */
+            governance: string;
+            /** @description What it would change of the configuration in force; none when it is about anything else. */
+            changes: components["schemas"]["ProposedChange"][] | null;
+            /** @description Whether another change has come before it, so that the ledger will refuse it. */
+            overtaken: boolean;
+        };
+        ProposedChange: {
+            setting: string;
+            /** @description What it is; none when it is new. */
+            before: string | null;
+            /** @description What it would be; none when it would be gone. */
+            after: string | null;
+        };
+        /** @description A proposal that took effect. */
+        HandedIn: {
+            transaction: string;
+            /** Format: uint64 */
+            block: number;
+        };
         /** @description What a person types to sign in. */
         SignIn: {
             login: string;
@@ -855,6 +1197,18 @@ export interface components {
              * @default 1000
              */
             assumed_rows: number;
+            /**
+             * Format: uint32
+             * @description To follow a count: how many answers the price is for.
+             * @default null
+             */
+            ticks: number | null;
+            /**
+             * Format: uint32
+             * @description How often a unit may come into a followed count or leave it; twice when nothing is said.
+             * @default null
+             */
+            turns: number | null;
         };
         /** @description A signed question. */
         AskQuestion: {
@@ -902,6 +1256,67 @@ export interface components {
             decision: "revoke";
             /** @description `requested`, `breach`, `false-statement` or `authority`. */
             reason: string;
+        };
+        /** @description What a configuration shall have otherwise; what is left out stays. */
+        ProposeConfiguration: {
+            /**
+             * Format: uint16
+             * @description How many administrators have to agree from then on.
+             * @default null
+             */
+            agree: number | null;
+            /**
+             * @description Keys that shall order and vote, as MEMBER:KEY.
+             * @default []
+             */
+            add_validators: string[];
+            /**
+             * @description Keys that shall order and vote no more.
+             * @default []
+             */
+            remove_validators: string[];
+            /** @description Who has to sign a method beside those whom its contract names. */
+            require?: components["schemas"]["Require"][];
+            /**
+             * @description Methods for which nobody beside those has to sign any more.
+             * @default []
+             */
+            no_require: string[];
+            /**
+             * Format: uint32
+             * @default null
+             */
+            block_bytes: number | null;
+            /**
+             * Format: uint32
+             * @default null
+             */
+            block_transactions: number | null;
+            /**
+             * Format: uint64
+             * @default null
+             */
+            lifetime_blocks: number | null;
+            /**
+             * Format: uint32
+             * @default null
+             */
+            clock_skew_ms: number | null;
+        };
+        Require: {
+            method: string;
+            /**
+             * Format: uint16
+             * @description So many keys …
+             */
+            k: number;
+            /** @description … of this role. */
+            role: string;
+        };
+        /** @description A proposal's file. */
+        ProposalFile: {
+            /** @description Its bytes, in hexadecimal. */
+            file: string;
         };
     };
     responses: never;
@@ -1542,6 +1957,66 @@ export interface operations {
             };
         };
     };
+    holding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A dataset with its versions, keys and what was refused. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldingDetail"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    intake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came in lately, and from where. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Intake"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     keys: {
         parameters: {
             query?: never;
@@ -1631,6 +2106,167 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Decided"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    configuration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ledger's configuration in force. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformConfiguration"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    propose: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposeConfiguration"];
+            };
+        };
+        responses: {
+            /** @description Propose another configuration to the ledger's members. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalFile"];
+            };
+        };
+        responses: {
+            /** @description What a proposal would change, and who has signed it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endorse_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalFile"];
+            };
+        };
+        responses: {
+            /** @description Add the site's signature to a proposal. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hand_in_proposal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalFile"];
+            };
+        };
+        responses: {
+            /** @description Hand a proposal in; the ledger says whether it is signed by enough. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandedIn"];
                 };
             };
             /** @description What was wrong and what to do. */

@@ -180,7 +180,7 @@ function Desk({ permitKey, terms, holders }: { permitKey: PermitKey; terms: Perm
   const plan = useQuery({
     queryKey: ["plan", at, permitKey.permit, settled, spend],
     queryFn: () =>
-      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, question: null, epsilon: spend, mechanism: "gaussian", assumed_rows: ASSUMED_ROWS }),
+      site.plan({ holder: at.split("/")[0] ?? "", permit: permitKey.permit, sql: settled, question: null, epsilon: spend, mechanism: "gaussian", assumed_rows: ASSUMED_ROWS, ticks: null, turns: null }),
     enabled: settled.trim() !== "",
     staleTime: 10_000,
     retry: false,
