@@ -67,7 +67,7 @@ fn vitals(world: &World) {
         let sex = if (n / 3) % 2 == 0 { "female" } else { "male" };
         let age = middle + spread;
         // An eighth of a day more for each year, and up to six days more or less by chance.
-        let stay = 1 + age / 8 + n * 29 % 7;
+        let stay = 1 + age / 8 + n / 7 % 7;
         csv.push_str(&format!("V{n},{sex},{name},{age},{stay}\n"));
     }
     // One record that no import takes, for the quarantine.
