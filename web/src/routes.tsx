@@ -22,8 +22,11 @@ import { BASE } from "./site/mode";
 import { AccountsPage } from "./site/pages/accounts";
 import { DevicesPage } from "./site/pages/devices";
 import { QuestionsPage } from "./site/pages/history";
+import { HoldingPage } from "./site/pages/holding";
 import { HoldingsPage, KeysPage } from "./site/pages/holdings";
+import { IntakePage } from "./site/pages/intake";
 import { MePage } from "./site/pages/me";
+import { ProposalsPage } from "./site/pages/proposals";
 import { HOME, ROLE_WORDS, useRole } from "./site/session";
 import { Layout } from "./ui/layout";
 
@@ -92,7 +95,10 @@ const StudioPage = lazyRouteComponent(() => import("./site/pages/studio"), "Stud
 const studio = sitePage("/studio", ["researcher"], () => <StudioPage />);
 const questions = sitePage("/questions", ["administrator", "researcher", "auditor"], QuestionsPage);
 const people = sitePage("/accounts", ["administrator", "auditor"], AccountsPage);
+const proposals = sitePage("/proposals", ["administrator"], ProposalsPage);
 const holdings = sitePage("/holdings", ["steward"], HoldingsPage);
+const holding = sitePage("/holdings/$dataset", ["steward"], HoldingPage);
+const intake = sitePage("/intake", ["steward"], IntakePage);
 const keys = sitePage("/keys", ["steward"], KeysPage);
 
 const SHOWS: readonly string[] = ["alerts", "vulnerable", "silent", "low-battery"] satisfies Show[];
@@ -228,7 +234,10 @@ export const router = createRouter({
     studio,
     questions,
     people,
+    proposals,
     holdings,
+    holding,
+    intake,
     keys,
     devices,
     me,

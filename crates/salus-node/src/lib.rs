@@ -11,6 +11,7 @@ mod config;
 mod door;
 pub mod exports;
 mod fhir;
+mod following;
 mod gateway;
 pub mod holders;
 mod hooks;
@@ -40,6 +41,7 @@ pub use config::{
 };
 pub use door::{MEMBER_KEY_HEADER, MemberDoor, NotAdmitted};
 pub use fhir::FhirUpkeep;
+pub use following::{Followed, Following, PullTrouble, Pulled};
 pub use gateway::{ROLES_DEFAULT, ROLES_FILE, SiteAudit};
 pub use hooks::Hooks;
 pub use keystore::{SecretFileError, Unlock, read_secret};

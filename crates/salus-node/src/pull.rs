@@ -8,6 +8,7 @@ use salus_store::EncryptionSettings;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::following::Followed;
 use crate::hooks::Hooks;
 use crate::site::{Site, SiteError};
 use crate::subscriptions::SubscriptionsConfig;
@@ -126,24 +127,43 @@ impl Site {
         if sources.is_empty() {
             return Ok(tasks);
         }
-        for puller in Puller::open_all(sources, &self.pull_into()?).await? {
+        let pullers = Puller::open_all(sources, &self.pull_into()?).await?;
+        for (puller, config) in pullers.into_iter().zip(&self.config.fhir.source) {
             let puller = open_hook(puller, hooks, public).await?;
+            let (following, clock) = (self.following.clone(), Arc::clone(&self.clock));
+            following.begin(
+                puller.source().name().clone(),
+                Followed {
+                    url: config.url.as_str().to_owned(),
+                    told: config.told,
+                    every_seconds: config.every_seconds,
+                    last: None,
+                    trouble: None,
+                },
+            );
             tasks.spawn(async move {
                 let name = puller.source().name().clone();
                 let ended = puller.follow(
                     |_| (),
                     |done| match done {
-                        Ok(report) => tracing::info!(
-                            source = %name,
-                            accepted = report.accepted,
-                            deleted = report.deleted,
-                            quarantined = report.quarantined,
-                            "pulled"
-                        ),
-                        Err(error) => tracing::warn!(source = %name, "{error}; it is tried again"),
+                        Ok(report) => {
+                            following.pulled(&report, clock.now());
+                            tracing::info!(
+                                source = %name,
+                                accepted = report.accepted,
+                                deleted = report.deleted,
+                                quarantined = report.quarantined,
+                                "pulled"
+                            );
+                        }
+                        Err(error) => {
+                            following.failed(&name, error.to_string(), clock.now(), false);
+                            tracing::warn!(source = %name, "{error}; it is tried again");
+                        }
                     },
                 );
                 let ended = ended.await;
+                following.failed(&name, ended.to_string(), clock.now(), true);
                 tracing::error!(source = %name, "{ended}; the source is not pulled any more");
             });
         }

@@ -15,6 +15,7 @@ use salus_store::{Lake, SealedError, StorageError, open_sealed, seal_object};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, LakeConfig};
+use crate::following::Following;
 use crate::keystore::{Opening, Place, SecretFileError, Unlock, open_keys, open_storage};
 use crate::metrics::SiteMetrics;
 use crate::tls::TlsError;
@@ -194,6 +195,8 @@ pub struct Site {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: SiteMetrics,
+    /// How the pulls of its FHIR sources go.
+    pub following: Following,
 }
 
 fn random_name() -> Result<String, EntropyFailed> {
@@ -302,7 +305,8 @@ impl Site {
             Arc::clone(&clock),
         );
         let (folder, metrics) = (folder.to_owned(), SiteMetrics::default());
-        Ok(Self { folder, config, master: site_key, keys, cache, authority, lake, clock, metrics })
+        let (master, following) = (site_key, Following::default());
+        Ok(Self { folder, config, master, keys, cache, authority, lake, clock, metrics, following })
     }
 
     /// Tries whether the lake's store publishes atomically.

@@ -33,6 +33,11 @@ export class Problem extends Error {
     return this.status === 401 || this.status === 403;
   }
 
+  /** Where something is not that is absent. */
+  get place(): string {
+    return "on this ledger";
+  }
+
   get isAbsent(): boolean {
     return this.status === 404;
   }

@@ -324,6 +324,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/console/datasets/{dataset}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A dataset with its versions, keys and what was refused.
+         * @description For whoever has signed in as steward.
+         */
+        get: operations["holding"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/intake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What came in lately, and from where.
+         * @description For whoever has signed in as steward.
+         */
+        get: operations["intake"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/console/keys": {
         parameters: {
             query?: never;
@@ -751,18 +791,45 @@ export interface components {
              */
             rows: number | null;
         };
-        /** @description The keys of the site's key store, and how the store is. */
-        KeysShown: {
-            /** @description Which store this is, in words; none when it does not answer. */
-            store: string | null;
-            /** @description What works but should be mended. */
-            warnings: string[];
+        /** @description A dataset with all that its steward looks after. */
+        HoldingDetail: {
+            dataset: string;
+            way: components["schemas"]["Way"];
+            /** @description The column that names whom a row is about. */
+            subject: string | null;
+            /** @description Its newest versions, the newest first. */
+            versions: components["schemas"]["DatasetVersion"][];
+            columns: components["schemas"]["HeldColumn"][];
+            /** @description The keys that protect it, by name; one that the key store does not have is left out. */
             keys: components["schemas"]["MasterKey"][];
+            quarantine: components["schemas"]["QuarantineDetail"] | null;
+            profiled: boolean;
+        };
+        /** @description By which way a dataset's rows come in. */
+        Way: "tables" | "fhir" | "devices";
+        /** @description A version of a dataset. */
+        DatasetVersion: {
+            /** Format: uint64 */
+            version: number;
+            at: string;
             /**
              * Format: uint64
-             * @description For how long another process may go on using a key that was revoked, in seconds.
+             * @description Rows in its files, superseded ones among them.
              */
-            revocation_seconds: number;
+            rows: number;
+            /** Format: uint64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Rows more than in the version before it, fewer when files were merged; none for the oldest
+             *     that is kept.
+             */
+            change: number | null;
+        };
+        /** @description A column with the key that protects it. */
+        HeldColumn: {
+            column: string;
+            key: string;
         };
         /** @description A master key. */
         MasterKey: {
@@ -777,6 +844,107 @@ export interface components {
             /** Format: uint32 */
             version: number;
             created: string;
+        };
+        /** @description Records that imports refused. */
+        QuarantineDetail: {
+            dataset: string;
+            /** @description Why, the most frequent first; none when the site's policies withhold it. */
+            reasons: components["schemas"]["RefusedFor"][] | null;
+            /** @description Whether there are more kinds than are told. */
+            more: boolean;
+            /** @description Why nothing is told, when it is withheld. */
+            withheld: string | null;
+        };
+        /** @description How many records were refused for what. */
+        RefusedFor: {
+            /** @description The field or element; none when it is the record as a whole, or withheld. */
+            field: string | null;
+            reason: string | null;
+            /** Format: uint64 */
+            records: number;
+        };
+        /** @description What came in lately, and the servers that it is pulled from. */
+        Intake: {
+            /** @description When this was read. */
+            at: string;
+            /** @description The FHIR servers that the node keeps up with. */
+            sources: components["schemas"]["FollowedSource"][];
+            /** @description New versions of datasets and of their quarantines, the newest first. */
+            arrivals: components["schemas"]["Arrival"][];
+            /** @description Datasets that do not open. */
+            locked: string[];
+        };
+        /** @description A FHIR server that the node keeps up with, as it went since the node was started. */
+        FollowedSource: {
+            name: string;
+            url: string;
+            /** @description Whether the server tells of changes, beside being asked from time to time. */
+            subscribed: boolean;
+            /** Format: uint32 */
+            every_seconds: number;
+            /** @description The last pull that came to its end. */
+            last: components["schemas"]["Pulled"] | null;
+            /** @description What went wrong since then. */
+            trouble: components["schemas"]["PullTrouble"] | null;
+        };
+        /** @description A pull that came to its end. */
+        Pulled: {
+            at: string;
+            /** Format: uint64 */
+            accepted: number;
+            /** Format: uint64 */
+            deleted: number;
+            /** Format: uint64 */
+            quarantined: number;
+        };
+        /** @description Why a pull did not come to its end. */
+        PullTrouble: {
+            at: string;
+            said: string;
+            /**
+             * Format: uint32
+             * @description How many pulls failed one after the other.
+             */
+            times: number;
+            /** @description Whether the source is not pulled any more. */
+            given_up: boolean;
+        };
+        /** @description A new version of a dataset. */
+        Arrival: {
+            /** @description The dataset that the rows belong to, also where they were refused. */
+            dataset: string;
+            way: components["schemas"]["Way"];
+            /** @description Whether these are records that were refused. */
+            refused: boolean;
+            /** Format: uint64 */
+            version: number;
+            at: string;
+            /**
+             * Format: uint64
+             * @description Rows in its files, superseded ones among them.
+             */
+            rows: number;
+            /** Format: uint64 */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Rows more than in the version before it, fewer when files were merged; none for the oldest
+             *     that is kept.
+             */
+            change: number | null;
+        };
+        /** @description The keys of the site's key store, and how the store is. */
+        KeysShown: {
+            /** @description Which store this is, in words; none when it does not answer. */
+            store: string | null;
+            /** @description What works but should be mended. */
+            warnings: string[];
+            keys: components["schemas"]["MasterKey"][];
+            /**
+             * Format: uint64
+             * @description For how long another process may go on using a key that was revoked, in seconds.
+             */
+            revocation_seconds: number;
         };
         /** @description The fleet as the last published reports tell it. */
         Devices: {
@@ -1776,6 +1944,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Holding"][];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    holding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A dataset with its versions, keys and what was refused. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldingDetail"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    intake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came in lately, and from where. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Intake"];
                 };
             };
             /** @description What was wrong and what to do. */

@@ -19,6 +19,14 @@ export type Answered = Schemas["Answered"];
 export type SignedRequest = Schemas["SignedRequest"];
 export type AskedLine = Schemas["AskedLine"];
 export type Holding = Schemas["Holding"];
+export type HoldingDetail = Schemas["HoldingDetail"];
+export type Intake = Schemas["Intake"];
+export type Arrival = Schemas["Arrival"];
+export type FollowedSource = Schemas["FollowedSource"];
+export type Way = Schemas["Way"];
+export type PlatformConfiguration = Schemas["PlatformConfiguration"];
+export type Proposal = Schemas["Proposal"];
+export type HandedIn = Schemas["HandedIn"];
 export type Devices = Schemas["Devices"];
 export type FleetFigures = Schemas["FleetFigures"];
 export type DeviceLine = Schemas["DeviceLine"];
@@ -33,6 +41,10 @@ export class Refusal extends Problem {
     readonly reason: string,
   ) {
     super(status, message);
+  }
+
+  override get place(): string {
+    return "at this site";
   }
 }
 
@@ -89,7 +101,17 @@ export const site = {
     said(
       api.PUT("/v1/console/permits/{permit}", { params: { path: { permit } }, body: { decision } }),
     ),
+  propose: (body: Schemas["ProposeConfiguration"]) => said(api.POST("/v1/console/proposals", { body })),
+  openProposal: (file: string) => said(api.POST("/v1/console/proposals/open", { body: { file } })),
+  endorse: (file: string) => said(api.POST("/v1/console/proposals/endorse", { body: { file } })),
+  handIn: (file: string) => said(api.POST("/v1/console/proposals/submit", { body: { file } })),
 };
+
+/** The ledger's configuration in force. */
+export const platform = queryOptions({
+  queryKey: ["platform"],
+  queryFn: () => said(api.GET("/v1/console/configuration")),
+});
 
 /** How many lines of a history are asked for at once. */
 export const LINES = 25;
@@ -125,6 +147,17 @@ export const studio = queryOptions({
 export const holdings = queryOptions({
   queryKey: ["holdings"],
   queryFn: () => said(api.GET("/v1/console/datasets")),
+});
+
+export const holding = (dataset: string) =>
+  queryOptions({
+    queryKey: ["holding", dataset],
+    queryFn: () => said(api.GET("/v1/console/datasets/{dataset}", { params: { path: { dataset } } })),
+  });
+
+export const intake = queryOptions({
+  queryKey: ["intake"],
+  queryFn: () => said(api.GET("/v1/console/intake")),
 });
 
 export const keys = queryOptions({

@@ -28,6 +28,7 @@ const WORK: Record<Role, readonly Entry[]> = {
   administrator: [
     ["/accounts", "Users and roles"],
     ["/questions", "Questions"],
+    ["/proposals", "Proposals"],
   ],
   researcher: [
     ["/studio", "Query studio"],
@@ -35,6 +36,7 @@ const WORK: Record<Role, readonly Entry[]> = {
   ],
   steward: [
     ["/holdings", "Own datasets"],
+    ["/intake", "Intake"],
     ["/keys", "Keys"],
     ["/devices", "Devices"],
   ],

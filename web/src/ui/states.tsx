@@ -48,7 +48,7 @@ export function Failed({ error, again }: { error: Error; again: () => void }) {
   if (error instanceof Problem && error.isAbsent) {
     return (
       <div className="state" role="alert">
-        <h2>Not on this ledger</h2>
+        <h2>Not {error.place}</h2>
         <p>{sentence(error.message)}</p>
       </div>
     );

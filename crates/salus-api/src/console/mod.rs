@@ -16,6 +16,7 @@
 //! | [`people`] | accounts, as administrators see and change them |
 //! | [`studio`] | questions: what may be asked, what it costs, asking, the history |
 //! | [`steward`] | datasets, quarantine, keys; decisions on permits |
+//! | [`intake`] | what came in and what was refused, source by source and dataset by dataset |
 //! | [`proposals`] | what the ledger's members decide together |
 //! | [`devices`] | the holder's own fleet, exact |
 //! | [`ledger`] | the ledger's explorer, handed on from a validator |
@@ -25,6 +26,7 @@
 mod answers;
 mod devices;
 mod guard;
+mod intake;
 mod ledger;
 pub mod openapi;
 mod pages;
@@ -84,6 +86,8 @@ enum Endpoint {
     Ask,
     Asked,
     Datasets,
+    Holding,
+    Intake,
     Keys,
     Devices,
     Decide,
@@ -99,7 +103,7 @@ const fn route(method: &'static str, path: &'static str, access: Access) -> Http
     HttpRoute::new(method, path, access)
 }
 
-const TABLE: RouteTable<Endpoint, 33> = RouteTable([
+const TABLE: RouteTable<Endpoint, 35> = RouteTable([
     (route("GET", "/console", Access::Published), Endpoint::Console),
     (route("GET", "/console/{*page}", Access::Published), Endpoint::Page),
     (route("GET", "/assets/{file}", Access::Published), Endpoint::Asset),
@@ -149,6 +153,11 @@ const TABLE: RouteTable<Endpoint, 33> = RouteTable([
         Endpoint::Asked,
     ),
     (route("GET", "/v1/console/datasets", Access::Session(&[Steward])), Endpoint::Datasets),
+    (
+        route("GET", "/v1/console/datasets/{dataset}", Access::Session(&[Steward])),
+        Endpoint::Holding,
+    ),
+    (route("GET", "/v1/console/intake", Access::Session(&[Steward])), Endpoint::Intake),
     (route("GET", "/v1/console/keys", Access::Session(&[Steward])), Endpoint::Keys),
     (
         route("GET", "/v1/console/devices", Access::Session(&[Technician, Steward])),
@@ -176,7 +185,7 @@ const TABLE: RouteTable<Endpoint, 33> = RouteTable([
 ]);
 
 /// Every route here.
-pub const ROUTES: [HttpRoute; 33] = TABLE.routes();
+pub const ROUTES: [HttpRoute; 35] = TABLE.routes();
 
 /// A site's place on a ledger, as the console uses it.
 pub struct ConsoleLedger {
@@ -265,6 +274,8 @@ fn handled(endpoint: Endpoint) -> MethodRouter<Shared> {
         Endpoint::Ask => post(studio::ask),
         Endpoint::Asked => get(studio::asked),
         Endpoint::Datasets => get(steward::datasets),
+        Endpoint::Holding => get(intake::holding),
+        Endpoint::Intake => get(intake::intake),
         Endpoint::Keys => get(steward::keys),
         Endpoint::Devices => get(devices::devices),
         Endpoint::Decide => put(steward::decide),

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::answers::{AccountShown, AskedShown, EventShown};
-use super::{Endpoint, TABLE, devices, guard, people, proposals, session, steward, studio};
+use super::{Endpoint, TABLE, devices, guard, intake, people, proposals, session, steward, studio};
 use crate::route::{Access, HttpRoute};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -116,6 +116,14 @@ fn operation(endpoint: Endpoint) -> Option<Operation> {
         },
         Endpoint::Datasets => {
             reads("holdings", "What the site holds.", of::<Vec<steward::DatasetShown>>)
+        }
+        Endpoint::Holding => reads(
+            "holding",
+            "A dataset with its versions, keys and what was refused.",
+            of::<intake::DatasetDetail>,
+        ),
+        Endpoint::Intake => {
+            reads("intake", "What came in lately, and from where.", of::<intake::IntakeShown>)
         }
         Endpoint::Keys => reads("keys", "The site's master keys.", of::<steward::KeysShown>),
         Endpoint::Devices => Operation {

@@ -178,7 +178,7 @@ fn body(route: &HttpRoute) -> Option<Json> {
 #[test]
 fn each_route_of_the_console_refuses_strangers_other_origins_and_other_roles() {
     let mut office = Office::new();
-    let roles = ["researcher", "steward", "auditor"];
+    let roles = ["researcher", "steward", "technician", "auditor"];
     let mut people: Vec<(&str, Browser)> = vec![];
     for role in roles {
         let browser = office.person(&format!("the-{role}"), role);
@@ -197,6 +197,7 @@ fn each_route_of_the_console_refuses_strangers_other_origins_and_other_roles() {
             .path
             .replace("{id}", &target)
             .replace("{permit}", &format!("permit-{}", "0".repeat(32)))
+            .replace("{dataset}", "vitals")
             .replace("{*path}", "overview")
             .replace("{*page}", "questions")
             .replace("{file}", "none.js");
@@ -327,6 +328,103 @@ fn nothing_is_given_before_the_second_factor_and_the_page_runs_no_foreign_script
     assert!(exit == 2 && said.contains("nobody"), "{exit} {said}");
     let (exit, said) = site.failure(&["account", "revoke", "root"]);
     assert!(exit == 3 && said.contains("last administrator"), "{exit} {said}");
+}
+
+/// What no answer about the lake may have in it: a value of a record that was refused.
+const PLANTED: &str = "Wrexham-Featherstone";
+
+const BEDS: &str = r#"
+dataset = "beds"
+subject = "patient_id"
+[[column]]
+name = "patient_id"
+type = "text"
+class = "identifiers"
+required = true
+[[column]]
+name = "nights"
+type = "integer"
+class = "clinical"
+"#;
+
+#[test]
+fn a_steward_sees_what_came_in_and_why_records_were_refused_and_no_value_of_them() {
+    let mut office = Office::new();
+    let mut steward = office.person("sara", "steward");
+    let intake = |browser: &mut Browser| browser.ask("GET", "/v1/console/intake", None);
+    let empty = intake(&mut steward).json();
+    assert!(empty["sources"].as_array().unwrap().is_empty(), "{empty}");
+    assert!(empty["locked"].as_array().unwrap().is_empty(), "{empty}");
+    let gone = steward.ask("GET", "/v1/console/datasets/beds", None);
+    assert_eq!(gone.status, 404, "{}", gone.text);
+
+    let import = |rows: &str| {
+        let header = "patient_id,nights\n";
+        std::fs::write(office.site.path("beds.csv"), format!("{header}{rows}")).unwrap();
+        std::fs::write(office.site.path("beds.toml"), BEDS).unwrap();
+        let (file, schema) =
+            (office.site.text_path("beds.csv"), office.site.text_path("beds.toml"));
+        office.site.json(&["import", &file, "--schema", &schema]);
+    };
+    import("a,3\nb,4\nc,1\n");
+    import(&format!("d,2\ne,{PLANTED}\nf,{PLANTED}\n,7\n"));
+
+    let shown = steward.ask("GET", "/v1/console/datasets/beds", None);
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    let beds = shown.json();
+    assert_eq!(
+        (beds["way"].as_str(), beds["subject"].as_str()),
+        (Some("tables"), Some("patient_id"))
+    );
+    let changes: Vec<(u64, i64)> = beds["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|v| Some((v["rows"].as_u64()?, v["change"].as_i64()?)))
+        .collect();
+    assert!(changes.starts_with(&[(4, 1), (3, 3)]), "{beds}");
+    let quarantine = &beds["quarantine"];
+    let told: Vec<(&str, u64)> = quarantine["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| (r["field"].as_str().unwrap(), r["records"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(told, [("nights", 2), ("patient_id", 1)]);
+    assert_eq!(
+        (quarantine["more"].as_bool(), quarantine["withheld"].is_null()),
+        (Some(false), true)
+    );
+    let keys: Vec<&str> =
+        beds["keys"].as_array().unwrap().iter().map(|k| k["name"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["beds.clinical", "beds.identifiers"]);
+
+    let came = intake(&mut steward);
+    let arrivals = came.json()["arrivals"].as_array().unwrap().clone();
+    let refused: Vec<&Json> = arrivals.iter().filter(|a| a["refused"] == true).collect();
+    assert!(refused.iter().any(|a| a["dataset"] == "beds" && a["change"] == 3), "{arrivals:?}");
+    assert!(
+        arrivals
+            .iter()
+            .any(|a| a["dataset"] == "beds" && a["refused"] == false && a["change"] == 3)
+    );
+    for text in [&shown.text, &came.text] {
+        assert!(!text.contains(PLANTED), "{text}");
+    }
+    // The look at the quarantine is on record, under the account.
+    let log = office.site.json(&["audit", "list"]).to_string();
+    assert!(log.contains("FROM \\\"beds_quarantine\\\"") && log.contains("account-"), "{log}");
+
+    // Where the site's policies withhold it, the page has the rest.
+    let roles = office.site.path("site/roles.toml");
+    let text = std::fs::read_to_string(&roles).unwrap();
+    let policy = "policies = '''\nforbid(principal in Salus::Role::\"steward\", action, resource)\n  \
+                  when { resource.dataset == \"beds_quarantine\" };\n";
+    std::fs::write(&roles, text.replacen("policies = '''\n", policy, 1)).unwrap();
+    let withheld = steward.ask("GET", "/v1/console/datasets/beds", None).json();
+    assert!(withheld["quarantine"]["reasons"].is_null(), "{withheld}");
+    assert!(!withheld["quarantine"]["withheld"].as_str().unwrap().is_empty());
+    assert_eq!(withheld["versions"], beds["versions"]);
 }
 
 #[test]

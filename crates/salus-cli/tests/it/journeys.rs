@@ -1,11 +1,14 @@
 //! What each role does in the console, in a real browser against the real program.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::world::World;
+use crate::world::{Serving, World};
 
 const VITALS: &str = r#"
 dataset = "vitals"
@@ -64,7 +67,7 @@ fn vitals(world: &World) {
         let sex = if (n / 3) % 2 == 0 { "female" } else { "male" };
         let age = middle + spread;
         // An eighth of a day more for each year, and up to six days more or less by chance.
-        let stay = 1 + age / 8 + n * 29 % 7;
+        let stay = 1 + age / 8 + n / 7 % 7;
         csv.push_str(&format!("V{n},{sex},{name},{age},{stay}\n"));
     }
     // One record that no import takes, for the quarantine.
@@ -77,6 +80,74 @@ fn vitals(world: &World) {
     let (file, schema) = (world.text("vitals.csv"), world.text("vitals.toml"));
     world.json("st-mary", &["import", &file, "--schema", &schema]);
     world.json("st-mary", &["dataset", "share", "vitals", "--epsilon", "10"]);
+}
+
+/// Patients as FHIR, one of whom no import takes, and a server to pull from that refuses everybody.
+fn fhir(world: &World) {
+    let mut lines: Vec<String> = (0..40)
+        .map(|n| format!(r#"{{"resourceType":"Patient","id":"p{n}","gender":"female"}}"#))
+        .collect();
+    lines.push(r#"{"resourceType":"Patient","id":"p40","birthDate":"last spring"}"#.to_owned());
+    std::fs::write(world.path("patients.ndjson"), lines.join("\n")).unwrap();
+    world.json("st-mary", &["import", "--fhir", &world.text("patients.ndjson")]);
+    let path = world.path("st-mary/salus.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let source = format!(
+        "\n[[fhir.source]]\nname = \"clinic\"\nurl = \"http://127.0.0.1:{}/fhir\"\n",
+        refusing()
+    );
+    std::fs::write(&path, config + &source).unwrap();
+}
+
+/// The port of a server that answers every request with 403.
+fn refusing() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+    });
+    port
+}
+
+/// How many devices the hospital has.
+const DEVICES: u32 = 60;
+
+/// A collector at the hospital, to which its whole fleet has reported.
+fn fleet(world: &World) -> Serving {
+    let config = "publish_seconds = 1\n[http]\nlisten = \"127.0.0.1:0\"\n\
+                  [alerts]\nmissed_intervals = 5\nlow_battery_percent = 40.0\nadvisories = []\n";
+    std::fs::write(world.path("st-mary/collect.toml"), config).unwrap();
+    let collector = world.serve("st-mary", &["collect", "run"]);
+    std::fs::write(world.path("collector.pem"), collector.told("certificate")).unwrap();
+    let (devices, secret) = (DEVICES.to_string(), world.text("devices.secret"));
+    let (http, ca) = (collector.told("http"), world.text("collector.pem"));
+    let simulate = |more: &[&str]| {
+        let mut words = vec!["collect", "simulate", "--devices", &devices, "--rounds", "2"];
+        words.extend(["--secret", &secret]);
+        words.extend(more);
+        world.json("st-mary", &words)
+    };
+    simulate(&["--enrol"]);
+    // The list is taken up within a second, while the collector runs.
+    std::thread::sleep(Duration::from_millis(2_500));
+    simulate(&["--http", &http, "--ca", &ca, "--until", "2026-09-01T00:00:00Z"]);
+    let begun = Instant::now();
+    loop {
+        // None before the first report was published.
+        let status = world.json("st-mary", &["collect", "status"]);
+        if status["devices"].as_u64() == Some(DEVICES.into()) {
+            return collector;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{status}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 fn web() -> PathBuf {
@@ -121,13 +192,17 @@ fn code(world: &World, site: &str, login: &str, name: &str, role: &str) -> Strin
     world.json(site, &words)["code"].as_str().unwrap().to_owned()
 }
 
-/// Administrator, officer, researcher, steward and auditor do their work, by mouse and keyboard,
+/// Administrator, officer, researcher, steward, technician and auditor do their work, by mouse and keyboard,
 /// without any violation that axe finds; no request leaves the origin, and the researcher's keys
 /// do not reach the node.
 #[test]
 fn each_role_does_its_work_in_a_browser() {
     assert!(salus_console::is_built(), "the console is not in this build: Node 20 and npm needed");
-    let world = World::prepared(1, "[explorer]\n", vitals);
+    let world = World::prepared(1, "[explorer]\n", |world| {
+        vitals(world);
+        fhir(world);
+    });
+    let _collector = fleet(&world);
     let ground = "st-mary/vitals:patient_id,sex,ward,age,stay:5";
     let applied = world.json("uni", &["permit", "apply", "--ground", ground]);
     let permit = applied["permit"].as_str().unwrap().to_owned();
@@ -143,8 +218,17 @@ fn each_role_does_its_work_in_a_browser() {
         .env("SALUS_HUB", hub.told("http"))
         .env("SALUS_HOSPITAL", world.node().told("http"))
         .env("SALUS_UNI_CODE", code(&world, "uni", "h.lind", "Hanna Lind", "administrator"))
+        .env(
+            "SALUS_HUB_ADMINISTRATOR_CODE",
+            code(&world, "hub", "k.holm", "Karl Holm", "administrator"),
+        )
         .env("SALUS_HUB_CODE", code(&world, "hub", "o.berg", "Olga Berg", "steward"))
         .env("SALUS_HOSPITAL_CODE", code(&world, "st-mary", "s.roth", "Sara Roth", "steward"))
+        .env(
+            "SALUS_TECHNICIAN_CODE",
+            code(&world, "st-mary", "t.novak", "Tereza Novák", "technician"),
+        )
+        .env("SALUS_FLEET", world.json("st-mary", &["collect", "status"]).to_string())
         .env("SALUS_PERMIT", &permit)
         .env("SALUS_KEY_FILE", world.path("permit.json"))
         .env("SALUS_KEY_CODE", key["code"].as_str().unwrap());

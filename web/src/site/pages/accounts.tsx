@@ -267,6 +267,9 @@ const KINDS: Record<string, string> = {
   "role-changed": "Role changed",
   bound: "Bound to a key on the ledger",
   revoked: "Closed",
+  proposed: "Proposed something to the ledger's members",
+  endorsed: "Endorsed a proposal",
+  "handed-in": "Handed a proposal in",
 };
 
 function History({ list }: { list: Account[] }) {

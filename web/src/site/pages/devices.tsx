@@ -62,7 +62,7 @@ export function DevicesPage() {
               Hold
             </ToggleButton>
           </div>
-          {data.fleet === null ? <NoReport /> : <Fleet data={data} fleet={data.fleet} />}
+          {data.fleet === null || data.fleet.devices === 0 ? <NoReport /> : <Fleet data={data} fleet={data.fleet} />}
         </>
       )}
     </Page>

@@ -1,21 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 
-import { Count, DatasetLink, Explain, Page, Section, Table, Time } from "../../ui/parts";
+import { Count, Explain, Page, Section, Table, Time } from "../../ui/parts";
 import { Answer } from "../../ui/states";
 import { holdings, keys, type Holding } from "../api";
-import { useSession } from "../session";
-
-const SIZE = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 3 });
-
-function size(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  const step = bytes === 0 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
-  return `${SIZE.format(bytes / 1000 ** step)} ${units[step] ?? ""}`;
-}
+import { size } from "../size";
+import { HoldingLink } from "./intake";
 
 export function HoldingsPage() {
   const query = useQuery(holdings);
-  const who = useSession()?.who;
   return (
     <Page
       title="Own datasets"
@@ -28,13 +20,13 @@ export function HoldingsPage() {
           say: "This lake is empty. Records come in with: salus import FILE --schema SCHEMA",
         }}
       >
-        {(list) => <Holdings list={list} holder={who?.holder ?? ""} onLedger={who?.ledger != null} />}
+        {(list) => <Holdings list={list} />}
       </Answer>
     </Page>
   );
 }
 
-function Holdings({ list, holder, onLedger }: { list: Holding[]; holder: string; onLedger: boolean }) {
+function Holdings({ list }: { list: Holding[] }) {
   return (
     <Table label="Datasets">
       <thead>
@@ -54,7 +46,7 @@ function Holdings({ list, holder, onLedger }: { list: Holding[]; holder: string;
             <Explain word="Quarantine">
               <p>
                 Records that an import refused, with the reason beside each. They are encrypted as the
-                dataset is; look at them with a role that may, by: salus sql
+                dataset is. The dataset&rsquo;s own page counts them by reason.
               </p>
             </Explain>
           </th>
@@ -72,7 +64,7 @@ function Holdings({ list, holder, onLedger }: { list: Holding[]; holder: string;
         {list.map((one) => (
           <tr key={one.dataset}>
             <th scope="row">
-              {onLedger && one.profiled ? <DatasetLink id={`${holder}/${one.dataset}`} /> : one.dataset}
+              <HoldingLink dataset={one.dataset} />
             </th>
             {one.locked === null ? (
               <>
