@@ -32,9 +32,25 @@ pub(crate) struct Args {
     /// Answers of each mode over several hospitals.
     #[arg(long, default_value_t = 4000)]
     runs: usize,
+    /// Measure these parts alone: printed and not written down. All of them without it.
+    #[arg(long, value_enum)]
+    part: Vec<Part>,
     /// A run of a minute or two, as an indication: printed and not written down.
     #[arg(long)]
     short: bool,
+}
+
+/// What can be measured alone, when a change is compared with what was before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What noise adds.
+    Noise,
+    /// Several hospitals.
+    Several,
+    /// A holder's desk.
+    Holder,
+    /// Request to answer.
+    Network,
 }
 
 /// What the published system gave for the same, on its own machine.
@@ -51,11 +67,20 @@ pub(crate) async fn run(mut args: Args, report: &Path) -> Result<()> {
     out.say(&format!(
         "Release build, encrypted datasets, every question another one and none from the cache. {MEDTECH_CHAIN}"
     ));
-    added_by_noise(&mut out)?;
-    several::measure(args.runs, &mut out)?;
-    holder::measure(folder.path(), &args.millions, &mut out).await?;
-    network::measure(folder.path(), (args.devices, args.questions), &mut out).await?;
-    if args.short { Ok(()) } else { out.write(report) }
+    let wanted = |part| args.part.is_empty() || args.part.contains(&part);
+    if wanted(Part::Noise) {
+        added_by_noise(&mut out)?;
+    }
+    if wanted(Part::Several) {
+        several::measure(args.runs, &mut out)?;
+    }
+    if wanted(Part::Holder) {
+        holder::measure(folder.path(), &args.millions, &mut out).await?;
+    }
+    if wanted(Part::Network) {
+        network::measure(folder.path(), (args.devices, args.questions), &mut out).await?;
+    }
+    if args.short || !args.part.is_empty() { Ok(()) } else { out.write(report) }
 }
 
 /// Milliseconds of a time in seconds.

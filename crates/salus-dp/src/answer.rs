@@ -114,14 +114,32 @@ fn deviation(terms: &[Noise]) -> f64 {
     terms.iter().map(|n| n.variance()).sum::<f64>().sqrt()
 }
 
-fn around(value: i128, terms: &[Noise], miss: f64, unit: f64) -> Estimate {
-    let (value, half) = (value as f64, half_width(terms, miss));
-    Estimate {
-        value: value / unit,
-        lower: (value - half) / unit,
-        upper: (value + half) / unit,
-        standard_error: deviation(terms) / unit,
+/// How far a noisy number may be from the exact one. The same for all numbers of a block, and the
+/// quantile in it takes longer than everything else around a number.
+#[derive(Clone, Copy)]
+struct Width {
+    half: f64,
+    deviation: f64,
+}
+
+impl Width {
+    fn of(terms: &[Noise], miss: f64) -> Self {
+        Self { half: half_width(terms, miss), deviation: deviation(terms) }
     }
+
+    fn around(self, value: i128, unit: f64) -> Estimate {
+        let value = value as f64;
+        Estimate {
+            value: value / unit,
+            lower: (value - self.half) / unit,
+            upper: (value + self.half) / unit,
+            standard_error: self.deviation / unit,
+        }
+    }
+}
+
+fn around(value: i128, terms: &[Noise], miss: f64, unit: f64) -> Estimate {
+    Width::of(terms, miss).around(value, unit)
 }
 
 fn single(name: &str, estimate: Option<Estimate>) -> AnswerRow {
@@ -206,13 +224,14 @@ fn cells(
         key.reverse();
         key
     };
+    let width = Width::of(terms, miss);
     numbers
         .iter()
         .enumerate()
         .map(|(cell, &count)| AnswerRow {
             key: key_of(cell),
             name: "count".to_owned(),
-            estimate: Some(around(count, terms, miss, 1.0)),
+            estimate: Some(width.around(count, 1.0)),
         })
         .collect()
 }
@@ -236,12 +255,13 @@ fn open(
         Values::Groups(groups) => groups,
         Values::Vector(_) => &[],
     };
+    let width = Width::of(terms, 0.05);
     let rows: Vec<AnswerRow> = groups
         .iter()
         .map(|(key, count)| AnswerRow {
             key: key.clone(),
             name: "count".to_owned(),
-            estimate: Some(around(*count, terms, 0.05, 1.0)),
+            estimate: Some(width.around(*count, 1.0)),
         })
         .collect();
     let rows = match top {
@@ -264,13 +284,14 @@ fn bins(
         Ends::Instants => Timestamp::from_micros(step.saturating_mul(1_000_000))
             .map_or_else(|_| number(step), |t| t.to_string()),
     };
+    let width = Width::of(terms, 0.05);
     numbers
         .iter()
         .zip(edges.steps().windows(2))
         .map(|(&count, ends)| AnswerRow {
             key: ends.iter().map(end).collect(),
             name: "count".to_owned(),
-            estimate: Some(around(count, terms, 0.05, 1.0)),
+            estimate: Some(width.around(count, 1.0)),
         })
         .collect()
 }

@@ -21,7 +21,7 @@ use salus_model::{Class, Classified, Entropy, EntropyFailed};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
-use crate::noise::{Mechanism, Noise, NoiseError, Scale};
+use crate::noise::{Mechanism, Noise, NoiseError, NoiseSource, Scale};
 use crate::noised::{Noised, Values};
 use crate::outward::{add_up, div_up, exp_up, from_u128_up, mul_up, sqrt_down, sqrt_up};
 use crate::partial::{Exact, Partial};
@@ -274,10 +274,6 @@ impl JointPlan {
         self.noise.iter().zip(&self.shape.blocks).map(factor).fold(0.0, f64::max)
     }
 
-    fn noises(&self) -> impl Iterator<Item = Noise> {
-        self.noise.iter().zip(&self.shape.blocks).flat_map(|(n, b)| std::iter::repeat_n(*n, b.len))
-    }
-
     /// One holder's noisy numbers in shares, one for each of `parties` parties.
     ///
     /// # Privacy
@@ -300,9 +296,11 @@ impl JointPlan {
         let Exact::Vector(exact) = partial.into_exact() else {
             return Err(JointError::NotJoint);
         };
+        let sources: Vec<NoiseSource> = self.noise.iter().map(|noise| noise.source()).collect();
+        let each = sources.iter().zip(&self.shape.blocks);
         let mut last = exact
             .into_iter()
-            .zip(self.noises())
+            .zip(each.flat_map(|(noise, block)| std::iter::repeat_n(noise, block.len)))
             .map(|(value, noise)| Ok(value.wrapping_add(noise.draw()?).cast_unsigned()))
             .collect::<Result<Vec<u128>, NoiseError>>()?;
         let mut shares = Vec::with_capacity(parties.into());

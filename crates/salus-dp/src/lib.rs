@@ -34,6 +34,7 @@
 mod account;
 mod answer;
 pub mod audit;
+mod batch;
 pub mod consistency;
 mod cost;
 pub mod joint;
@@ -54,6 +55,7 @@ mod unit;
 
 pub use account::{Account, AccountError, AccountPolicy, NotBoundedPolicy, Reservation};
 pub use answer::{Answer, AnswerRow, Bias, Estimate, IntervalMethod};
+pub use batch::{OUTSIDE, Units};
 pub use cost::{Charge, Cost, parallel, sequential};
 pub use loss::{
     Delta, Epsilon, LossError, epsilon_from_rho, pure_epsilon_from_rho, rho_from_epsilon,

@@ -129,13 +129,12 @@ impl Noise {
     /// # Source
     /// Canonne, Kamath, Steinke 2020, Algorithms 1 to 3, as implemented by `opendp`.
     pub fn draw(self) -> Result<i128, NoiseError> {
-        let scale = self.scale.rational();
-        let value = match self.mechanism {
-            Mechanism::Gaussian => sample_discrete_gaussian(scale),
-            Mechanism::Laplace => sample_discrete_laplace(scale),
-        };
-        let value = value.map_err(|e| NoiseError::Source(Box::new(e)))?;
-        i128::try_from(&value).map_err(|_| NoiseError::TooLarge)
+        self.source().draw()
+    }
+
+    /// The same distribution, made ready for many draws.
+    pub(crate) fn source(self) -> NoiseSource {
+        NoiseSource { mechanism: self.mechanism, scale: self.scale.rational() }
     }
 
     /// The variance, in closed form: σ² bounds the discrete Gaussian's, and the discrete Laplace
@@ -188,6 +187,24 @@ impl Noise {
     pub(crate) fn laplace(l1: f64, epsilon: f64) -> Result<Self, NoiseError> {
         let scale = Scale::at_least(up(div_up(l1, epsilon)))?;
         Ok(Self { mechanism: Mechanism::Laplace, scale })
+    }
+}
+
+/// A distribution whose scale is an exact fraction already.
+pub(crate) struct NoiseSource {
+    mechanism: Mechanism,
+    scale: RBig,
+}
+
+impl NoiseSource {
+    /// As [`Noise::draw`]; every draw is independent of the others.
+    pub(crate) fn draw(&self) -> Result<i128, NoiseError> {
+        let value = match self.mechanism {
+            Mechanism::Gaussian => sample_discrete_gaussian(self.scale.clone()),
+            Mechanism::Laplace => sample_discrete_laplace(self.scale.clone()),
+        };
+        let value = value.map_err(|e| NoiseError::Source(Box::new(e)))?;
+        i128::try_from(&value).map_err(|_| NoiseError::TooLarge)
     }
 }
 

@@ -47,6 +47,12 @@ pub enum ObserveError {
     /// A partial of another plan.
     #[error("the partial result belongs to another question")]
     Foreign,
+    /// Codes for a question that does not count groups of public domains.
+    #[error("the question does not count groups of public domains, so it takes no codes")]
+    NotGrouped,
+    /// Columns or units of a batch that differ in length.
+    #[error("the columns and units of a batch have different numbers of rows")]
+    Rows,
 }
 
 impl Classified for ObserveError {
@@ -68,8 +74,8 @@ pub(crate) enum Exact {
 /// [`crate::joint`], which add noise; it has no `Debug` of its content and no serialisation.
 pub struct Partial {
     pub(crate) shape: Arc<Shape>,
-    exact: Exact,
-    contributions: Contributions,
+    pub(crate) exact: Exact,
+    pub(crate) contributions: Contributions,
 }
 
 impl std::fmt::Debug for Partial {
@@ -194,7 +200,7 @@ impl Partial {
 }
 
 /// Sums stay far below 127 bits: a second moment is below 2^82, and 2^44 rows do not fit a disk.
-fn bump(sums: &mut [i128], index: usize, by: i128) {
+pub(crate) fn bump(sums: &mut [i128], index: usize, by: i128) {
     if let Some(sum) = sums.get_mut(index) {
         *sum = sum.saturating_add(by);
     }

@@ -563,9 +563,10 @@ impl Plan {
     ) -> Result<Vec<(Vec<String>, i128)>, PlanError> {
         let threshold = self.threshold().unwrap_or(i128::MAX);
         let block = self.shape.blocks.first().ok_or(PlanError::ForeignPartial)?;
+        let noise = block.noise.source();
         let mut shown = Vec::new();
         for (key, count) in groups {
-            let noisy = count.saturating_add(block.noise.draw()?);
+            let noisy = count.saturating_add(noise.draw()?);
             if noisy >= threshold {
                 shown.push((key, noisy));
             }
@@ -576,14 +577,19 @@ impl Plan {
     }
 }
 
-fn add_noise(blocks: &[Block], exact: Vec<i128>) -> Result<Vec<i128>, PlanError> {
-    let noises = blocks.iter().flat_map(|b| std::iter::repeat_n(b.noise, b.len));
+fn add_noise(blocks: &[Block], mut exact: Vec<i128>) -> Result<Vec<i128>, PlanError> {
     if exact.len() != blocks.iter().map(|b| b.len).sum::<usize>() {
         return Err(PlanError::ForeignPartial);
     }
-    exact
-        .into_iter()
-        .zip(noises)
-        .map(|(value, noise)| Ok(value.saturating_add(noise.draw()?)))
-        .collect()
+    let mut rest = exact.as_mut_slice();
+    for block in blocks {
+        let noise = block.noise.source();
+        let (of_block, others) =
+            rest.split_at_mut_checked(block.len).ok_or(PlanError::ForeignPartial)?;
+        for value in of_block {
+            *value = value.saturating_add(noise.draw()?);
+        }
+        rest = others;
+    }
+    Ok(exact)
 }

@@ -1,24 +1,19 @@
 use std::collections::BTreeMap;
-use std::hash::Hasher as _;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use futures::StreamExt as _;
 use salus_crypto::OsEntropy;
 use salus_dp::standing::StandingError;
-use salus_dp::{Column, Field, ObserveError, Partial, PlanError, RowsPerUnit, UnitKey};
-use salus_model::{
-    Class, Classified, DatasetId, Entropy as _, EntropyFailed, PrivacyCharge, Timestamp,
-};
+use salus_dp::{ObserveError, PlanError};
+use salus_model::{Class, Classified, DatasetId, Entropy as _, EntropyFailed, PrivacyCharge};
 use salus_spine::{KeepError, Priced, Secondary, Unreleased};
 use salus_store::{ReadSession, ScanError, TableSource};
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use zeroize::Zeroizing;
 
 use crate::joint::JointRefused;
-use crate::predicate::{Predicate, as_moments, as_numbers, as_texts, column};
 use crate::question::Prepared;
+use crate::reader::Reader;
 use crate::standing::MOST_UNITS;
 
 /// Batches that may wait for whoever counts them.
@@ -141,6 +136,10 @@ impl Prepared {
         };
         let partial = self.joint.as_ref().map(crate::joint::Contribution::partial);
         let mut partial = partial.unwrap_or_else(|| self.plan.partial());
+        let schema = source.schema();
+        let groups = self.plan.columns().iter().filter(|_| partial.takes_codes());
+        let groups = groups.filter_map(|column| schema.index_of(column.as_str()).ok());
+        let source = source.with_codes(groups.collect::<Vec<_>>());
         each_batch(&source, &projection, partitions, |batch| reader.observe(&mut partial, batch))
             .await?;
         let cost = self.plan.cost();
@@ -197,81 +196,4 @@ pub(crate) async fn each_batch(
         }
     }
     if open > 0 { Err(ComputeError::Ended) } else { Ok(()) }
-}
-
-/// Turns batches into observed rows.
-struct Reader {
-    filter: Option<Predicate>,
-    unit: salus_model::ColumnPath,
-    rows_per_unit: RowsPerUnit,
-    columns: Vec<(salus_model::ColumnPath, Column)>,
-    key: Zeroizing<[u8; 16]>,
-}
-
-/// A column of a batch in the form that the plan reads.
-enum Read {
-    Numbers(ArrayRef),
-    Moments(ArrayRef),
-    Texts(ArrayRef),
-}
-
-impl Read {
-    fn field(&self, row: usize) -> Field<'_> {
-        match self {
-            Self::Numbers(a) | Self::Moments(a) | Self::Texts(a) if a.is_null(row) => {
-                Field::Missing
-            }
-            Self::Numbers(a) => Field::Number(a.as_primitive::<Float64Type>().value(row)),
-            Self::Moments(a) => {
-                let micros = a.as_primitive::<TimestampMicrosecondType>().value(row);
-                Timestamp::from_micros(micros).map_or(Field::Missing, Field::Instant)
-            }
-            Self::Texts(a) => Field::Text(a.as_string::<i32>().value(row)),
-        }
-    }
-}
-
-impl Reader {
-    fn observe(&self, partial: &mut Partial, batch: &RecordBatch) -> Result<(), ComputeError> {
-        let passes = match &self.filter {
-            Some(filter) => filter.passes(batch).map_err(ComputeError::Arrow)?,
-            None => BooleanArray::from(vec![true; batch.num_rows()]),
-        };
-        let read: Vec<Read> = self
-            .columns
-            .iter()
-            .map(|(name, kind)| {
-                let array = column(batch, Some(name))?;
-                Ok(match kind {
-                    Column::Number(_) => Read::Numbers(as_numbers(&array)?),
-                    Column::Instant(_) => Read::Moments(as_moments(&array)?),
-                    Column::Category(_) | Column::Open => Read::Texts(as_texts(&array)?),
-                })
-            })
-            .collect::<Result<_, ArrowError>>()
-            .map_err(ComputeError::Arrow)?;
-        let units = column(batch, Some(&self.unit)).and_then(|array| as_texts(&array));
-        let units = units.map_err(ComputeError::Arrow)?;
-        let units = units.as_string::<i32>();
-        let mut fields = Vec::with_capacity(read.len());
-        for row in 0..batch.num_rows() {
-            // A row of nobody cannot be bounded, so it does not count.
-            if !passes.value(row) || units.is_null(row) {
-                continue;
-            }
-            fields.clear();
-            fields.extend(read.iter().map(|column| column.field(row)));
-            partial.observe(self.unit_key(units.value(row)), &fields)?;
-        }
-        Ok(())
-    }
-
-    fn unit_key(&self, unit: &str) -> UnitKey {
-        if self.rows_per_unit == RowsPerUnit::One {
-            return UnitKey::new(0);
-        }
-        let mut hasher = SipHasher13::new_with_key(&self.key);
-        hasher.write(unit.as_bytes());
-        UnitKey::new(hasher.finish128().as_u128())
-    }
 }

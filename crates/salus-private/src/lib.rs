@@ -28,6 +28,7 @@ mod outbox;
 mod predicate;
 mod profile;
 mod question;
+mod reader;
 pub mod several;
 pub mod sql;
 pub mod standing;

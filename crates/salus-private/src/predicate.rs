@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::boolean::{and, is_null, not, or};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
@@ -392,26 +393,38 @@ fn each(
     value: &Literal,
     verdict: impl Fn(Option<std::cmp::Ordering>) -> bool,
 ) -> Result<BooleanArray, ArrowError> {
-    let passes: Vec<bool> = match value {
-        Literal::Number(number) => as_numbers(array)?
-            .as_primitive::<Float64Type>()
-            .iter()
-            .map(|v| verdict(v.and_then(|v| v.partial_cmp(number))))
-            .collect(),
+    let rows = array.len();
+    let passes = match value {
+        Literal::Number(number) => {
+            let array = as_numbers(array)?;
+            let values = array.as_primitive::<Float64Type>();
+            BooleanBuffer::collect_bool(rows, |row| {
+                verdict(known_at(values, row).and_then(|v| v.partial_cmp(number)))
+            })
+        }
         Literal::Text(text) => match moment(text).filter(|_| is_moments(array.data_type())) {
-            Some(moment) => as_moments(array)?
-                .as_primitive::<TimestampMicrosecondType>()
-                .iter()
-                .map(|v| verdict(v.map(|v| v.cmp(&moment))))
-                .collect(),
-            None => as_texts(array)?
-                .as_string::<i32>()
-                .iter()
-                .map(|v| verdict(v.map(|v| v.cmp(text.as_str()))))
-                .collect(),
+            Some(moment) => {
+                let array = as_moments(array)?;
+                let values = array.as_primitive::<TimestampMicrosecondType>();
+                BooleanBuffer::collect_bool(rows, |row| {
+                    verdict(known_at(values, row).map(|v| v.cmp(&moment)))
+                })
+            }
+            None => {
+                let array = as_texts(array)?;
+                let values = array.as_string::<i32>();
+                BooleanBuffer::collect_bool(rows, |row| {
+                    verdict(known_at(values, row).map(|v| v.cmp(text.as_str())))
+                })
+            }
         },
     };
-    Ok(BooleanArray::from(passes))
+    Ok(BooleanArray::new(passes, None))
+}
+
+/// A row's value, if it has one.
+fn known_at<A: ArrayAccessor>(values: A, row: usize) -> Option<A::Item> {
+    values.is_valid(row).then(|| values.value(row))
 }
 
 fn texts(array: &ArrayRef, verdict: impl Fn(&str) -> bool) -> Result<BooleanArray, ArrowError> {

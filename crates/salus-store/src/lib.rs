@@ -12,6 +12,7 @@
 
 mod admit;
 pub mod audit;
+mod coded;
 mod export;
 mod file;
 mod footer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt, TryStreamExt, stream};
@@ -22,6 +22,7 @@ use salus_model::{Class, Classified, ColumnPath, DatasetId, DatasetVersion, Time
 use salus_spine::{KeyRelease, Unreleased, Use};
 
 use crate::admit::Admission;
+use crate::coded::coded;
 use crate::file::{FileError, OpenFile};
 use crate::keytools::{KeyToolsError, Unwrapped};
 use crate::lake::{Lake, LakeError, Snapshot};
@@ -182,7 +183,8 @@ impl<U: Use> ReadSession<U> {
             let ends = release.expires();
             let (lake, unwrapped) = (Arc::clone(lake), Arc::clone(&unwrapped));
             let source = Source { lake, ends, snapshot, schema, columns, admission, unwrapped };
-            tables.insert(dataset, TableSource(Arc::new(source)));
+            let table = TableSource { source: Arc::new(source), coded: BTreeSet::new() };
+            tables.insert(dataset, table);
         }
         Ok(Self { release, tables })
     }
@@ -191,7 +193,7 @@ impl<U: Use> ReadSession<U> {
     #[must_use]
     pub fn versions(&self) -> BTreeMap<DatasetId, (DatasetVersion, Digest)> {
         let pinned = |source: &Source| (source.snapshot.manifest.version, source.snapshot.digest);
-        self.tables.iter().map(|(id, table)| (id.clone(), pinned(&table.0))).collect()
+        self.tables.iter().map(|(id, table)| (id.clone(), pinned(&table.source))).collect()
     }
 
     /// What a reader sees of a dataset: the columns allowed and those masked.
@@ -218,7 +220,11 @@ impl<U: Use> ReadSession<U> {
 
 /// A dataset's rows as a key release shows them; lives inside [`ReadSession::compute`] only.
 #[derive(Clone)]
-pub struct TableSource(Arc<Source>);
+pub struct TableSource {
+    source: Arc<Source>,
+    /// Columns of the visible schema that may come as codes.
+    coded: BTreeSet<usize>,
+}
 
 struct Source {
     lake: Arc<Lake>,
@@ -244,13 +250,21 @@ impl TableSource {
     /// The visible schema.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0.schema)
+        Arc::clone(&self.source.schema)
+    }
+
+    /// The same table, whose batches may bring these columns of the visible schema as dictionaries
+    /// of texts: where they are texts, and a file keeps them so. Whoever groups by them saves to
+    /// write every text out and to compare it.
+    #[must_use]
+    pub fn with_codes(self, columns: impl IntoIterator<Item = usize>) -> Self {
+        Self { coded: columns.into_iter().collect(), ..self }
     }
 
     /// How many rows there are, when every row is visible and the answer is no secret.
     #[must_use]
     pub fn rows_if_open(&self) -> Option<u64> {
-        let source = &self.0;
+        let source = &self.source;
         let memory: usize = source.snapshot.memory.iter().map(RecordBatch::num_rows).sum();
         source.admission.is_open().then(|| source.snapshot.manifest.rows() + memory as u64)
     }
@@ -258,7 +272,7 @@ impl TableSource {
     /// Splits the scan into at most `wanted` parts of similar size, and one for rows in memory.
     #[must_use]
     pub fn partitions(&self, wanted: usize) -> Vec<Partition> {
-        let snapshot = &self.0.snapshot;
+        let snapshot = &self.source.snapshot;
         let parts = slices(&snapshot.manifest.files, wanted).into_iter();
         let mut partitions: Vec<Partition> =
             parts.map(|part| Partition(PartitionKind::Files(part))).collect();
@@ -279,10 +293,11 @@ impl TableSource {
         filters: Vec<Arc<dyn ScanFilter>>,
         limit: Option<usize>,
     ) -> BatchStream {
-        let request = Arc::new(Request { source: Arc::clone(&self.0), projection, filters });
+        let (source, coded) = (Arc::clone(&self.source), self.coded.clone());
+        let request = Arc::new(Request { source, projection, filters, coded });
         let batches: BatchStream = match partition.0 {
             PartitionKind::Memory => {
-                let batches = self.0.snapshot.memory.clone();
+                let batches = self.source.snapshot.memory.clone();
                 let checked = async move {
                     request.may_use_keys().await?;
                     Ok(stream::iter(batches).map(move |batch| request.rows_in_memory(&batch)))
@@ -325,6 +340,7 @@ struct Request {
     source: Arc<Source>,
     projection: Vec<usize>,
     filters: Vec<Arc<dyn ScanFilter>>,
+    coded: BTreeSet<usize>,
 }
 
 impl Request {
@@ -376,8 +392,8 @@ impl Request {
             move |source| ScanError::Page { file: name.clone(), source }
         };
         let OpenFile { reader, metadata } = opened;
-        let options =
-            ArrowReaderOptions::new().with_schema(Arc::clone(&source.snapshot.manifest.schema));
+        let schema = coded(&source.snapshot.manifest.schema, &metadata, &self.coded_roots());
+        let options = ArrowReaderOptions::new().with_schema(schema);
         let metadata = ArrowReaderMetadata::try_new(metadata, options).map_err(&page)?;
         let descriptor = metadata.parquet_schema();
         let shown: Vec<usize> = self.shown_roots();
@@ -404,6 +420,16 @@ impl Request {
         let shown = self.projection.iter().filter(|&&c| !self.masked(c));
         let roots: BTreeSet<usize> = shown.map(|&c| self.root(c)).collect();
         roots.into_iter().collect()
+    }
+
+    /// Top-level places of the columns that may come as codes. One that decides about rows comes as
+    /// it is.
+    fn coded_roots(&self) -> BTreeSet<usize> {
+        let filters = self.filters.iter().flat_map(|filter| filter.columns());
+        let mut deciding: BTreeSet<usize> = filters.map(|&column| self.root(column)).collect();
+        deciding.extend(self.roots_of(&self.source.admission.columns()));
+        let coded = self.coded.iter().filter(|&&column| !self.masked(column));
+        coded.map(|&column| self.root(column)).filter(|root| !deciding.contains(root)).collect()
     }
 
     fn predicates(&self, descriptor: &SchemaDescriptor) -> Vec<Box<dyn ArrowPredicate>> {
@@ -501,7 +527,7 @@ impl Request {
 
     /// Puts what was read from a file into the order of the projection, masked columns as null.
     fn assemble(&self, read: &RecordBatch, shown: &[usize]) -> Result<RecordBatch, ScanError> {
-        let schema = Arc::new(self.source.schema.project(&self.projection)?);
+        let schema = self.source.schema.project(&self.projection)?;
         let columns = self.projection.iter().zip(schema.fields()).map(|(&column, field)| {
             let place = shown.iter().position(|&root| root == self.root(column));
             match place.filter(|_| !self.masked(column)) {
@@ -509,9 +535,21 @@ impl Request {
                 None => new_null_array(field.data_type(), read.num_rows()),
             }
         });
-        let columns = columns.collect();
+        let columns: Vec<ArrayRef> = columns.collect();
+        let schema = if self.coded.is_empty() { schema } else { self.as_read(&schema, &columns) };
         let options = RecordBatchOptions::new().with_row_count(Some(read.num_rows()));
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
+    }
+
+    /// The projection's schema with the types that columns came in: a file that keeps texts in full
+    /// gives no codes.
+    fn as_read(&self, schema: &Schema, columns: &[ArrayRef]) -> Schema {
+        let fields = self.projection.iter().zip(schema.fields()).zip(columns);
+        let typed = fields.map(|((column, field), array)| {
+            let coded = || field.as_ref().clone().with_data_type(array.data_type().clone());
+            if self.coded.contains(column) { Arc::new(coded()) } else { Arc::clone(field) }
+        });
+        Schema::new(typed.collect::<Vec<_>>())
     }
 
     /// Rows that are not in files yet are open already; a column whose key is revoked or destroyed

@@ -6,6 +6,7 @@ mod accounting;
 mod answers;
 mod attacks;
 mod audits;
+mod batches;
 mod joint;
 mod mechanisms;
 mod standing;

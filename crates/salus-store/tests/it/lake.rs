@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::*;
@@ -148,6 +149,42 @@ async fn a_masked_column_is_null_and_its_key_is_not_touched() {
     let wanted = ["ann|1|LOINC-1|0.5|null", "bob|2|LOINC-2|1.0|null"];
     assert_eq!(found.texts(), wanted);
     assert!(found.schema.field(4).is_nullable());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_come_as_codes_where_the_file_keeps_them_so() {
+    // More notes than a file's dictionary holds, so that their pages have them in full.
+    let patients: Vec<String> = (0..60_000).map(|n| format!("patient {n:040}")).collect();
+    let of: Vec<(&str, i64)> = patients.iter().map(String::as_str).zip(0..).collect();
+    let site = Site::with("meals", &[&of[..200], &of[200..]]).await;
+    let coded = |coded: &[usize]| How { coded: coded.to_vec(), ..How::default() };
+    let types = |found: &Scanned, place: usize| {
+        let types: BTreeSet<String> =
+            found.batches.iter().map(|b| b.column(place).data_type().to_string()).collect();
+        types.into_iter().collect::<Vec<_>>()
+    };
+    let plain = site.scan("meals", all_of(&schema()), How::default()).await.unwrap();
+    let found = site.scan("meals", all_of(&schema()), coded(&[0, 1, 2, 4])).await.unwrap();
+    assert_eq!(found.texts(), plain.texts());
+    assert_eq!(types(&plain, 2), ["Utf8"]);
+    assert_eq!(types(&found, 1), ["Int64"]);
+    assert_eq!(types(&found, 2), ["Dictionary(Int32, Utf8)"]);
+    // The first file's 200 fit a dictionary, the second file's do not.
+    assert_eq!(types(&found, 4), ["Dictionary(Int32, Utf8)", "Utf8"]);
+    // What decides about rows comes as it is, and masked columns are null.
+    let mut access = all_of(&schema());
+    access.rules = vec![only(&[&patients[0], &patients[7]])];
+    access.columns.retain(|c| c.as_str() != "code");
+    access.masked = vec![column("code")];
+    let found = site.scan("meals", access, coded(&[0, 2])).await.unwrap();
+    assert_eq!(types(&found, 0), ["Utf8"]);
+    assert_eq!(
+        found.texts(),
+        [
+            format!("{}|0|null|0.0|null", patients[0]),
+            format!("{0}|7|null|3.5|{0} said 7", patients[7]),
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

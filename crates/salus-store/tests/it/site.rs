@@ -271,6 +271,8 @@ pub struct How {
     pub projection: Option<Vec<usize>>,
     pub filters: Vec<Arc<dyn ScanFilter>>,
     pub limit: Option<usize>,
+    /// Columns that may come as codes.
+    pub coded: Vec<usize>,
 }
 
 pub struct Scanned {
@@ -302,6 +304,7 @@ impl Scanned {
 
 async fn scan_table(table: &TableSource, how: How) -> Result<Scanned, ScanError> {
     let schema = table.schema();
+    let table = table.clone().with_codes(how.coded);
     let projection = how.projection.unwrap_or_else(|| (0..schema.fields().len()).collect());
     let mut batches = Vec::new();
     for partition in table.partitions(2) {
