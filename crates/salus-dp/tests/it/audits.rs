@@ -12,12 +12,12 @@ use salus_model::MicroRho;
 use crate::support::{Counter, Device, EXACT, HALF, ask, column, fleet, observe, schema};
 
 /// Some 200 audits, each with this chance of a false alarm.
-const ALPHA: f64 = 1e-5;
-const DELTA: f64 = 1e-6;
+pub(crate) const ALPHA: f64 = 1e-5;
+pub(crate) const DELTA: f64 = 1e-6;
 /// On each of two neighbouring datasets; enough to tell halved noise in every kind.
-const RUNS: usize = 1_600;
+pub(crate) const RUNS: usize = 1_600;
 
-fn kinds() -> Vec<Query> {
+pub(crate) fn kinds() -> Vec<Query> {
     let x = column("battery");
     let small = Bounds::new(0.0, 15.0, 0).unwrap();
     let edges = Edges::equal(small, 3).unwrap();
@@ -46,7 +46,7 @@ fn kinds() -> Vec<Query> {
 }
 
 /// The worst neighbour: one unit more, with far more rows than count and extreme values in all.
-fn neighbours(unit: PrivacyUnit) -> (Vec<Device>, Vec<Device>) {
+pub(crate) fn neighbours(unit: PrivacyUnit) -> (Vec<Device>, Vec<Device>) {
     let without = match unit {
         // A hospital's own table is empty without it.
         PrivacyUnit::Hospital => Vec::new(),
@@ -66,7 +66,7 @@ fn neighbours(unit: PrivacyUnit) -> (Vec<Device>, Vec<Device>) {
     (with, without)
 }
 
-fn schema_of(unit: PrivacyUnit) -> Schema {
+pub(crate) fn schema_of(unit: PrivacyUnit) -> Schema {
     match unit {
         PrivacyUnit::Device => schema(unit, 1, 1),
         PrivacyUnit::Patient => schema(unit, 3, 2),
@@ -75,7 +75,7 @@ fn schema_of(unit: PrivacyUnit) -> Schema {
 }
 
 /// The likelihood-ratio statistic of Gaussian noise: the strongest single number to judge by.
-fn statistic(noised: &Noised, direction: &[f64]) -> f64 {
+pub(crate) fn statistic(noised: &Noised, direction: &[f64]) -> f64 {
     let weighed = |((x, noise), d): ((&i128, &[Noise]), &f64)| {
         *x as f64 * d / noise.iter().map(|n| n.variance()).sum::<f64>()
     };
@@ -83,19 +83,24 @@ fn statistic(noised: &Noised, direction: &[f64]) -> f64 {
 }
 
 /// What the planted unit moves, told apart by noise-free answers.
-fn direction(query: &Query, schema: &Schema, with: &[Device], without: &[Device]) -> Vec<f64> {
+pub(crate) fn direction(
+    query: &Query,
+    schema: &Schema,
+    with: &[Device],
+    without: &[Device],
+) -> Vec<f64> {
     let exact = |rows| ask(query, schema, EXACT, Mechanism::Gaussian, rows);
     let (a, b) = (exact(with), exact(without));
     a.numbers().iter().zip(b.numbers()).map(|(a, b)| (a - b) as f64).collect()
 }
 
 /// Whether the planted group is shown, or how large it is.
-fn planted_count(noised: &Noised) -> f64 {
+pub(crate) fn planted_count(noised: &Noised) -> f64 {
     let shown = noised.answer().rows.into_iter().filter(|r| r.key[0].starts_with("planted"));
     shown.filter_map(|r| r.estimate).map(|e| e.value).fold(f64::NEG_INFINITY, f64::max)
 }
 
-fn is_open(query: &Query) -> bool {
+pub(crate) fn is_open(query: &Query) -> bool {
     matches!(
         query,
         Query::GroupedCount { threshold_delta: Some(_), .. }
@@ -120,12 +125,13 @@ fn run(
     audit(runs, ALPHA, DELTA, || once(&with), || once(&without))
 }
 
-fn claims(audit: &Audit, rho: MicroRho) -> bool {
+pub(crate) fn claims(audit: &Audit, rho: MicroRho) -> bool {
     let epsilon = epsilon_from_rho(rho, Delta::new(DELTA).unwrap()).get();
     audit.rho.at_least <= rho.get() as f64 / 1e6 && audit.epsilon.at_least <= epsilon
 }
 
-const UNITS: [PrivacyUnit; 3] = [PrivacyUnit::Device, PrivacyUnit::Patient, PrivacyUnit::Hospital];
+pub(crate) const UNITS: [PrivacyUnit; 3] =
+    [PrivacyUnit::Device, PrivacyUnit::Patient, PrivacyUnit::Hospital];
 
 #[test]
 fn no_query_kind_loses_more_than_its_charge_under_any_unit() {

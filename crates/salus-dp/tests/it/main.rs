@@ -8,6 +8,7 @@ mod attacks;
 mod audits;
 mod batches;
 mod joint;
+mod matrix;
 mod mechanisms;
 mod standing;
 mod support;
