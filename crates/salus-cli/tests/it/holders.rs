@@ -1,99 +1,18 @@
 //! Questions over three hospitals: each by itself, and all together without anybody seeing one's own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::recorder::{Heard, Recorder};
 use crate::world::{ANY_PORTS, Serving, World};
 
-const HOSPITALS: [&str; 3] = ["st-anna", "st-berta", "st-clara"];
+pub(crate) const HOSPITALS: [&str; 3] = ["st-anna", "st-berta", "st-clara"];
 /// Devices at each: enough that a group's own count is no number that turns up by chance.
-const DEVICES: [u32; 3] = [2_100, 2_400, 2_700];
-const PARTIES: [&str; 2] = ["hub", "registry"];
+pub(crate) const DEVICES: [u32; 3] = [2_103, 2_411, 2_717];
+pub(crate) const PARTIES: [&str; 2] = ["hub", "registry"];
 const BY_OS: &str = "SELECT os_version, count(*) FROM devices GROUP BY os_version";
-
-/// A node's TLS is ended here, and all that passes is kept in the clear.
-struct Recorder {
-    url: String,
-    ca: String,
-    heard: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Recorder {
-    fn before(node: &Serving) -> Self {
-        let target = node.told("http");
-        let trusted = reqwest::Certificate::from_pem(node.told("certificate").as_bytes()).unwrap();
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        let ca = made.cert.pem();
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let heard = Arc::<Mutex<Vec<Vec<u8>>>>::default();
-        let keeping = Arc::clone(&heard);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async move {
-                let client = reqwest::Client::builder()
-                    .tls_built_in_root_certs(false)
-                    .add_root_certificate(trusted)
-                    .no_proxy()
-                    .build()
-                    .unwrap();
-                let pass = move |request: axum::extract::Request| {
-                    let (client, target, heard) =
-                        (client.clone(), target.clone(), Arc::clone(&keeping));
-                    async move { pass(request, &client, &target, &heard).await }
-                };
-                let router = axum::Router::new().fallback(pass);
-                let config = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(tls));
-                axum_server::from_tcp_rustls(listener, config)
-                    .unwrap()
-                    .serve(router.into_make_service())
-                    .await
-                    .unwrap();
-            });
-        });
-        Self { url, ca, heard }
-    }
-
-    fn taken(&self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut *self.heard.lock().unwrap())
-    }
-}
-
-async fn pass(
-    request: axum::extract::Request,
-    client: &reqwest::Client,
-    target: &str,
-    heard: &Mutex<Vec<Vec<u8>>>,
-) -> axum::response::Response {
-    use axum::response::IntoResponse as _;
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
-    heard.lock().unwrap().push(body.to_vec());
-    let method = reqwest::Method::from_bytes(parts.method.as_str().as_bytes()).unwrap();
-    let mut asked = client.request(method, format!("{target}{}", parts.uri)).body(body);
-    if parts.headers.contains_key("content-type") {
-        asked = asked.header("content-type", "application/json");
-    }
-    let Ok(answer) = asked.send().await else {
-        return (axum::http::StatusCode::BAD_GATEWAY, "gone").into_response();
-    };
-    let status = axum::http::StatusCode::from_u16(answer.status().as_u16()).unwrap();
-    let bytes = answer.bytes().await.unwrap_or_default();
-    heard.lock().unwrap().push(bytes.to_vec());
-    (status, [("content-type", "application/json")], bytes).into_response()
-}
 
 /// Whether a number stands in a message: as a JSON number, as a text that is one, or in eight or
 /// sixteen bytes of either order in hexadecimal texts and byte arrays.
@@ -135,23 +54,40 @@ fn holds(message: &Json, number: u64) -> bool {
     }
 }
 
-struct Space {
-    world: World,
+/// A ledger, a hub and another party, a university, and three hospitals, each with a node of its own
+/// or a command line; whoever is asked is asked through a recorder.
+pub(crate) struct Space {
+    pub(crate) world: World,
     nodes: BTreeMap<&'static str, Serving>,
-    recorders: BTreeMap<&'static str, Recorder>,
+    pub(crate) recorders: BTreeMap<&'static str, Recorder>,
+    /// How much each hospital lets its account spend, in ε.
+    epsilon: &'static str,
 }
+
+/// The name of the recorder before the validator.
+pub(crate) const VALIDATOR: &str = "validator";
+/// The member whose certificate the recorder before the validator shows.
+const LISTENER: &str = "listener";
 
 impl Space {
     fn new() -> Self {
+        Self::with("10")
+    }
+
+    pub(crate) fn with(epsilon: &'static str) -> Self {
         let mut world = World::empty();
         let ledger = world.text("ledger");
         let mut words = vec!["ledger", "dev", "1", "--folder", &ledger];
         words.extend(["--member", "hub:administrator,officer", "--member", "uni:research"]);
+        let listener = format!("{LISTENER}:auditor");
+        words.extend(["--member", &listener]);
         let members: Vec<String> = HOSPITALS.iter().map(|name| format!("{name}:holder")).collect();
         members.iter().for_each(|member| words.extend(["--member", member]));
         world.json("hub", &words);
         let served = world.serve_validator(1);
         world.validators.push(served);
+        let membership = world.path(&format!("ledger/members/{LISTENER}.member"));
+        let before_ledger = Recorder::before_validator(&std::fs::read(membership).unwrap());
         for name in ["hub", "registry", "uni"].into_iter().chain(HOSPITALS) {
             std::fs::create_dir_all(world.path(name)).unwrap();
             let mut words = vec!["init", "--holder", name];
@@ -160,9 +96,16 @@ impl Space {
             if name != "registry" {
                 let file = world.text(&format!("ledger/members/{name}.member"));
                 world.json(name, &["ledger", "join", &file]);
+                // From here on it goes to the validator through the recorder.
+                let config = world.path(name).join("salus.toml");
+                let text = std::fs::read_to_string(&config).unwrap();
+                assert!(text.contains(&before_ledger.target), "{text}");
+                let text = text.replace(&before_ledger.target, &before_ledger.url);
+                std::fs::write(&config, text).unwrap();
             }
         }
-        let mut space = Self { world, nodes: BTreeMap::new(), recorders: BTreeMap::new() };
+        let recorders = BTreeMap::from([(VALIDATOR, before_ledger)]);
+        let mut space = Self { world, nodes: BTreeMap::new(), recorders, epsilon };
         space.trust();
         for (name, devices) in HOSPITALS.into_iter().zip(DEVICES) {
             space.collect(name, devices);
@@ -225,7 +168,7 @@ impl Space {
         let printed = world.json(name, &["collect", "profile", "--domains", &domains]);
         let toml = printed["toml"].as_str().unwrap();
         std::fs::write(world.path(name).join("privacy.toml"), toml).unwrap();
-        world.json(name, &["dataset", "share", "devices", "--epsilon", "10"]);
+        world.json(name, &["dataset", "share", "devices", "--epsilon", self.epsilon]);
     }
 
     /// Starts a node; the university goes to it through a recorder.
@@ -250,12 +193,13 @@ impl Space {
     }
 
     fn permit(&self) -> String {
-        let grounds: Vec<String> = HOSPITALS
-            .iter()
-            .map(|name| {
-                format!("{name}/devices:device_id,os_version,category,battery_percent,speciality:8")
-            })
-            .collect();
+        self.permit_for("device_id,os_version,category,battery_percent,speciality:8")
+    }
+
+    /// A permit for these columns, and this much ε, at every hospital.
+    pub(crate) fn permit_for(&self, columns: &str) -> String {
+        let grounds: Vec<String> =
+            HOSPITALS.iter().map(|name| format!("{name}/devices:{columns}")).collect();
         let mut words = vec!["permit", "apply"];
         grounds.iter().for_each(|ground| words.extend(["--ground", ground]));
         let applied = self.world.json("uni", &words)["permit"].as_str().unwrap().to_owned();
@@ -282,7 +226,7 @@ impl Space {
             .collect()
     }
 
-    fn all_heard(&self) -> BTreeMap<&'static str, Vec<Vec<u8>>> {
+    pub(crate) fn all_heard(&self) -> BTreeMap<&'static str, Vec<Heard>> {
         self.recorders.iter().map(|(name, recorder)| (*name, recorder.taken())).collect()
     }
 }
@@ -382,11 +326,15 @@ fn devices_are_counted_over_three_hospitals_each_by_itself_and_all_together() {
 
 /// Neither what parties nor what the asker received holds a hospital's own count, in any form.
 fn nobody_heard_a_number(
-    heard: &BTreeMap<&'static str, Vec<Vec<u8>>>,
+    heard: &BTreeMap<&'static str, Vec<Heard>>,
     exact: &[BTreeMap<String, u64>],
 ) {
-    let messages: Vec<Json> =
-        heard.values().flatten().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+    let messages: Vec<Json> = heard
+        .values()
+        .flatten()
+        .flat_map(|heard| [&heard.request, &heard.answer])
+        .filter_map(|bytes| serde_json::from_slice(bytes).ok())
+        .collect();
     assert!(heard.values().all(|of| !of.is_empty()), "a party or hospital was not heard at all");
     assert!(messages.len() >= 10, "{}", messages.len());
     let mut looked = 0;
