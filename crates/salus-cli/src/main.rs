@@ -81,6 +81,9 @@ enum Command {
     /// Apply for permits, decide on them, look at them.
     #[command(subcommand)]
     Permit(commands::permit::Command),
+    /// Review what wants out without a bound: list, look, approve, refuse.
+    #[command(subcommand)]
+    Gate(commands::gate::Command),
     /// Say where the holders' nodes are that questions go to.
     #[command(subcommand)]
     Holder(commands::holder::Command),
@@ -156,6 +159,7 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Files(command) => commands::files::run(&command, output),
         Command::Query(args) => commands::query::run(args, site, output).await,
         Command::Permit(command) => commands::permit::run(command, site, output).await,
+        Command::Gate(command) => commands::gate::run(command, site, output).await,
         Command::Holder(command) => commands::holder::run(command, site, output),
         Command::Joint(command) => commands::joint::run(command, site, output).await,
         Command::Optout(command) => commands::optout::run(command, site, output).await,

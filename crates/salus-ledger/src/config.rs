@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Method;
 use crate::cbor::{self, CborError};
 use crate::policy::Policy;
+use crate::review::ReviewRule;
 use crate::transaction::MAX_TRANSACTION_BYTES;
 use crate::words::{ConfigHash, Opaque, PublicKey, tagged_hash};
 
@@ -56,6 +57,10 @@ pub struct ConfigForm {
     pub policies: BTreeMap<Method, Policy>,
     /// What a block and a transaction may weigh.
     pub limits: Limits,
+    /// How many have to approve what goes out without a bound, of any dataset;
+    /// [`ReviewRule::STANDARD`] where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewRule>,
 }
 
 /// Why a configuration is none.

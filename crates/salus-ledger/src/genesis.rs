@@ -1,5 +1,7 @@
 //! Where a ledger begins: its first configuration and members, and its id, which is their hash.
 
+use std::collections::BTreeMap;
+
 use salus_crypto::Digest;
 use salus_model::{Class, Classified, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,8 +10,8 @@ use crate::block::{Block, BlockHeader, receipts_root, transactions_root};
 use crate::call::AdmitMember;
 use crate::cbor::{self, CborError};
 use crate::config::PlatformConfig;
-use crate::contract::records::{Standing, Tip};
-use crate::contract::{self, Context, Refusal, Stop};
+use crate::contract::records::{ContractSchedule, Standing, Tip};
+use crate::contract::{self, Context, Contract, ContractVersion, Refusal, Stop};
 use crate::policy::Role;
 use crate::state::{self, MemoryStore, StateChanges, StateError, View, slot};
 use crate::words::{BlockHash, Height, LedgerId, Nonce, PublicKey, TreeRoot, TxId, tagged_hash};
@@ -41,6 +43,10 @@ pub struct Genesis {
     pub config: PlatformConfig,
     /// The first members.
     pub members: Vec<AdmitMember>,
+    /// The contracts that begin by later rules than their first ones; new ledgers begin by
+    /// [`Contract::newest_rules`]. A ledger from before this field began by the first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contracts: BTreeMap<Contract, ContractVersion>,
 }
 
 /// Why a genesis begins no ledger.
@@ -57,6 +63,16 @@ pub enum GenesisError {
     UnboundValidator {
         /// The key.
         key: PublicKey,
+    },
+    /// Rules that this program does not have.
+    #[error("{contract:?} would begin by version {version:?}, this program has up to {newest:?}")]
+    Contract {
+        /// The contract.
+        contract: Contract,
+        /// The version.
+        version: ContractVersion,
+        /// The newest version at hand.
+        newest: ContractVersion,
     },
     /// The state cannot be written.
     #[error("the state cannot be used")]
@@ -102,6 +118,7 @@ impl Genesis {
         let mut view = View::new(&empty);
         view.write(&slot::ledger(), &ledger)?;
         view.write(&slot::config(), &self.config)?;
+        self.begin_contracts(&mut view)?;
         self.admit_members(&mut view)?;
         self.check_validators(&view)?;
         let parent = BlockHash::new([0; 32]);
@@ -122,6 +139,18 @@ impl Genesis {
             config: self.config.hash()?,
         };
         Ok(Founded { ledger, block: Block { header, transactions: Vec::new() }, changes })
+    }
+
+    fn begin_contracts(&self, view: &mut View<'_>) -> Result<(), GenesisError> {
+        for (&contract, &version) in &self.contracts {
+            let newest = contract.newest();
+            if version < ContractVersion::FIRST || version > newest {
+                return Err(GenesisError::Contract { contract, version, newest });
+            }
+            let schedule = ContractSchedule { from: [(Height::GENESIS, version)].into() };
+            view.write(&slot::schedule(contract), &schedule)?;
+        }
+        Ok(())
     }
 
     fn admit_members(&self, view: &mut View<'_>) -> Result<(), GenesisError> {

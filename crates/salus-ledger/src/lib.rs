@@ -34,6 +34,7 @@
 //! | [`state`], [`history`] | the authenticated state (a Jellyfish Merkle tree) and the RFC 9162 tree over all transactions |
 //! | [`block`], [`order`] | execution, votes, finality; the replica and the orderer that drive it |
 //! | [`proof`] | receipts, finality, checkpoints and witnesses, misbehaviour, pruning |
+//! | [`review`] | the release gate: rules of review, and which approvals count |
 //! | [`channel`] | ledgers of some members among themselves |
 //! | [`restore`] | a state and a history from a snapshot |
 //! | [`query`], [`invariant`] | what the ledger says, and what has to hold of it |
@@ -70,6 +71,7 @@ pub mod policy;
 pub mod proof;
 pub mod query;
 pub mod restore;
+pub mod review;
 mod sign;
 pub mod state;
 pub mod transaction;
@@ -80,5 +82,6 @@ pub use sign::{ForgedSignature, Signer};
 pub use words::{
     ArtefactId, AttestationDigest, BlockHash, CodeHash, Column, ColumnError, Commitment,
     ConfigHash, DatasetRef, Fingerprint, GateDecision, Height, LedgerId, LengthError, Money, Nonce,
-    Opaque, OptOutRoot, OrderId, PublicKey, ResultHash, SignatureBytes, StateRoot, TreeRoot, TxId,
+    Opaque, OptOutRoot, OrderId, PublicKey, ReportDigest, ResultHash, ReviewId, ReviewIdError,
+    SignatureBytes, StateRoot, SubjectDigest, TreeRoot, TxId,
 };

@@ -28,11 +28,13 @@ pub enum Role {
     Validator,
     /// Reads and checks.
     Auditor,
+    /// Reviews what wants out of its own organisation's datasets.
+    Reviewer,
 }
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Administrator,
         Self::Officer,
         Self::Treasurer,
@@ -41,6 +43,7 @@ impl Role {
         Self::Research,
         Self::Validator,
         Self::Auditor,
+        Self::Reviewer,
     ];
 
     /// The word used in policies, files and logs.
@@ -55,6 +58,7 @@ impl Role {
             Self::Research => "research",
             Self::Validator => "validator",
             Self::Auditor => "auditor",
+            Self::Reviewer => "reviewer",
         }
     }
 }

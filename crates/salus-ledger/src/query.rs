@@ -7,13 +7,14 @@ use salus_model::{Class, Classified, DealId, MemberId, PermitId, Purpose, Receip
 use crate::config::PlatformConfig;
 use crate::contract::records::{
     Account, ContractSchedule, CrlRecord, DatasetRecord, Deal, HolderOptOuts, KeyRecord,
-    MemberRecord, PermitRecord, PermitSpending, PermitState, ReceiptRecord, RevokedSerial,
-    Standing, Tip,
+    MemberRecord, PermitRecord, PermitSpending, PermitState, ReceiptRecord, ReviewRecord,
+    RevokedSerial, Standing, Tip,
 };
 use crate::contract::{Contract, PermitRefusal};
 use crate::policy::Role;
+use crate::review::ReviewRule;
 use crate::state::{StateError, StateStore, slot};
-use crate::words::{CodeHash, Column, DatasetRef, Fingerprint, Money, PublicKey};
+use crate::words::{CodeHash, Column, DatasetRef, Fingerprint, Money, PublicKey, ReviewId};
 
 macro_rules! reads {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) -> $value:ty, $slot:expr;)*) => {$(
@@ -53,6 +54,12 @@ reads! {
         slot::spending(permit, dataset);
     /// A receipt.
     receipt(id: &ReceiptId) -> ReceiptRecord, slot::receipt(id);
+    /// A review.
+    review(id: &ReviewId) -> ReviewRecord, slot::review(id);
+    /// The reviews under a permit that have led to nothing yet.
+    reviews_waiting(permit: &PermitId) -> BTreeSet<ReviewId>, slot::reviews_waiting(permit);
+    /// A dataset's own rule of review, where its holder set one.
+    review_rule(dataset: &DatasetRef) -> ReviewRule, slot::review_rule(dataset);
     /// A deal.
     deal(id: &DealId) -> Deal, slot::deal(id);
     /// A member's wallet.

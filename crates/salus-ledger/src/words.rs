@@ -232,6 +232,20 @@ pub struct DatasetRef {
     pub dataset: DatasetId,
 }
 
+impl std::str::FromStr for ReviewId {
+    type Err = ReviewIdError;
+    fn from_str(text: &str) -> Result<Self, ReviewIdError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| ReviewIdError)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A text that names no review.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a review is named by 64 hexadecimal digits, as `salus gate list` shows them")]
+pub struct ReviewIdError;
+
 impl fmt::Display for DatasetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.holder, self.dataset)
@@ -351,6 +365,12 @@ impl TxId {
     pub const fn artefact(&self) -> ArtefactId {
         ArtefactId(self.0)
     }
+
+    /// The review that this transaction asks for.
+    #[must_use]
+    pub const fn review(&self) -> ReviewId {
+        ReviewId(self.0)
+    }
 }
 
 fixed_bytes! {
@@ -358,6 +378,12 @@ fixed_bytes! {
     OrderId, 32, "order id";
     /// An artefact: the id of the transaction that registered it.
     ArtefactId, 32, "artefact id";
+    /// A review of what wants out: the id of the transaction that asked for it.
+    ReviewId, 32, "review id";
+    /// The hash of all that a release under review says.
+    SubjectDigest, 32, "subject digest";
+    /// The digest of the automatic checks' report, which holds a salt of its own.
+    ReportDigest, 32, "report digest";
 }
 
 /// Bytes that somebody else reads: a certificate, a revocation list, a transaction in a block.

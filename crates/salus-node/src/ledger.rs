@@ -241,7 +241,7 @@ fn unavailable(reason: String) -> LedgerRefused {
 
 /// A refusal by a rule names it; all else is the client's sentence with its cause, which names
 /// addresses and never content.
-fn refused(error: &ClientError) -> LedgerRefused {
+pub(crate) fn refused(error: &ClientError) -> LedgerRefused {
     if let ClientError::Refused { problem, rule: Some(rule), .. } = error {
         return LedgerRefused::Rule { rule: rule.clone(), says: problem.clone() };
     }

@@ -25,6 +25,7 @@ pub mod permits;
 mod private;
 pub mod proposals;
 mod pull;
+pub mod review;
 pub mod sharing;
 mod site;
 mod staff;

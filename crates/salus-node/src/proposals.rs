@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use salus_ledger::call::{Call, ChangeConfig, Method};
 use salus_ledger::config::{ConfigError, ConfigForm, PlatformConfig, Validator};
 use salus_ledger::policy::{Expression, Policy, PolicyError, Role};
+use salus_ledger::review::{
+    Independence, ReviewRule, ReviewRuleError, ReviewRuleForm, ReviewScore,
+};
 use salus_ledger::transaction::{SignedTransaction, TransactionError};
 use salus_ledger::{Opaque, PublicKey};
 use salus_model::{Class, Classified, MemberId};
@@ -42,6 +45,9 @@ pub enum ProposalError {
     /// A policy that cannot be.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A rule of review that cannot be.
+    #[error(transparent)]
+    Review(#[from] ReviewRuleError),
     /// A configuration that cannot be.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -92,6 +98,12 @@ pub struct ConfigChange {
     pub lifetime_blocks: Option<u64>,
     /// How far a block's time may lie ahead of a validator's clock, in milliseconds.
     pub clock_skew_ms: Option<u32>,
+    /// How many reviewers have to approve what goes out without a bound.
+    pub reviewers: Option<u8>,
+    /// Who counts as a different reviewer.
+    pub reviewers_of: Option<Independence>,
+    /// The least score of the automatic checks that may go out.
+    pub least_score: Option<ReviewScore>,
 }
 
 fn fingerprint(root: &Opaque) -> String {
@@ -110,6 +122,7 @@ impl ConfigChange {
         self.change_roots(&mut form)?;
         self.change_policies(&mut form)?;
         self.change_limits(&mut form);
+        self.change_review(&mut form)?;
         if form == *current.form() {
             return Err(ProposalError::Unchanged);
         }
@@ -160,6 +173,19 @@ impl ConfigChange {
         Ok(())
     }
 
+    fn change_review(&self, form: &mut ConfigForm) -> Result<(), ProposalError> {
+        if self.reviewers.is_none() && self.reviewers_of.is_none() && self.least_score.is_none() {
+            return Ok(());
+        }
+        let old = form.review.unwrap_or(ReviewRule::STANDARD);
+        form.review = Some(ReviewRule::new(ReviewRuleForm {
+            reviewers: self.reviewers.unwrap_or(old.reviewers()),
+            independence: self.reviewers_of.unwrap_or(old.independence()),
+            least_score: self.least_score.or(old.least_score()),
+        })?);
+        Ok(())
+    }
+
     fn change_limits(&self, form: &mut ConfigForm) {
         let limits = &mut form.limits;
         limits.block_bytes = self.block_bytes.unwrap_or(limits.block_bytes);
@@ -201,6 +227,12 @@ pub struct ConfigShown {
     pub lifetime_blocks: u64,
     /// How far a block's time may lie ahead of a validator's clock.
     pub clock_skew_ms: i64,
+    /// How many have to approve what goes out without a bound.
+    pub reviewers: u8,
+    /// Who counts as a different reviewer.
+    pub reviewers_of: &'static str,
+    /// The least score of the automatic checks that may go out.
+    pub least_score: Option<u8>,
 }
 
 impl ConfigShown {
@@ -208,6 +240,7 @@ impl ConfigShown {
     #[must_use]
     pub fn of(config: &PlatformConfig) -> Self {
         let form = config.form();
+        let review = form.review.unwrap_or(ReviewRule::STANDARD);
         let seat = |seat: &Validator| ValidatorShown {
             member: seat.member.to_string(),
             key: seat.key.to_string(),
@@ -222,6 +255,9 @@ impl ConfigShown {
             block_transactions: form.limits.block_transactions,
             lifetime_blocks: form.limits.lifetime_blocks,
             clock_skew_ms: form.limits.clock_skew_micros / 1000,
+            reviewers: review.reviewers(),
+            reviewers_of: review.independence().as_str(),
+            least_score: review.least_score().map(ReviewScore::get),
         }
     }
 
@@ -233,7 +269,12 @@ impl ConfigShown {
             ("transactions a block".to_owned(), self.block_transactions.to_string()),
             ("blocks that a transaction waits".to_owned(), self.lifetime_blocks.to_string()),
             ("clocks agree within (ms)".to_owned(), self.clock_skew_ms.to_string()),
+            ("reviewers of a release".to_owned(), self.reviewers.to_string()),
+            ("reviewers with different".to_owned(), self.reviewers_of.to_owned()),
         ]);
+        let least =
+            self.least_score.map(|s| ("least score of a release".to_owned(), s.to_string()));
+        all.extend(least);
         let seats =
             self.validators.iter().map(|v| (format!("validator {}", v.key), v.member.clone()));
         all.extend(seats);

@@ -18,6 +18,7 @@ use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_ledger::call::AdmitMember;
 use salus_ledger::channel::{Charter, CharterError};
 use salus_ledger::config::{ConfigError, PlatformConfig, Validator as Seat};
+use salus_ledger::contract::Contract;
 use salus_ledger::genesis::Genesis;
 use salus_ledger::policy::Role;
 use salus_ledger::{LedgerId, Nonce};
@@ -115,6 +116,7 @@ pub fn draft(
         time,
         config: PlatformConfig::new(form)?,
         members: admitted,
+        contracts: Contract::newest_rules(),
     })
 }
 

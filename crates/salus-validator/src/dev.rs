@@ -14,6 +14,7 @@ use salus_crypto::passphrase::{GuessCost, Passphrase};
 use salus_crypto::{OsEntropy, SigningKey};
 use salus_ledger::call::{AdmitMember, KeyProof, MemberKey, ProofAlgorithm, PublishCrl};
 use salus_ledger::config::{ConfigForm, Limits, PlatformConfig, Validator};
+use salus_ledger::contract::Contract;
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Policy, Role};
 use salus_ledger::{Nonce, Opaque, key_binding_message};
@@ -250,6 +251,7 @@ impl DevNetwork {
             governance,
             policies: BTreeMap::new(),
             limits: DEV_LIMITS,
+            review: None,
         };
         let config =
             PlatformConfig::new(form).map_err(|error| DevError::Genesis(error.to_string()))?;
@@ -261,6 +263,7 @@ impl DevNetwork {
             time: now,
             config,
             members: admitted,
+            contracts: Contract::newest_rules(),
         };
         genesis.found().map_err(|error| DevError::Genesis(error.to_string()))?;
         Ok(Self { authority, genesis, members: secrets, validators: identities })

@@ -112,10 +112,23 @@ export function ReceiptPage() {
               ],
               [
                 "Release gate",
-                data.gate == null ? (
-                  "not needed: the loss is bounded"
+                data.review != null ? (
+                  <>
+                    <TransactionLink id={data.review} />, approved by{" "}
+                    {data.approvals.map(({ key, member }, at) => (
+                      <span key={key}>
+                        {at > 0 && " and "}
+                        <Hash value={key} name="a reviewer's key" />
+                        {member != null && <> of {member}</>}
+                      </span>
+                    ))}
+                  </>
+                ) : data.gate != null ? (
+                  <>
+                    signed off by an officer: <Hash value={data.gate} name="the gate's decision" />
+                  </>
                 ) : (
-                  <Hash value={data.gate} name="the gate's decision" />
+                  "not needed: the loss is bounded"
                 ),
               ],
             ]}

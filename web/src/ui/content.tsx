@@ -1,4 +1,4 @@
-import { DatasetLink, Hash, MemberLink, PermitLink, ReceiptLink } from "./parts";
+import { DatasetLink, Hash, MemberLink, PermitLink, ReceiptLink, TransactionLink } from "./parts";
 
 const WORDS: Record<string, string> = {
   actor: "Pseudonymous key",
@@ -9,6 +9,10 @@ const WORDS: Record<string, string> = {
   result: "Result, salted hash",
   commitment: "Salted commitment",
   gate: "Gate decision",
+  report: "Checks' report, salted digest",
+  score: "Score of the automatic checks",
+  approvals: "Approved by the keys",
+  least_score: "Least score",
   delta: "δ is 10 to the minus",
   bounded: "At most, in µρ",
   budget: "Budget, in µρ",
@@ -70,6 +74,8 @@ function Word({ name, text }: { name: string; text: string }) {
   if (["member", "holder", "owner", "to", "from", "payer", "worker"].includes(name)) {
     return <MemberLink id={text} />;
   }
+  // A review has the id of the transaction that asked for it.
+  if (name === "review" || name === "supersedes") return <TransactionLink id={text} />;
   if (isHash(text)) return <Hash value={text} name={label(name).toLowerCase()} />;
   return <span>{text}</span>;
 }

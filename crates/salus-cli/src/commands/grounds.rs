@@ -92,6 +92,9 @@ pub(crate) struct TermsArgs {
     /// Until when it holds: a date or RFC 3339; a year from now by default.
     #[arg(long, value_parser = moment)]
     until: Option<Timestamp>,
+    /// Ask for releases without a stated bound as well, which reviewers have to approve each.
+    #[arg(long)]
+    allow_gate: bool,
 }
 
 /// δ of an account.
@@ -131,7 +134,7 @@ impl TermsArgs {
             grounds,
             purpose: self.purpose,
             code: None,
-            releases: ReleaseRule::DpOnly,
+            releases: if self.allow_gate { ReleaseRule::GateAllowed } else { ReleaseRule::DpOnly },
             expires: self.until.unwrap_or_else(year),
         })
     }

@@ -9,6 +9,7 @@ pub(crate) mod collect;
 pub(crate) mod dataset;
 pub(crate) mod doctor;
 pub(crate) mod files;
+pub(crate) mod gate;
 pub(crate) mod grounds;
 pub(crate) mod holder;
 pub(crate) mod import;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use salus_ledger::Height;
-use salus_ledger::call::RevocationReason;
+use salus_ledger::call::{ReleaseRule, RevocationReason};
 use salus_ledger::contract::records::{PermitRecord, PermitState};
 use salus_ledger::proof::Fact;
 use salus_model::{Clock as _, PermitId};
@@ -173,6 +173,8 @@ pub(crate) struct PermitShown {
     until: String,
     pseudonym: String,
     revision: u64,
+    /// Whether releases without a bound are possible under it, each by the release gate.
+    releases: ReleaseRule,
     grounds: Vec<GroundShown>,
 }
 
@@ -219,6 +221,7 @@ async fn show(ledger: &HolderLedger, permit: &PermitId) -> Result<PermitShown, F
         until: record.terms.expires.to_string(),
         pseudonym: record.pseudonym.to_string(),
         revision: record.revision,
+        releases: record.terms.releases,
         grounds,
     })
 }
@@ -230,6 +233,12 @@ fn text(permit: &PermitShown) -> String {
         format!("Purpose  {}", permit.purpose),
         format!("Until    {}", permit.until),
         format!("Person   {} (a key for this permit alone)", permit.pseudonym),
+        match permit.releases {
+            ReleaseRule::DpOnly => "Releases with a bounded loss alone".to_owned(),
+            ReleaseRule::GateAllowed => {
+                "Releases also without a bound, as far as reviewers approve them".to_owned()
+            }
+        },
     ];
     for ground in &permit.grounds {
         lines.push(format!("Dataset  {}: {}", ground.dataset, ground.columns.join(", ")));

@@ -74,6 +74,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command keys", "tabular::wrong_requests_have_their_exit_codes_and_remedies"),
     ("command query", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
     ("command permit", "permits::who_may_not_decide_decides_nothing"),
+    ("command gate", "gate::one_approval_is_too_few_a_second_lets_it_out_and_a_refusal_stops_it"),
     ("command holder", "permits::a_node_that_is_another_is_not_believed"),
     ("command optout", "permits::who_opts_out_is_not_counted_and_is_named_nowhere"),
     ("command ledger", "permits::forged_and_foreign_receipts_prove_nothing"),

@@ -11,6 +11,7 @@ mod fhir_pull;
 mod flight;
 mod food_coach;
 mod founding;
+mod gate;
 mod holders;
 mod inventory;
 mod journeys;

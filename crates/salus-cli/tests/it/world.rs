@@ -92,24 +92,22 @@ impl World {
     /// The same, with lines at the end of each validator's configuration, and more work at the
     /// hospital before its node runs.
     pub(crate) fn prepared(validators: usize, lines: &str, more: impl FnOnce(&Self)) -> Self {
+        let members = ["hub:administrator,officer", "st-mary:holder", "uni:research"];
+        let mut world = Self::founded(validators, lines, &members);
+        world.import();
+        world.json("st-mary", &["dataset", "share", "visits", "--epsilon", "10"]);
+        more(&world);
+        world.start_hospital();
+        world
+    }
+
+    /// A ledger of so many validators, and a site for each of its members, as `NAME:ROLE,ROLE`.
+    pub(crate) fn founded(validators: usize, lines: &str, members: &[&str]) -> Self {
         let mut world = Self::empty();
         let (number, ledger) = (validators.to_string(), world.text("ledger"));
-        world.json(
-            "hub",
-            &[
-                "ledger",
-                "dev",
-                &number,
-                "--folder",
-                &ledger,
-                "--member",
-                "hub:administrator,officer",
-                "--member",
-                "st-mary:holder",
-                "--member",
-                "uni:research",
-            ],
-        );
+        let mut words = vec!["ledger", "dev", &number, "--folder", &ledger];
+        members.iter().for_each(|member| words.extend(["--member", member]));
+        world.json("hub", &words);
         for number in 1..=validators {
             let config = world.path(&format!("ledger/val-{number:02}/validator.toml"));
             let text = std::fs::read_to_string(&config).unwrap();
@@ -117,7 +115,7 @@ impl World {
             let served = world.serve_validator(number);
             world.validators.push(served);
         }
-        for name in ["hub", "st-mary", "uni"] {
+        for name in members.iter().filter_map(|member| member.split(':').next()) {
             std::fs::create_dir_all(world.path(name)).unwrap();
             let mut words = vec!["init", "--holder", name];
             words.extend(ANY_PORTS);
@@ -125,10 +123,6 @@ impl World {
             let file = world.text(&format!("ledger/members/{name}.member"));
             world.json(name, &["ledger", "join", &file]);
         }
-        world.import();
-        world.json("st-mary", &["dataset", "share", "visits", "--epsilon", "10"]);
-        more(&world);
-        world.start_hospital();
         world
     }
 
@@ -137,7 +131,7 @@ impl World {
         Self { folder: tempfile::tempdir().unwrap(), validators: Vec::new(), hospital: None }
     }
 
-    fn import(&self) {
+    pub(crate) fn import(&self) {
         let mut csv = "patient_id,sex,ward\n".to_owned();
         for n in 0..PATIENTS {
             let sex = if n % 2 == 0 { "female" } else { "male" };

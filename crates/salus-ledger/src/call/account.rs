@@ -3,9 +3,11 @@ use std::collections::BTreeSet;
 use salus_model::{DatasetVersion, JobId, PermitId, PrivacyCharge, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::cbor::{self, CborError};
+use crate::review::Reviewed;
 use crate::words::{
     AttestationDigest, CodeHash, Column, Commitment, DatasetRef, GateDecision, PublicKey,
-    ResultHash,
+    ResultHash, SubjectDigest, tagged_hash,
 };
 
 /// What one job used of one dataset.
@@ -56,8 +58,31 @@ pub struct Release {
     pub result: ResultHash,
     /// Where it ran.
     pub attestation: AttestationRef,
-    /// The release gate's decision; a charge without a bound needs one, signed by an officer.
+    /// Under the first version of the accounts' rules: the release gate's decision; a charge
+    /// without a bound needs one, signed by an officer. Later versions take none.
     pub gate: Option<GateDecision>,
+    /// From the second version on: the review of exactly this release, and the approvals that it
+    /// goes out on; a charge without a bound needs it. The first version refuses it, so that a
+    /// release which is on record with it was decided by rules that count the approvals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Reviewed>,
+}
+
+impl Release {
+    /// What reviewers decide on: everything that the release says, but for who decided.
+    ///
+    /// # Errors
+    /// None in practice: a release can always be encoded.
+    pub fn subject(&self) -> Result<SubjectDigest, CborError> {
+        let bare = Self { gate: None, review: None, ..self.clone() };
+        Ok(SubjectDigest::new(tagged_hash("salus-ledger/review/v1", &cbor::encode(&bare)?)))
+    }
+
+    /// Whether any dataset's loss has no bound.
+    #[must_use]
+    pub fn has_unbounded_use(&self) -> bool {
+        self.uses.iter().any(|used| used.charge == PrivacyCharge::NotBounded)
+    }
 }
 
 /// Charges and records a short job in one transaction; only then is it released.

@@ -5,6 +5,7 @@ mod governance;
 mod market;
 mod permit;
 mod registry;
+mod review;
 
 pub use account::{
     AttestationRef, CancelReservation, CommitReservation, DatasetUse, ExpireReservations,
@@ -27,6 +28,7 @@ pub use registry::{
     DeviceClass, RegisterArtefact, RegisterDataset, RegisterDevice, RetireDevice, SetDatasetPolicy,
     WithdrawArtefact,
 };
+pub use review::{DecideReview, SetReviewRule, SubmitForReview};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,6 +163,12 @@ calls! {
     MarkTime, "platform.mark-time", Platform;
     /// Records one answer of a standing question, whose first answer is charged for all.
     RecordTick, "accounts.tick", Accounts;
+    /// Puts a release before the reviewers.
+    SubmitForReview, "accounts.submit-review", Accounts;
+    /// Approves or refuses what is under review.
+    DecideReview, "accounts.decide-review", Accounts;
+    /// Sets how many have to approve what goes out of a dataset without a bound.
+    SetReviewRule, "accounts.set-review-rule", Accounts;
 }
 
 impl Call {

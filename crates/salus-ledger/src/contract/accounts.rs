@@ -11,6 +11,7 @@ use salus_model::{DatasetVersion, DealId, JobId, MicroRho, PermitId, PrivacyChar
 use super::datasets::concerned;
 use super::permits::{self, PermitRefusal};
 use super::records::{Account, Job, PermitRecord, ReceiptRecord, Reservation};
+use super::reviews::{self, ReviewRefusal};
 use super::{Context, Stop, misrouted, standing};
 use crate::call::{
     Call, CancelReservation, CommitReservation, DatasetUse, ExpireReservations, Release,
@@ -62,6 +63,8 @@ super::refusal::refusals! {
             "the next answer of {job} is number {expected}";
         TicksOver { job: JobId, ticks: u32 } = "accounts.ticks-over",
             "{job} was charged for {ticks} answers, and all are given; ask anew, at a new charge";
+        TickUnbounded = "accounts.tick-unbounded",
+            "a standing question has a bound: nobody can review the answers that are still to come";
         TickCharged { dataset: DatasetRef } = "accounts.tick-charged",
             "a later answer of a standing question charges nothing on {dataset}: the first one did";
         BelongsToDeal { job: JobId } = "accounts.belongs-to-deal",
@@ -79,6 +82,9 @@ pub(super) fn decide(call: &Call, cx: &mut Context<'_, '_>) -> Result<(), Stop> 
         Call::CommitReservation(call) => commit(call, cx),
         Call::CancelReservation(call) => cancel(call, cx),
         Call::ExpireReservations(call) => expire(call, cx),
+        Call::SubmitForReview(_) | Call::DecideReview(_) | Call::SetReviewRule(_) => {
+            reviews::decide(call, cx)
+        }
         other => Err(misrouted(other.method())),
     }
 }
@@ -180,6 +186,23 @@ fn check_not_bounded(
 
 /// All that has to hold for a release, except that there is room for its charges.
 pub(super) fn check_release(release: &Release, cx: &Context<'_, '_>) -> Result<PermitRecord, Stop> {
+    let permit = check_content(release, cx)?;
+    if reviews::in_force(cx)? {
+        reviews::check(release, &permit, cx)?;
+        return Ok(permit);
+    }
+    if release.review.is_some() {
+        return Err(ReviewRefusal::LaterRules.into());
+    }
+    let officer = cx.endorsers.iter().any(|e| e.roles.contains(&Role::Officer));
+    if release.has_unbounded_use() && (release.gate.is_none() || !officer) {
+        return Err(AccountRefusal::NoGate.into());
+    }
+    Ok(permit)
+}
+
+/// Whether permit, datasets and holders' signatures cover what a release says.
+pub(super) fn check_content(release: &Release, cx: &Context<'_, '_>) -> Result<PermitRecord, Stop> {
     let permit = permits::in_force(&release.permit, cx)?;
     if permit.pseudonym != release.actor {
         return Err(PermitRefusal::OtherPerson { permit: release.permit.clone() }.into());
@@ -198,11 +221,6 @@ pub(super) fn check_release(release: &Release, cx: &Context<'_, '_>) -> Result<P
         if used.charge == PrivacyCharge::NotBounded {
             check_not_bounded(&release.permit, &permit, &used.dataset, cx)?;
         }
-    }
-    let open = release.uses.iter().any(|used| used.charge == PrivacyCharge::NotBounded);
-    let officer = cx.endorsers.iter().any(|e| e.roles.contains(&Role::Officer));
-    if open && (release.gate.is_none() || !officer) {
-        return Err(AccountRefusal::NoGate.into());
     }
     Ok(permit)
 }
@@ -253,6 +271,7 @@ fn charge(
 
 pub(super) fn record_receipt(release: &Release, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
     let id = cx.tx.receipt().map_err(|e| StateError::Tree { reason: e.to_string() })?;
+    reviews::close(release, &id, cx)?;
     let (permit, charges) = (release.permit.clone(), charged(release));
     let record = ReceiptRecord { transaction: cx.tx, height: cx.height, permit, charges };
     Ok(cx.view.write(&slot::receipt(&id), &record)?)

@@ -151,7 +151,12 @@ pub(crate) fn resolve_endorsers(
     Ok((endorsers, pseudonyms))
 }
 
-fn endorser(key: &PublicKey, view: &View<'_>, time: Timestamp) -> Result<Option<Endorser>, Stop> {
+/// The member's key in good standing at `time`, with what it may do; none where it is no member's.
+pub(super) fn endorser(
+    key: &PublicKey,
+    view: &View<'_>,
+    time: Timestamp,
+) -> Result<Option<Endorser>, Stop> {
     let Some(record) = view.read(&slot::key(key))? else { return Ok(None) };
     let member = record.member;
     match record.standing {

@@ -13,6 +13,7 @@ mod permits;
 mod platform;
 pub mod records;
 mod refusal;
+mod reviews;
 mod standing;
 
 pub use accounts::AccountRefusal;
@@ -28,6 +29,9 @@ pub use optouts::OptOutRefusal;
 pub use permits::PermitRefusal;
 pub use platform::PlatformRefusal;
 pub use refusal::Refusal;
+pub use reviews::ReviewRefusal;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,9 +96,20 @@ impl Contract {
     pub const fn newest(self) -> ContractVersion {
         match self {
             // Version 2 holds a permit to the ten years of Regulation (EU) 2025/327, Art. 68(12).
-            Self::Permits => ContractVersion(2),
+            // Version 3 keeps who vouched for the person, whose organisation reviews nothing then.
+            Self::Permits => ContractVersion(3),
+            // Version 2 counts reviewers' approvals where version 1 took an officer's signature.
+            Self::Accounts => ContractVersion(2),
             _ => ContractVersion::FIRST,
         }
+    }
+
+    /// The rules that a new ledger begins by: the newest of each contract that has later ones than
+    /// its first.
+    #[must_use]
+    pub fn newest_rules() -> BTreeMap<Self, ContractVersion> {
+        let newest = Self::ALL.map(|contract| (contract, contract.newest()));
+        newest.into_iter().filter(|(_, version)| *version > ContractVersion::FIRST).collect()
     }
 }
 

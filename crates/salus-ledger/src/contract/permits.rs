@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use salus_model::{MicroRho, PermitId, Purpose, Timestamp};
+use salus_model::{MemberId, MicroRho, PermitId, Purpose, Timestamp};
 
 use super::datasets::concerned;
 use super::records::{PermitRecord, PermitSpending, PermitState};
@@ -89,9 +89,18 @@ fn apply(call: &ApplyForPermit, cx: &mut Context<'_, '_>) -> Result<(), Stop> {
         terms: call.terms.clone(),
         state: PermitState::Applied,
         revision: 0,
+        vouched: vouching(cx)?,
     };
     cx.view.write(&taken, &id)?;
     Ok(cx.view.write(&slot::permit(&id), &record)?)
+}
+
+/// The organisations that vouch for the person, where the rules keep them.
+fn vouching(cx: &Context<'_, '_>) -> Result<BTreeSet<MemberId>, Stop> {
+    if cx.version_of(Contract::Permits)? < ContractVersion::new(3) {
+        return Ok(BTreeSet::new());
+    }
+    Ok(cx.endorsers.iter().map(|endorser| endorser.member.clone()).collect())
 }
 
 fn id_of(cx: &Context<'_, '_>) -> Result<PermitId, Stop> {

@@ -13,8 +13,10 @@ use crate::call::{
 };
 use crate::contract::ContractVersion;
 use crate::policy::{Policy, Role};
+use crate::review::{ReviewScore, Verdict};
 use crate::words::{
-    BlockHash, CodeHash, Commitment, Fingerprint, Height, Money, OptOutRoot, PublicKey, TxId,
+    BlockHash, CodeHash, Commitment, DatasetRef, Fingerprint, Height, Money, OptOutRoot, PublicKey,
+    ReportDigest, ResultHash, ReviewId, SubjectDigest, TxId,
 };
 
 /// The last block that the state has taken in.
@@ -234,6 +236,10 @@ pub struct PermitRecord {
     pub state: PermitState,
     /// How often its terms were changed.
     pub revision: u64,
+    /// The organisations that vouched for the person; nobody of theirs reviews what goes out under
+    /// it. Unknown for a permit that was applied for under the first two versions of the rules.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub vouched: BTreeSet<MemberId>,
 }
 
 /// What a permit has used of one dataset.
@@ -256,6 +262,60 @@ pub struct ReceiptRecord {
     pub permit: PermitId,
     /// What it cost, dataset by dataset.
     pub charges: Vec<Reserved>,
+}
+
+/// A release under review, and everything that reviewers said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewRecord {
+    /// The permit.
+    pub permit: PermitId,
+    /// Of exactly which release.
+    pub subject: SubjectDigest,
+    /// The salted hash of the result.
+    pub result: ResultHash,
+    /// The datasets that it was made from.
+    pub datasets: BTreeSet<DatasetRef>,
+    /// The salted digest of the automatic checks' report.
+    pub report: ReportDigest,
+    /// What the checks gave.
+    pub score: Option<ReviewScore>,
+    /// When it was submitted.
+    pub submitted: Height,
+    /// The keys that submitted it.
+    pub submitters: BTreeSet<PublicKey>,
+    /// The reviews whose place it took.
+    pub supersedes: BTreeSet<ReviewId>,
+    /// Every decision in its order; of each reviewer the last one counts.
+    pub decisions: Vec<Decision>,
+    /// Where it stands.
+    pub state: ReviewState,
+}
+
+/// What one reviewer said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The reviewer's key.
+    pub reviewer: PublicKey,
+    /// Its organisation.
+    pub member: MemberId,
+    /// What was said.
+    pub verdict: Verdict,
+    /// When.
+    pub at: Height,
+    /// The transaction, which the key signed.
+    pub transaction: TxId,
+}
+
+/// Where a review stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReviewState {
+    /// Reviewers decide, and what they approve may be released.
+    Waiting,
+    /// It was released under this receipt.
+    Released(salus_model::ReceiptId),
+    /// Another review took its place.
+    Superseded(ReviewId),
 }
 
 /// An order that can be matched.

@@ -2,7 +2,7 @@ use salus_model::{Class, Classified};
 
 use super::{
     AccountRefusal, ArtefactRefusal, DatasetRefusal, DeviceRefusal, EndorsementRefusal,
-    MarketRefusal, MemberRefusal, OptOutRefusal, PermitRefusal, PlatformRefusal,
+    MarketRefusal, MemberRefusal, OptOutRefusal, PermitRefusal, PlatformRefusal, ReviewRefusal,
 };
 
 /// Declares a contract's refusals: each has the name of the rule, which stands on the ledger, and
@@ -89,6 +89,8 @@ gather! {
     Market(MarketRefusal);
     /// Artefacts.
     Artefacts(ArtefactRefusal);
+    /// The release gate.
+    Reviews(ReviewRefusal);
 }
 
 impl Classified for Refusal {

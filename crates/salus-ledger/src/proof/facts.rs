@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::contract::records::{
     Account, DatasetRecord, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord, PermitSpending,
-    RevokedSerial,
+    ReviewRecord, RevokedSerial,
 };
 use crate::query::{self, Holder, HolderError};
+use crate::review::ReviewRule;
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
-use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, Opaque, PublicKey};
+use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, Opaque, PublicKey, ReviewId};
 
 /// The most proofs in one piece of evidence.
 pub const MAX_FACTS: usize = 256;
@@ -36,6 +37,12 @@ pub enum Fact {
     Key(PublicKey),
     /// Whether an authority, by the hash of its key, has revoked a serial number.
     RevokedSerial(Fingerprint, Opaque),
+    /// A review of what wants out.
+    Review(ReviewId),
+    /// A dataset's own rule of review.
+    ReviewRule(DatasetRef),
+    /// The reviews under a permit that have led to nothing yet.
+    ReviewsWaiting(PermitId),
 }
 
 impl Fact {
@@ -51,6 +58,9 @@ impl Fact {
             Self::RevokedSerial(issuer, serial) => {
                 slot::revoked_serial(issuer.as_bytes(), serial.as_bytes()).key().to_vec()
             }
+            Self::Review(id) => slot::review(id).key().to_vec(),
+            Self::ReviewRule(dataset) => slot::review_rule(dataset).key().to_vec(),
+            Self::ReviewsWaiting(permit) => slot::reviews_waiting(permit).key().to_vec(),
         }
     }
 }
@@ -264,6 +274,32 @@ impl ProvenState {
     ) -> Result<Option<RevokedSerial>, EvidenceError> {
         let fact = Fact::RevokedSerial(*issuer, serial.clone());
         self.value(&slot::revoked_serial(issuer.as_bytes(), serial.as_bytes()), fact)
+    }
+
+    /// A review, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn review(&self, id: &ReviewId) -> Result<Option<ReviewRecord>, EvidenceError> {
+        self.value(&slot::review(id), Fact::Review(*id))
+    }
+
+    /// A dataset's own rule of review, or that its holder set none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn review_rule(&self, id: &DatasetRef) -> Result<Option<ReviewRule>, EvidenceError> {
+        self.value(&slot::review_rule(id), Fact::ReviewRule(id.clone()))
+    }
+
+    /// The reviews under a permit that have led to nothing yet.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of them.
+    pub fn reviews_waiting(&self, permit: &PermitId) -> Result<BTreeSet<ReviewId>, EvidenceError> {
+        let found =
+            self.value(&slot::reviews_waiting(permit), Fact::ReviewsWaiting(permit.clone()))?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Everything that [`ProvenState::certificate_holder`] has to know of a key; the key itself

@@ -19,7 +19,8 @@ pub use facts::{EvidenceError, Fact, MAX_FACTS, ProvenState, StateEvidence};
 pub use misbehaviour::{Fork, ForkError, MAX_FORK_BYTES};
 pub use pruned::{PrunedBlock, PrunedError};
 pub use receipt::{
-    MAX_RECEIPT_BYTES, ReceiptError, ReceiptParts, VerifiedReceipt, issue_receipt, verify_receipt,
+    GatePassed, MAX_RECEIPT_BYTES, ReceiptError, ReceiptParts, VerifiedReceipt, issue_receipt,
+    verify_receipt,
 };
 pub use standing::{KeyStanding, NoStanding, facts_of_key};
 pub use tlog::{TlogError, TlogProof, VerifiedEntry};

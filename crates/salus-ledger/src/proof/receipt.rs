@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::block::{HistoryEntry, Outcome, RuleName};
-use crate::call::{AttestationRef, DatasetUse, Method};
+use crate::call::{AttestationRef, DatasetUse, Method, Release};
 use crate::cbor::{self, CborError};
+use crate::review::Reviewed;
 use crate::sign::{self, Signer};
 use crate::transaction::{SignedTransaction, TransactionError};
 use crate::words::{
@@ -140,8 +141,25 @@ pub struct VerifiedReceipt {
     pub result: ResultHash,
     /// Where it ran.
     pub attestation: AttestationRef,
-    /// The release gate's decision, where one was needed.
-    pub gate: Option<GateDecision>,
+    /// How it passed the release gate, where it had to or did.
+    pub gate: Option<GatePassed>,
+}
+
+/// How a release passed the gate.
+///
+/// Whoever reads it trusts no reviewer's and no holder's word: every validator decided the release
+/// by the rules of its block and signed the outcome, so a release that is in the history as applied
+/// kept them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatePassed {
+    /// Under the first version of the rules: one officer signed the transaction. Nobody counted
+    /// reviewers.
+    SignedOff(GateDecision),
+    /// The review of exactly this release was approved by these keys: as many as the rule of
+    /// review asked for, of reviewers in good standing at that block who neither asked for the
+    /// release nor submitted it, and no refusal stood. The first version of the rules refuses a
+    /// release that names a review, so that none with one was decided by it.
+    Reviewed(Reviewed),
 }
 
 /// Writes a receipt's file: the transaction, a COSE receipt by this validator, and finality.
@@ -287,7 +305,7 @@ pub fn verify_receipt(bytes: &[u8], anchor: &TrustAnchor) -> Result<VerifiedRece
         input: release.input,
         result: release.result,
         attestation: release.attestation,
-        gate: release.gate,
+        gate: gate_of(release),
     })
 }
 
@@ -308,4 +326,9 @@ fn check_inclusion(file: &ReceiptFile, anchor: &TrustAnchor) -> Result<(), Recei
         return Err(ReceiptError::NotIncluded);
     }
     Ok(())
+}
+
+fn gate_of(release: &Release) -> Option<GatePassed> {
+    let reviewed = release.review.clone().map(GatePassed::Reviewed);
+    reviewed.or(release.gate.map(GatePassed::SignedOff))
 }

@@ -1,5 +1,6 @@
 //! Where each kind of value is kept: the only place that builds keys of the state.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use salus_model::{DealId, JobId, MemberId, PermitId, ReceiptId};
@@ -12,10 +13,11 @@ use crate::contract::Contract;
 use crate::contract::records::{
     Account, ArtefactRecord, ContractSchedule, CrlRecord, DatasetRecord, Deal, DeviceRecord,
     HolderOptOuts, KeyRecord, MemberRecord, PermitRecord, PermitSpending, PostedOrder,
-    ReceiptRecord, RevokedSerial, Tip,
+    ReceiptRecord, ReviewRecord, RevokedSerial, Tip,
 };
+use crate::review::ReviewRule;
 use crate::words::{
-    ArtefactId, Commitment, DatasetRef, Height, LedgerId, Money, OrderId, PublicKey, TxId,
+    ArtefactId, Commitment, DatasetRef, Height, LedgerId, Money, OrderId, PublicKey, ReviewId, TxId,
 };
 
 /// The largest value that the state holds.
@@ -69,6 +71,8 @@ pub(crate) const RECEIPT: &str = "receipt";
 pub(crate) const WALLET: &str = "wallet";
 pub(crate) const DEAL: &str = "deal";
 pub(crate) const DATASET: &str = "dataset";
+pub(crate) const REVIEW: &str = "review";
+pub(crate) const REVIEWS_WAITING: &str = "reviews-waiting";
 const SEEN: &str = "seen";
 
 pub(crate) fn ledger() -> Slot<LedgerId> {
@@ -181,6 +185,20 @@ pub(crate) fn deal(id: &DealId) -> Slot<Deal> {
 
 pub(crate) fn artefact(id: &ArtefactId) -> Slot<ArtefactRecord> {
     Slot::new("artefact", &[id.as_bytes()])
+}
+
+pub(crate) fn review(id: &ReviewId) -> Slot<ReviewRecord> {
+    Slot::new(REVIEW, &[id.as_bytes()])
+}
+
+/// The reviews under a permit that have led to nothing yet.
+pub(crate) fn reviews_waiting(permit: &PermitId) -> Slot<BTreeSet<ReviewId>> {
+    Slot::new(REVIEWS_WAITING, &[permit.as_str().as_bytes()])
+}
+
+/// A dataset's own rule of review.
+pub(crate) fn review_rule(id: &DatasetRef) -> Slot<ReviewRule> {
+    Slot::new("review-rule", &[id.holder.as_str().as_bytes(), id.dataset.as_str().as_bytes()])
 }
 
 /// All values of a kind, by their whole keys.

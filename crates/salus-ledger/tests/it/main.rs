@@ -3,6 +3,7 @@
 
 mod accounts;
 mod channels;
+mod gate_model;
 mod golden;
 mod market;
 mod members;
@@ -11,6 +12,7 @@ mod permits;
 mod privacy;
 mod proofs;
 mod refusals;
+mod reviews;
 mod samples;
 mod simulation;
 mod standing;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ca::signer;
 use crate::golden::same_as_file;
-use crate::samples::{SIGNER, other_orders, sample};
+use crate::samples::{SIGNER, other_orders, reviewed_release, sample};
 use crate::world::World;
 
 const PERSONAL: &[&str] = &[
@@ -90,7 +90,7 @@ fn planted(tree: &Value, at: &mut usize, value: &Value) -> Value {
 
 fn all_samples(world: &World) -> Vec<Call> {
     let samples = Method::ALL.iter().map(|method| sample(world, *method, "nobody"));
-    samples.chain(other_orders()).collect()
+    samples.chain(other_orders()).chain([reviewed_release()]).collect()
 }
 
 #[test]

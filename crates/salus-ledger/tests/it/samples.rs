@@ -4,20 +4,23 @@ use salus_ledger::block::{Equivocation, Vote};
 use salus_ledger::call::{
     ActivateContract, AdmitMember, AdvanceOptOutEpoch, AmendPermit, ApplyForPermit, ArtefactKind,
     AttestationRef, BindKey, Call, CancelOrder, CancelReservation, ChangeConfig, CommitDataset,
-    CommitReservation, DeltaExponent, DeviceClass, ExpireReservations, GrantPermit, IssueFunds,
-    JobKind, MarkTime, Method, OpenDeal, Order, PostOrder, PublishCrl, RecordRelease, RecordTick,
-    RedeemFunds, RefundDeal, RefusePermit, RegisterArtefact, RegisterDataset, RegisterDevice,
-    ReleaseRule, ReportEquivocation, Reserve, Reserved, RetireDevice, RevocationReason, RevokeKey,
-    RevokeMember, RevokePermit, SetDatasetPolicy, SetMemberRoles, SettleDeal, Tick,
-    WithdrawArtefact,
+    CommitReservation, DecideReview, DeltaExponent, DeviceClass, ExpireReservations, GrantPermit,
+    IssueFunds, JobKind, MarkTime, Method, OpenDeal, Order, PostOrder, PublishCrl, RecordRelease,
+    RecordTick, RedeemFunds, RefundDeal, RefusePermit, RegisterArtefact, RegisterDataset,
+    RegisterDevice, ReleaseRule, ReportEquivocation, Reserve, Reserved, RetireDevice,
+    RevocationReason, RevokeKey, RevokeMember, RevokePermit, SetDatasetPolicy, SetMemberRoles,
+    SetReviewRule, SettleDeal, SubmitForReview, Tick, WithdrawArtefact,
 };
 use salus_ledger::contract::{Contract, ContractVersion};
 use salus_ledger::policy::{Policy, Role};
+use salus_ledger::review::{
+    Independence, ReviewRule, ReviewRuleForm, ReviewScore, Reviewed, Verdict,
+};
 use salus_ledger::{
     AttestationDigest, BlockHash, CodeHash, Commitment, GateDecision, Height, Money, OptOutRoot,
-    ResultHash, TxId,
+    ReportDigest, ResultHash, TxId,
 };
-use salus_model::{DatasetVersion, MicroRho, Purpose};
+use salus_model::{DatasetVersion, MicroRho, PrivacyCharge, Purpose};
 
 use crate::ca::signer;
 use crate::world::{
@@ -143,6 +146,27 @@ pub(crate) fn sample(world: &World, method: Method, personal: &str) -> Call {
         .into(),
         Method::SettleDeal => SettleDeal { deal, release: released }.into(),
         Method::RefundDeal => RefundDeal { deal }.into(),
+        Method::SubmitForReview => {
+            released.gate = None;
+            let score = Some(ReviewScore::new(83).unwrap());
+            let report = ReportDigest::new(salted("report"));
+            let supersedes = [tx.review()].into();
+            SubmitForReview { release: released, report, score, supersedes }.into()
+        }
+        Method::DecideReview => DecideReview {
+            review: tx.review(),
+            reviewer: signer("reviewer").public_key(),
+            verdict: Verdict::Refuse,
+        }
+        .into(),
+        Method::SetReviewRule => {
+            let form = ReviewRuleForm {
+                reviewers: 3,
+                independence: Independence::Members,
+                least_score: Some(ReviewScore::new(75).unwrap()),
+            };
+            SetReviewRule { dataset: data, rule: Some(ReviewRule::new(form).unwrap()) }.into()
+        }
         Method::RegisterArtefact => RegisterArtefact {
             kind: ArtefactKind::Model,
             commitment,
@@ -152,6 +176,17 @@ pub(crate) fn sample(world: &World, method: Method, personal: &str) -> Call {
         .into(),
         Method::WithdrawArtefact => WithdrawArtefact { artefact: tx.artefact() }.into(),
     }
+}
+
+/// A release that goes out on a review, which the samples of releases do not.
+pub(crate) fn reviewed_release() -> Call {
+    let tx = TxId::new(hash("some transaction"));
+    let data = dataset(ANNA, "observations");
+    let uses = vec![used(&data, PrivacyCharge::NotBounded)];
+    let mut released = release("ada", &tx.permit().unwrap(), uses);
+    let approvals = ["reviewer", "officer"].map(|name| signer(name).public_key()).into();
+    released.review = Some(Reviewed { review: tx.review(), approvals });
+    RecordRelease { release: released }.into()
 }
 
 /// The other orders, which one sample of `PostOrder` cannot show.

@@ -4,18 +4,21 @@
 use std::path::{Path, PathBuf};
 
 use salus_ledger::block::FinalBlock;
+use salus_ledger::call::Call;
 use salus_ledger::cbor;
+use salus_ledger::config::{ConfigForm, PlatformConfig};
 use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES};
 use salus_ledger::proof::{
     ProvenState, PrunedBlock, StateEvidence, TlogProof, TrustAnchor, verify_receipt,
 };
+use salus_ledger::review::ReviewRule;
 use salus_ledger::transaction::SignedTransaction;
 
 use crate::ca::signer;
 use crate::golden::{path, same_as_file};
 use crate::proofs::Archive;
-use crate::samples::{SIGNER, sample};
-use crate::world::{ANNA, World, dataset};
+use crate::samples::{SIGNER, reviewed_release, sample};
+use crate::world::{ANNA, World, dataset, newest};
 
 #[path = "../../../../fuzz/ledger/targets.rs"]
 mod targets;
@@ -41,6 +44,14 @@ fn version_1_is_written_as_ever() {
         let tx = world.signed(call, &[&signer(SIGNER)]);
         same_as_file(&format!("wire-v1/{}.cose", method.as_str()), tx.as_bytes());
     }
+    // What came later, in the same form: a release on a review, a rule of review, a first version.
+    let tx = world.signed(reviewed_release(), &[&signer(SIGNER)]);
+    same_as_file("wire-v1/accounts.release-reviewed.cose", tx.as_bytes());
+    let mut later = newest(archive.genesis());
+    let mut form: ConfigForm = later.config.form().clone();
+    form.review = Some(ReviewRule::STANDARD);
+    later.config = PlatformConfig::new(form).unwrap();
+    same_as_file("wire-v1/genesis-newest.cbor", &cbor::encode(&later).unwrap());
 }
 
 #[test]
@@ -63,6 +74,14 @@ fn version_1_is_read_as_ever() {
     assert!(proven.account(&dataset(ANNA, "observations")).unwrap().is_some());
     let genesis: Genesis = cbor::decode(&kept("wire-v1/genesis.cbor"), MAX_GENESIS_BYTES).unwrap();
     assert_eq!(genesis.ledger_id().unwrap(), *anchor.ledger());
+    assert!(genesis.contracts.is_empty() && genesis.config.form().review.is_none());
+    let later = kept("wire-v1/genesis-newest.cbor");
+    let later: Genesis = cbor::decode(&later, MAX_GENESIS_BYTES).unwrap();
+    assert_eq!(later.config.form().review, Some(ReviewRule::STANDARD));
+    let bytes = kept("wire-v1/accounts.release-reviewed.cose");
+    let tx = SignedTransaction::from_bytes(&bytes, anchor.ledger()).unwrap();
+    let Call::RecordRelease(call) = tx.transaction().call() else { panic!("another call") };
+    assert_eq!(call.release.review.as_ref().unwrap().approvals.len(), 2);
     let text = String::from_utf8(kept("wire-v1/proof.tlog-proof")).unwrap();
     assert!(TlogProof::from_text(&text).is_ok());
 }

@@ -1,5 +1,6 @@
-use salus_ledger::TxId;
 use salus_ledger::call::{PermitTerms, RevocationReason};
+use salus_ledger::review::{ReviewRule, Verdict};
+use salus_ledger::{ReviewId, TxId};
 use salus_model::{DatasetId, KeyName, PermitId, Purpose, RoleName, Timestamp};
 use salus_query::Answer;
 use salus_store::audit::{AuditEntry, AuditFilter, AuditHead, AuditRecord};
@@ -57,6 +58,38 @@ pub enum Call {
     },
     /// To apply for a permit, or to decide on one.
     Permit(PermitCall),
+    /// To decide on what wants out, or to say how many have to.
+    Review(ReviewCall),
+}
+
+/// What is decided at the release gate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ReviewCall {
+    /// Approves or refuses what is under review.
+    Decide {
+        /// The review.
+        review: ReviewId,
+        /// What is said.
+        verdict: Verdict,
+    },
+    /// Sets how many have to approve what goes out of a dataset, or takes the dataset's own rule
+    /// away.
+    Rule {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The rule.
+        rule: Option<ReviewRule>,
+    },
+}
+
+impl ReviewCall {
+    pub(super) fn statement(&self) -> String {
+        match self {
+            Self::Decide { review, verdict } => format!("{} review {review}", verdict.as_str()),
+            Self::Rule { dataset, .. } => format!("set the rule of review of dataset {dataset}"),
+        }
+    }
 }
 
 /// A change to the list of those who opted out.
@@ -289,4 +322,6 @@ pub enum Reply {
     Shared(Shared),
     /// What became of a permit.
     Permit(PermitDone),
+    /// It was decided at the release gate, by this transaction.
+    Reviewed(TxId),
 }

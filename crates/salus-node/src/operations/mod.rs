@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 
 pub use self::call::{
     AuditChecked, Call, KeyChange, KeyChanged, OptOutChange, OptOutsShown, PermitCall, PermitDone,
-    Removed, Reply, Shredded, SqlCall, Status,
+    Removed, Reply, ReviewCall, Shredded, SqlCall, Status,
 };
 pub use self::key_log::{KeyLog, KeyLogError};
 pub use self::on_ledger::OnLedger;
@@ -203,6 +203,7 @@ impl Operations {
             Call::OptOuts(change) => self.opt_outs(operator, change).await,
             Call::Share { dataset, account } => self.share(operator, &dataset, account).await,
             Call::Permit(call) => self.permit(operator, call).await,
+            Call::Review(call) => self.review(operator, call).await,
         }
     }
 

@@ -1,7 +1,8 @@
-//! What an operator does on the ledger: opt-outs, datasets, permits.
+//! What an operator does on the ledger: opt-outs, datasets, permits, reviews.
 
 use std::sync::Arc;
 
+use salus_ledger::DatasetRef;
 use salus_ledger::call::{
     AdvanceOptOutEpoch, AmendPermit, Call as LedgerCall, GrantPermit, RefusePermit, RevokePermit,
 };
@@ -12,7 +13,7 @@ use salus_spine::OptOutList;
 use salus_store::audit::AccessKind;
 use tokio::sync::Mutex;
 
-use super::call::{OptOutChange, OptOutsShown, PermitCall, PermitDone, Reply};
+use super::call::{OptOutChange, OptOutsShown, PermitCall, PermitDone, Reply, ReviewCall};
 use super::{OperationError, Operations};
 use crate::ledger::HolderLedger;
 use crate::sharing::AccountTerms;
@@ -193,5 +194,27 @@ impl Operations {
         };
         let done = self.recorded(operator, AccessKind::Administration, statement, work).await?;
         Ok(Reply::Permit(done))
+    }
+
+    pub(super) async fn review(
+        &self,
+        operator: &StaffId,
+        call: ReviewCall,
+    ) -> Result<Reply, OperationError> {
+        let statement = call.statement();
+        let work = async {
+            let ledger = self.ledger().await?;
+            Ok(match call {
+                ReviewCall::Decide { review, verdict } => {
+                    ledger.decide_review(&review, verdict).await?
+                }
+                ReviewCall::Rule { dataset, rule } => {
+                    let dataset = DatasetRef { holder: ledger.member().clone(), dataset };
+                    ledger.set_review_rule(dataset, rule).await?
+                }
+            })
+        };
+        let done = self.recorded(operator, AccessKind::Administration, statement, work).await?;
+        Ok(Reply::Reviewed(done))
     }
 }

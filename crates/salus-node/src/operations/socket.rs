@@ -92,6 +92,7 @@ enum Header {
     OptOuts(OptOutsShown),
     Shared(Shared),
     Permit(PermitDone),
+    Reviewed(salus_ledger::TxId),
     Refused {
         message: String,
         class: u8,
@@ -259,6 +260,7 @@ fn described(reply: Reply) -> (Header, Option<Vec<u8>>) {
         Reply::OptOuts(list) => (Header::OptOuts(list), None),
         Reply::Shared(shared) => (Header::Shared(shared), None),
         Reply::Permit(done) => (Header::Permit(done), None),
+        Reply::Reviewed(transaction) => (Header::Reviewed(transaction), None),
     }
 }
 
@@ -311,6 +313,7 @@ pub async fn call_node(
         Header::OptOuts(list) => Reply::OptOuts(list),
         Header::Shared(shared) => Reply::Shared(shared),
         Header::Permit(done) => Reply::Permit(done),
+        Header::Reviewed(transaction) => Reply::Reviewed(transaction),
         Header::Refused { message, class } => {
             let class = CLASSES.get(usize::from(class)).copied().unwrap_or(Class::Bug);
             return Err(CallError::Told { message, class });

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use salus_ledger::ResultHash;
-use salus_ledger::proof::{ReceiptError, TrustAnchor, VerifiedReceipt, verify_receipt};
+use salus_ledger::proof::{GatePassed, ReceiptError, TrustAnchor, VerifiedReceipt, verify_receipt};
+use salus_ledger::review::Reviewed;
 use salus_model::{Class, Classified, DatasetId, PrivacyCharge};
 
 use super::dataset_ref;
@@ -27,6 +28,11 @@ pub enum ReceiptRefused {
     /// No decision of the release gate.
     #[error("the receipt has no decision of the release gate")]
     NoGate,
+    /// A decision from before reviewers' approvals were counted.
+    #[error(
+        "the receipt shows an officer's signature and no review; the ledger's rules of then counted no reviewers"
+    )]
+    NotReviewed,
 }
 
 impl Classified for ReceiptRefused {
@@ -34,7 +40,7 @@ impl Classified for ReceiptRefused {
         match self {
             Self::Receipt(e) => e.class(),
             Self::Differs { .. } => Class::Peer,
-            Self::NotBounded | Self::NoGate => Class::Refused,
+            Self::NotBounded | Self::NoGate | Self::NotReviewed => Class::Refused,
         }
     }
 }
@@ -143,28 +149,44 @@ impl BudgetCharged {
     }
 }
 
-/// Proof that the release gate approved a result without a bound.
+/// Proof that reviewers approved a result without a bound, as the release gate asks.
+///
+/// It holds nobody's word. The receipt shows that the release is in the ledger's history as
+/// applied, under the votes of more than two thirds of the validators, each of which counted the
+/// approvals that the release names when it executed the block: as many as the rule of review asks
+/// for, of reviewers in good standing who neither asked nor submitted, on exactly this release, and
+/// no refusal standing ([`salus_ledger::proof::GatePassed`]).
 #[derive(Debug)]
 pub struct ReleaseApproved {
     scope: Scope,
+    reviewed: Reviewed,
 }
 
 impl ReleaseApproved {
-    /// Verifies as [`BudgetCharged::verify`] does, and that the receipt carries the gate's decision,
-    /// which an officer signed, in place of a bound.
+    /// Verifies as [`BudgetCharged::verify`] does, and that the release went out on a review that
+    /// the ledger's rules found approved. An officer's signature alone, which the first version of
+    /// the rules took, is none.
     ///
     /// # Errors
-    /// When the proof does not hold, differs from the result, or has no decision.
+    /// When the proof does not hold, differs from the result, or shows no review.
     pub fn verify(
         receipt: &[u8],
         anchor: &TrustAnchor,
         held: &Held<SealedResult, Secondary>,
     ) -> Result<(Self, ReceiptFinal), ReceiptRefused> {
         let verified = verified(receipt, anchor, held)?;
-        if verified.gate.is_none() {
-            return Err(ReceiptRefused::NoGate);
-        }
-        Ok((Self { scope: held.scope.clone() }, ReceiptFinal::of(&verified, held)))
+        let reviewed = match &verified.gate {
+            Some(GatePassed::Reviewed(reviewed)) => reviewed.clone(),
+            Some(GatePassed::SignedOff(_)) => return Err(ReceiptRefused::NotReviewed),
+            None => return Err(ReceiptRefused::NoGate),
+        };
+        Ok((Self { scope: held.scope.clone(), reviewed }, ReceiptFinal::of(&verified, held)))
+    }
+
+    /// The review, and the keys of those who approved.
+    #[must_use]
+    pub const fn reviewed(&self) -> &Reviewed {
+        &self.reviewed
     }
 }
 

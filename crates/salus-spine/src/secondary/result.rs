@@ -5,7 +5,8 @@ use salus_crypto::Digest;
 use salus_crypto::aead::Aad;
 use salus_crypto::hpke::SealFailed;
 use salus_ledger::call::{AttestationRef, DatasetUse, Release};
-use salus_ledger::{Commitment, GateDecision, LedgerId, ResultHash};
+use salus_ledger::review::Reviewed;
+use salus_ledger::{Commitment, LedgerId, ResultHash};
 use salus_model::{
     Class, Classified, DatasetId, DatasetVersion, Entropy, EntropyFailed, IdError, PermitId,
     PrivacyCharge,
@@ -154,14 +155,15 @@ pub struct InputRead {
 }
 
 impl Held<SealedResult, Secondary> {
-    /// What the ledger has to record, word for word, before the result can be released.
+    /// What the ledger has to record, word for word, before the result can be released. Without a
+    /// review it is what is submitted for one; what reviewers decide on is the same either way.
     ///
     /// # Errors
     /// When `read` lacks a dataset of the use, which is a bug.
     pub fn receipt_wanted(
         &self,
         read: &InputRead,
-        gate: Option<GateDecision>,
+        review: Option<Reviewed>,
     ) -> Result<Release, IdError> {
         let mut uses = Vec::new();
         for (dataset, columns) in &self.terms.columns {
@@ -185,7 +187,8 @@ impl Held<SealedResult, Secondary> {
             input: read.input,
             result: self.sealed.hash,
             attestation: AttestationRef::Premises,
-            gate,
+            gate: None,
+            review,
         })
     }
 }

@@ -7,6 +7,7 @@ use salus_crypto::{Digest, OsEntropy, SigningKey};
 use salus_ledger::block::Executed;
 use salus_ledger::call::{AdvanceOptOutEpoch, RecordRelease, ReleaseRule, RevokePermit};
 use salus_ledger::call::{PermitTerms, RevocationReason};
+use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
     Fact, FinalityProof, ProvenState, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
 };
@@ -18,8 +19,10 @@ use salus_model::{
 };
 use salus_testkit::ledger::ca::{seed, signer};
 use salus_testkit::ledger::world::{
-    ANNA, HUB, VALIDATORS, World, bounded, certify, dataset, genesis,
+    ANNA, HUB, VALIDATORS, World, bounded, certify, dataset, genesis, newest,
 };
+
+mod gate;
 
 use super::*;
 use crate::{
@@ -38,6 +41,7 @@ struct Network {
     list: OptOutList,
     recipient: RecipientKey,
     premises: Authority,
+    anchor: TrustAnchor,
 }
 
 impl Network {
@@ -46,7 +50,14 @@ impl Network {
     }
 
     fn with(change: impl FnOnce(PermitTerms) -> PermitTerms) -> Self {
-        let mut world = World::new();
+        Self::on(newest, change)
+    }
+
+    /// On a ledger that begins by the rules that `begin` gives it.
+    fn on(begin: fn(Genesis) -> Genesis, change: impl FnOnce(PermitTerms) -> PermitTerms) -> Self {
+        let mut world = World::with(begin);
+        let first = begin(genesis(&world.authority, 1, &VALIDATORS));
+        let anchor = TrustAnchor::from_genesis(&first).unwrap();
         let dataset = dataset(ANNA, "conditions");
         world.register(&dataset, 1_000_000, ReleaseRule::GateAllowed);
         let terms = change(world.terms(&[(&dataset, 500_000)]));
@@ -54,7 +65,7 @@ impl Network {
         let list = OptOutList::after(0, ["p7".to_owned()], &mut OsEntropy).unwrap();
         let premises = Authority::new(holder(), SigningKey::generate(&mut OsEntropy).unwrap());
         let recipient = RecipientKey::generate(&mut OsEntropy).unwrap();
-        let mut network = Self { world, dataset, permit, list, recipient, premises };
+        let mut network = Self { world, dataset, permit, list, recipient, premises, anchor };
         network.publish_opt_outs();
         network
     }
@@ -66,7 +77,7 @@ impl Network {
     }
 
     fn anchor(&self) -> TrustAnchor {
-        TrustAnchor::from_genesis(&genesis(&self.world.authority, 1, &VALIDATORS)).unwrap()
+        self.anchor.clone()
     }
 
     fn finality(&self) -> FinalityProof {
@@ -391,19 +402,6 @@ fn a_receipt_for_another_result_or_charge_releases_nothing() {
     let (charged, final_) = BudgetCharged::verify(&receipt, &anchor, &held).unwrap();
     let refused = release(other, SecondaryClearance::Charged(charged), final_);
     assert_eq!(refused.err(), Some(ReleaseRefused::OtherResult));
-}
-
-#[test]
-fn what_has_no_bound_needs_the_gate() {
-    let mut network = Network::new();
-    let held = network.held(PrivacyCharge::NotBounded);
-    let gate = Some(salus_ledger::GateDecision::new(seed("gate")));
-    let receipt = network.receipt(held.receipt_wanted(&read(), gate).unwrap(), &[ANNA, HUB]);
-    let anchor = network.anchor();
-    let refused = BudgetCharged::verify(&receipt, &anchor, &held).unwrap_err();
-    assert_eq!(refused, ReceiptRefused::NotBounded);
-    let (approved, final_) = ReleaseApproved::verify(&receipt, &anchor, &held).unwrap();
-    assert!(release(held, SecondaryClearance::Approved(approved), final_).is_ok());
 }
 
 #[test]

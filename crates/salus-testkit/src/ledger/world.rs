@@ -7,12 +7,14 @@ use salus_ledger::block::{
     BlockHeader, Certificate, Executed, Outcome, Vote, VoteCollector, execute,
 };
 use salus_ledger::call::{
-    AdmitMember, ApplyForPermit, AttestationRef, Call, DatasetUse, DeltaExponent, GrantPermit,
-    Ground, PermitTerms, RegisterDataset, Release, ReleaseRule,
+    AdmitMember, ApplyForPermit, AttestationRef, BindKey, Call, DatasetUse, DeltaExponent,
+    GrantPermit, Ground, PermitTerms, RegisterDataset, Release, ReleaseRule, SetMemberRoles,
 };
 use salus_ledger::config::{ConfigForm, Limits, PlatformConfig, Validator};
+use salus_ledger::contract::Contract;
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Expression, Policy, Role};
+use salus_ledger::query;
 use salus_ledger::state::MemoryStore;
 use salus_ledger::transaction::{SignedTransaction, Transaction};
 use salus_ledger::{
@@ -87,6 +89,7 @@ pub fn config_form(authority: &Authority, validators: &[&str]) -> ConfigForm {
             lifetime_blocks: 100,
             clock_skew_micros: 5_000_000,
         },
+        review: None,
     }
 }
 
@@ -105,7 +108,13 @@ pub fn genesis(authority: &Authority, nonce: u8, validators: &[&str]) -> Genesis
         time: at("2026-03-01T00:00:00Z"),
         config: PlatformConfig::new(config_form(authority, validators)).unwrap(),
         members,
+        contracts: BTreeMap::new(),
     }
+}
+
+/// The same ledger where it begins by the newest rules, as those do that are founded now.
+pub fn newest(genesis: Genesis) -> Genesis {
+    Genesis { contracts: Contract::newest_rules(), ..genesis }
 }
 
 /// One honest node's view of the ledger, which makes its own blocks.
@@ -229,6 +238,16 @@ impl World {
         }
     }
 
+    /// Binds one more key to a member, whose roles grow by what the key may do.
+    pub fn bind(&mut self, name: &str, key: &str, roles: &[Role]) {
+        let id = member(name);
+        let mut all = query::member(&self.store, &id).unwrap().unwrap().roles;
+        all.extend(roles);
+        self.applied(SetMemberRoles { member: id.clone(), roles: all }, &[HUB, ANNA]);
+        let key = self.authority.member_key(&id, key, roles);
+        self.applied(BindKey { member: id, key }, &[HUB, ANNA]);
+    }
+
     /// A granted permit for the person whose key is named.
     pub fn permit(&mut self, person: &str, terms: PermitTerms) -> PermitId {
         let call = ApplyForPermit { pseudonym: signer(person).public_key(), terms };
@@ -265,6 +284,7 @@ pub fn release(person: &str, permit: &PermitId, uses: Vec<DatasetUse>) -> Releas
         result: ResultHash::new(hash("result")),
         attestation: AttestationRef::Premises,
         gate: None,
+        review: None,
     }
 }
 

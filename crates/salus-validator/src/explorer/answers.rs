@@ -457,8 +457,12 @@ pub struct ReceiptDetail {
     pub result: Option<String>,
     /// `premises`, or the digest of the evidence under which it ran elsewhere.
     pub attestation: Option<String>,
-    /// The release gate's decision.
+    /// Under the first rules of the accounts: the digest of the release gate's decision.
     pub gate: Option<String>,
+    /// The review that it went out on.
+    pub review: Option<String>,
+    /// The keys of the reviewers whose approvals were counted, with their organisations.
+    pub approvals: Vec<SignerLine>,
 }
 
 /// A holder's opt-out list: no more than its epoch and its salted root.

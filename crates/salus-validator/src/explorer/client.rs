@@ -11,8 +11,8 @@ use salus_model::{Class, Classified};
 use serde::de::DeserializeOwned;
 
 use super::answers::{
-    BlockDetail, BlockLine, BlockPage, MemberDetail, MemberPage, Overview, SearchAnswer,
-    Statistics, TransactionDetail, TransactionPage,
+    BlockDetail, BlockLine, BlockPage, MemberDetail, MemberPage, Overview, ReceiptDetail,
+    SearchAnswer, Statistics, TransactionDetail, TransactionPage,
 };
 use crate::api::{Problem, client_config};
 use crate::folder::Identity;
@@ -209,6 +209,14 @@ impl ExplorerClient {
     /// See [`ExplorerClient::overview`].
     pub async fn member(&self, id: &str) -> Result<MemberDetail, ExplorerError> {
         self.read(&format!("members/{id}")).await
+    }
+
+    /// One receipt, with what was released and who approved it.
+    ///
+    /// # Errors
+    /// See [`ExplorerClient::overview`].
+    pub async fn receipt(&self, id: &str) -> Result<ReceiptDetail, ExplorerError> {
+        self.read(&format!("receipts/{id}")).await
     }
 
     /// What may be meant by a height, hash, id or name.

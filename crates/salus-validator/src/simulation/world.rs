@@ -11,6 +11,7 @@ use salus_ledger::call::{
     AdmitMember, ChangeConfig, IssueFunds, KeyProof, MemberKey, ProofAlgorithm,
 };
 use salus_ledger::config::{ConfigForm, Limits, PlatformConfig, Validator};
+use salus_ledger::contract::Contract;
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Policy, Role};
 use salus_ledger::transaction::{SignedTransaction, Transaction};
@@ -113,6 +114,7 @@ pub(crate) fn genesis(known: usize, voting: usize) -> Genesis {
             lifetime_blocks: 1000,
             clock_skew_micros: 5_000_000,
         },
+        review: None,
     };
     Genesis {
         nonce: Nonce::new([7; 16]),
@@ -120,6 +122,7 @@ pub(crate) fn genesis(known: usize, voting: usize) -> Genesis {
         time: "2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap(),
         config: PlatformConfig::new(form).unwrap(),
         members,
+        contracts: Contract::newest_rules(),
     }
 }
 

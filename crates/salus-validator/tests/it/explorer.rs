@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use salus_ledger::call::{
-    AdvanceOptOutEpoch, CancelReservation, ChangeConfig, DeltaExponent, RegisterDataset,
-    ReleaseRule, Reserve, Reserved, RevokeMember,
+    AdvanceOptOutEpoch, CancelReservation, ChangeConfig, DecideReview, DeltaExponent,
+    RecordRelease, RegisterDataset, Release, ReleaseRule, Reserve, Reserved, RevokeMember,
+    SubmitForReview,
 };
-use salus_ledger::policy::Role;
+use salus_ledger::policy::{Policy, Role};
 use salus_ledger::proof::TrustAnchor;
-use salus_ledger::{Commitment, DatasetRef, Height, OptOutRoot, Signer, cbor};
+use salus_ledger::review::{Reviewed, Verdict};
+use salus_ledger::{Commitment, DatasetRef, Height, OptOutRoot, ReportDigest, Signer, cbor};
 use salus_model::{DatasetId, MicroRho, PrivacyCharge, Secret};
-use salus_validator::dev::Authority;
+use salus_validator::dev::{Authority, DevNetwork};
 use salus_validator::explorer::answers::{About, TransactionLine};
 use salus_validator::explorer::client::{ExplorerClient, ExplorerError};
 use salus_validator::explorer::index::{Filter, Index};
@@ -77,6 +79,70 @@ async fn pages_show_every_transaction_once_by_kind_member_dataset_and_permit() {
     assert_eq!(detail.signers[0].member.as_deref(), Some("st-anna"));
     let about_permit = About::Permit { id: permit.to_string() };
     assert!(detail.line.about.contains(&about_permit), "{:?}", detail.line.about);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_is_found_by_permit_and_dataset_and_its_receipt_names_who_approved() {
+    let members: &[(&str, &[Role])] = &[
+        ("hub", &[Role::Administrator, Role::Officer]),
+        ("authority", &[Role::Officer]),
+        ("st-anna", &[Role::Holder]),
+        ("uni", &[Role::Research]),
+    ];
+    let governance = Policy::role(Role::Administrator);
+    let network = DevNetwork::new(1, members, governance, now()).unwrap();
+    let stage = Stage::with(network).explored();
+    let _validator = start(&stage);
+    let client = stage.client("st-anna");
+    let anna = stage.signer("st-anna");
+    let release = stage.releasable(&client).await;
+    let ask = SubmitForReview {
+        release: release.clone(),
+        report: ReportDigest::new([9; 32]),
+        score: None,
+        supersedes: [].into(),
+    };
+    let asked = stage.apply(&client, ask, &[&anna]).await;
+    let (review, mut approvals) = (asked.review(), BTreeSet::new());
+    for name in ["hub", "authority"] {
+        let signer = stage.signer(name);
+        approvals.insert(signer.public_key());
+        let reviewer = signer.public_key();
+        let decide = DecideReview { review, reviewer, verdict: Verdict::Approve };
+        stage.apply(&client, decide, &[&signer]).await;
+    }
+    let reviewed = Some(Reviewed { review, approvals: approvals.clone() });
+    let out = RecordRelease { release: Release { review: reviewed, ..release.clone() } };
+    let receipt = stage.apply(&client, out, &[&anna]).await.receipt().unwrap();
+
+    let explorer = stage.explorer("uni");
+    let kinds = ["accounts.release", "accounts.decide-review", "accounts.decide-review"];
+    let kinds = [kinds.as_slice(), &["accounts.submit-review"]].concat();
+    for filter in [format!("permit={}", release.permit), "dataset=st-anna/signals".to_owned()] {
+        let found = every(&explorer, &format!("{filter}&contract=accounts"), 2).await;
+        let found: Vec<_> = found.into_iter().map(|line| line.method).collect();
+        assert_eq!(found, kinds, "{filter}");
+    }
+    // A decision names no permit itself: it is found by what it decides on, and by who decided.
+    let filter = "method=accounts.decide-review&member=authority";
+    let by = every(&explorer, filter, 5).await;
+    assert_eq!(by.len(), 1);
+    let about_permit = About::Permit { id: release.permit.to_string() };
+    assert!(by[0].about.contains(&about_permit), "{:?}", by[0].about);
+    let detail = explorer.transaction(&asked.to_string()).await.unwrap();
+    assert_eq!(detail.created, Some(review.to_string()));
+    let typed = review.to_string();
+    let hit = &explorer.search(&typed[..12]).await.unwrap().items[0];
+    assert_eq!(
+        (hit.kind.as_str(), hit.hint.as_deref()),
+        ("transaction", Some("accounts.submit-review"))
+    );
+    let shown = explorer.receipt(receipt.as_str()).await.unwrap();
+    assert_eq!((shown.gate, shown.review), (None, Some(review.to_string())));
+    let named: BTreeSet<_> = shown.approvals.iter().map(|line| line.key.clone()).collect();
+    assert_eq!(named, approvals.iter().map(ToString::to_string).collect());
+    let members: Vec<_> = shown.approvals.iter().filter_map(|line| line.member.clone()).collect();
+    assert_eq!(members.len(), 2, "{members:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,6 +117,14 @@ impl Stage {
 
     /// From a dataset to a release under a permit; gives the release's transaction.
     pub(crate) async fn release(&self, client: &LedgerClient) -> (TxId, PermitId) {
+        let release = self.releasable(client).await;
+        let permit = release.permit.clone();
+        let anna = self.signer("st-anna");
+        (self.apply(client, RecordRelease { release }, &[&anna]).await, permit)
+    }
+
+    /// A dataset, a permit on it, and what may be released under that.
+    pub(crate) async fn releasable(&self, client: &LedgerClient) -> Release {
         let dataset =
             DatasetRef { holder: member("st-anna"), dataset: DatasetId::new("signals").unwrap() };
         let columns: BTreeSet<Column> = [Column::new("code").unwrap()].into();
@@ -145,9 +153,9 @@ impl Stage {
         let permit = self.apply(client, apply, &[&uni, &ada]).await.permit().unwrap();
         self.apply(client, GrantPermit { permit: permit.clone() }, &[&hub]).await;
         let charge = PrivacyCharge::Bounded(MicroRho::new(40));
-        let release = Release {
+        Release {
             actor: ada.public_key(),
-            permit: permit.clone(),
+            permit,
             uses: vec![DatasetUse {
                 dataset,
                 version: DatasetVersion::FIRST,
@@ -160,8 +168,8 @@ impl Stage {
             result: ResultHash::new([8; 32]),
             attestation: AttestationRef::Premises,
             gate: None,
-        };
-        (self.apply(client, RecordRelease { release }, &[&anna]).await, permit)
+            review: None,
+        }
     }
 
     /// Runs a call and expects that it takes effect.

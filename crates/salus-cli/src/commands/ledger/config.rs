@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use salus_ledger::call::{ChangeConfig, Method};
 use salus_ledger::config::{PlatformConfig, Validator};
 use salus_ledger::policy::{Expression, Policy};
+use salus_ledger::review::{Independence, ReviewScore};
 use salus_ledger::{Opaque, PublicKey};
 use salus_node::proposals::{ConfigChange, ConfigShown, ProposalError, ValidatorShown, key, seat};
 
@@ -48,6 +49,21 @@ pub(super) struct ConfigureArgs {
     /// How far a block's time may lie ahead of a validator's clock, in milliseconds.
     #[arg(long, value_name = "MS")]
     clock_skew_ms: Option<u32>,
+    /// How many reviewers have to approve what goes out without a bound, of any dataset.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=8))]
+    reviewers: Option<u8>,
+    /// Who counts as a different reviewer: another key, or another organisation.
+    #[arg(long, value_name = "keys|members", value_parser = independence)]
+    reviewers_of: Option<Independence>,
+    /// The least score of the automatic checks that may go out, 0 to 100.
+    #[arg(long, value_name = "POINTS", value_parser = crate::commands::gate::score)]
+    least_score: Option<ReviewScore>,
+}
+
+fn independence(word: &str) -> Result<Independence, String> {
+    let all = [Independence::Keys, Independence::Members];
+    let found = all.into_iter().find(|of| of.as_str() == word);
+    found.ok_or_else(|| "write keys or members".to_owned())
 }
 
 fn method(word: &str) -> Result<Method, String> {
@@ -85,6 +101,9 @@ impl ConfigureArgs {
             block_transactions: self.block_transactions,
             lifetime_blocks: self.lifetime_blocks,
             clock_skew_ms: self.clock_skew_ms,
+            reviewers: self.reviewers,
+            reviewers_of: self.reviewers_of,
+            least_score: self.least_score,
         };
         change.call(current).map_err(|e| match e {
             ProposalError::Unchanged => {
@@ -109,6 +128,11 @@ fn text(shown: &ConfigShown) -> String {
         String::new(),
         format!("Decided by   {}", shown.governance),
     ];
+    let least = shown.least_score.map_or(String::new(), |s| format!(" and a score of {s}"));
+    lines.push(format!(
+        "Release gate {} reviewers with different {}{least}",
+        shown.reviewers, shown.reviewers_of
+    ));
     lines.extend(shown.policies.iter().map(|(method, who)| format!("{method:<12} {who} too")));
     lines.extend(shown.roots.iter().map(|root| format!("Authority    SHA-256 {root}")));
     lines.push(format!(

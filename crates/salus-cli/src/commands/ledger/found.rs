@@ -11,6 +11,7 @@ use salus_crypto::OsEntropy;
 use salus_crypto::passphrase::GuessCost;
 use salus_ledger::call::AdmitMember;
 use salus_ledger::config::{ConfigForm, PlatformConfig, Validator};
+use salus_ledger::contract::Contract;
 use salus_ledger::genesis::{Genesis, NetworkKind};
 use salus_ledger::policy::{Expression, Policy, Role};
 use salus_ledger::{Nonce, Opaque, PublicKey, cbor, query};
@@ -243,6 +244,7 @@ pub(super) fn found(args: FoundArgs, output: &Output) -> Result<(), Failure> {
         governance: Policy::new(governance).map_err(|e| Failure::request(e.to_string()))?,
         policies: BTreeMap::new(),
         limits: DEV_LIMITS,
+        review: None,
     };
     let mut nonce = [0; 16];
     OsEntropy.fill(&mut nonce).map_err(|e| Failure::unavailable(e.to_string()))?;
@@ -252,6 +254,7 @@ pub(super) fn found(args: FoundArgs, output: &Output) -> Result<(), Failure> {
         time: SystemClock.now(),
         config: PlatformConfig::new(form).map_err(|e| Failure::request(e.to_string()))?,
         members,
+        contracts: Contract::newest_rules(),
     };
     let founded = genesis.found()?;
     let bytes = cbor::encode(&genesis).map_err(|e| Failure::corrupt(e.to_string()))?;

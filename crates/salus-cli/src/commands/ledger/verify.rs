@@ -7,7 +7,7 @@ use salus_dp::{Delta, epsilon_from_rho};
 use salus_ledger::call::AttestationRef;
 use salus_ledger::genesis::{Genesis, MAX_GENESIS_BYTES, NetworkKind};
 use salus_ledger::proof::{
-    CheckpointTrust, MAX_RECEIPT_BYTES, SignedCheckpoint, TrustAnchor, VerifiedReceipt,
+    CheckpointTrust, GatePassed, MAX_RECEIPT_BYTES, SignedCheckpoint, TrustAnchor, VerifiedReceipt,
     WitnessName, verify_receipt,
 };
 use salus_ledger::{PublicKey, cbor};
@@ -134,9 +134,28 @@ pub(crate) struct ReceiptShown {
     uses: Vec<UseShown>,
     code: String,
     computed: &'static str,
-    gate: Option<String>,
+    gate: Option<GateShown>,
     result: String,
     answer: Option<&'static str>,
+}
+
+/// How it passed the release gate.
+#[derive(Debug, Serialize)]
+struct GateShown {
+    /// The review; none under the first rules, where one officer signed.
+    review: Option<String>,
+    /// The reviewers' keys.
+    approvals: Vec<String>,
+}
+
+fn gate(passed: &GatePassed) -> GateShown {
+    match passed {
+        GatePassed::SignedOff(_) => GateShown { review: None, approvals: Vec::new() },
+        GatePassed::Reviewed(reviewed) => GateShown {
+            review: Some(reviewed.review.to_string()),
+            approvals: reviewed.approvals.iter().map(ToString::to_string).collect(),
+        },
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -183,7 +202,7 @@ pub(crate) fn shown(verified: &VerifiedReceipt, genesis: &Genesis) -> ReceiptSho
             AttestationRef::Premises => "on the holder's premises",
             AttestationRef::Evidence(_) => "elsewhere, under attestation evidence",
         },
-        gate: verified.gate.as_ref().map(|_| "approved by the release gate".to_owned()),
+        gate: verified.gate.as_ref().map(gate),
         result: verified.result.to_string(),
         answer: None,
     }
@@ -215,7 +234,13 @@ pub(crate) fn text(r: &ReceiptShown) -> String {
         });
     }
     lines.push(format!("Computed    {}, by code {}", r.computed, r.code));
-    lines.extend(r.gate.iter().map(|gate| format!("Gate        {gate}")));
+    if let Some(gate) = &r.gate {
+        lines.push(match &gate.review {
+            None => "Gate        signed off by an officer, under the first rules".to_owned(),
+            Some(review) => format!("Gate        review {review} was approved"),
+        });
+        lines.extend(gate.approvals.iter().map(|key| format!("Approved    by {key}")));
+    }
     lines.push(format!("Result      {} (salted hash)", r.result));
     lines.extend(r.answer.iter().map(|answer| format!("Answer      {answer}")));
     lines.join("\n")

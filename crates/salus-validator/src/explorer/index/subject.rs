@@ -74,6 +74,11 @@ impl Named {
         self.earlier.extend(Half::of_created(id));
     }
 
+    fn asked(&mut self, review: &salus_ledger::ReviewId) {
+        let half = review.as_bytes().first_chunk::<16>();
+        self.earlier.extend(half.map(|half| Half(*half)));
+    }
+
     fn posted(&mut self, order: &salus_ledger::OrderId) {
         let half = order.as_bytes().first_chunk::<16>();
         self.earlier.extend(half.map(|half| Half(*half)));
@@ -165,6 +170,12 @@ impl Named {
             }
             Call::CancelReservation(call) => self.created(call.job.as_str()),
             Call::ExpireReservations(call) => self.dataset(&call.dataset),
+            Call::SubmitForReview(call) => {
+                self.release(&call.release);
+                call.supersedes.iter().for_each(|review| self.asked(review));
+            }
+            Call::DecideReview(call) => self.asked(&call.review),
+            Call::SetReviewRule(call) => self.dataset(&call.dataset),
             _ => {}
         }
     }

@@ -7,9 +7,9 @@ use salus_model::{MicroRho, PermitId, PrivacyCharge, ReceiptId};
 use super::{damaged, loss, release_rule};
 use crate::explorer::answers::{
     ChargeLine, GroundLine, PermitLine, PermitPage, ReceiptDetail, ReceiptLine, ReceiptPage,
-    UseLine,
+    SignerLine, UseLine,
 };
-use crate::explorer::index::{Filter, Index, List};
+use crate::explorer::index::{Filter, Index, List, member_of};
 use crate::store::{StoreError, View};
 
 fn ground_line(
@@ -169,6 +169,12 @@ pub(in crate::explorer) fn receipt(
         None => None,
     };
     let release = transaction.as_ref().and_then(|signed| signed.transaction().call().release());
+    let reviewed = release.and_then(|release| release.review.as_ref());
+    let mut approvals = Vec::new();
+    for key in reviewed.iter().flat_map(|reviewed| &reviewed.approvals) {
+        let member = member_of(view, key)?.map(|member| member.to_string());
+        approvals.push(SignerLine { key: key.to_string(), member });
+    }
     Ok(Some(ReceiptDetail {
         line: receipt_line(view, id, &record)?,
         actor: release.map(|release| release.actor.to_string()),
@@ -181,6 +187,8 @@ pub(in crate::explorer) fn receipt(
             AttestationRef::Evidence(digest) => digest.to_string(),
         }),
         gate: release.and_then(|release| release.gate).map(|gate| gate.to_string()),
+        review: reviewed.map(|reviewed| reviewed.review.to_string()),
+        approvals,
     }))
 }
 

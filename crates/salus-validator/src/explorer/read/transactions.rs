@@ -110,6 +110,7 @@ fn created(method: Method, id: &TxId) -> Option<String> {
         Method::OpenDeal => id.deal().ok().map(|id| id.to_string()),
         Method::PostOrder => Some(id.order().to_string()),
         Method::RegisterArtefact => Some(id.artefact().to_string()),
+        Method::SubmitForReview => Some(id.review().to_string()),
         _ => None,
     }
 }

@@ -46,6 +46,21 @@ fn what_is_not_named_stays_and_the_version_is_the_next() {
 }
 
 #[test]
+fn the_rule_of_review_is_changed_part_by_part() {
+    let before = config(4);
+    assert!(before.form().review.is_none());
+    let change = changed(&before, &["--reviewers", "3", "--reviewers-of", "members"]).unwrap();
+    let rule = change.config.form().review.unwrap();
+    assert_eq!((rule.reviewers(), rule.independence()), (3, Independence::Members));
+    let next = changed(&change.config, &["--least-score", "70"]).unwrap();
+    let rule = next.config.form().review.unwrap();
+    assert_eq!((rule.reviewers(), rule.least_score().unwrap().get()), (3, 70));
+    for words in [["--reviewers", "0"], ["--reviewers-of", "people"], ["--least-score", "101"]] {
+        assert!(changed(&before, &words).is_err(), "{words:?}");
+    }
+}
+
+#[test]
 fn one_validator_takes_the_place_of_another() {
     let before = config(4);
     let old = before.form().validators.first().unwrap().clone();
