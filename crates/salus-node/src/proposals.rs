@@ -98,7 +98,7 @@ pub struct ConfigChange {
     pub lifetime_blocks: Option<u64>,
     /// How far a block's time may lie ahead of a validator's clock, in milliseconds.
     pub clock_skew_ms: Option<u32>,
-    /// How many have to approve what goes out without a bound.
+    /// How many reviewers have to approve what goes out without a bound.
     pub reviewers: Option<u8>,
     /// Who counts as a different reviewer.
     pub reviewers_of: Option<Independence>,
@@ -178,12 +178,11 @@ impl ConfigChange {
             return Ok(());
         }
         let old = form.review.unwrap_or(ReviewRule::STANDARD);
-        let rule = ReviewRule::new(ReviewRuleForm {
+        form.review = Some(ReviewRule::new(ReviewRuleForm {
             reviewers: self.reviewers.unwrap_or(old.reviewers()),
             independence: self.reviewers_of.unwrap_or(old.independence()),
             least_score: self.least_score.or(old.least_score()),
-        })?;
-        form.review = Some(rule);
+        })?);
         Ok(())
     }
 
@@ -271,8 +270,11 @@ impl ConfigShown {
             ("blocks that a transaction waits".to_owned(), self.lifetime_blocks.to_string()),
             ("clocks agree within (ms)".to_owned(), self.clock_skew_ms.to_string()),
             ("reviewers of a release".to_owned(), self.reviewers.to_string()),
-            ("reviewers differ by".to_owned(), self.reviewers_of.to_owned()),
+            ("reviewers with different".to_owned(), self.reviewers_of.to_owned()),
         ]);
+        let least =
+            self.least_score.map(|s| ("least score of a release".to_owned(), s.to_string()));
+        all.extend(least);
         let seats =
             self.validators.iter().map(|v| (format!("validator {}", v.key), v.member.clone()));
         all.extend(seats);

@@ -862,8 +862,12 @@ export interface components {
             result?: string | null;
             /** @description `premises`, or the digest of the evidence under which it ran elsewhere. */
             attestation?: string | null;
-            /** @description The release gate's decision. */
+            /** @description Under the first rules of the accounts: the digest of the release gate's decision. */
             gate?: string | null;
+            /** @description The review that it went out on. */
+            review?: string | null;
+            /** @description The keys of the reviewers whose approvals were counted, with their organisations. */
+            approvals: components["schemas"]["SignerLine"][];
         };
         /** @description What a job used of one dataset. */
         UseLine: {

@@ -63,6 +63,8 @@ super::refusal::refusals! {
             "the next answer of {job} is number {expected}";
         TicksOver { job: JobId, ticks: u32 } = "accounts.ticks-over",
             "{job} was charged for {ticks} answers, and all are given; ask anew, at a new charge";
+        TickUnbounded = "accounts.tick-unbounded",
+            "a standing question has a bound: nobody can review the answers that are still to come";
         TickCharged { dataset: DatasetRef } = "accounts.tick-charged",
             "a later answer of a standing question charges nothing on {dataset}: the first one did";
         BelongsToDeal { job: JobId } = "accounts.belongs-to-deal",

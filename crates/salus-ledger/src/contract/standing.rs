@@ -16,6 +16,9 @@ pub(super) fn tick(call: &RecordTick, cx: &mut Context<'_, '_>) -> Result<(), St
     let release = &call.release;
     match &call.tick {
         Tick::First { ticks: 0 } => Err(AccountRefusal::NoTicks.into()),
+        Tick::First { .. } if release.has_unbounded_use() => {
+            Err(AccountRefusal::TickUnbounded.into())
+        }
         Tick::First { ticks } => {
             let job = cx.tx.job().map_err(|e| StateError::Tree { reason: e.to_string() })?;
             release_now(release, cx)?;

@@ -114,6 +114,12 @@ fn a_standing_question_is_charged_once_and_answers_as_often_as_it_said() {
     };
     world.refused(tick(Tick::First { ticks: 0 }, &data, 400), &[ANNA], "accounts.no-ticks");
     world.refused(tick(Tick::First { ticks: 3 }, &data, 0), &[ANNA], "accounts.free-release");
+    // What has no bound is reviewed answer by answer, and never in advance.
+    let open = RecordTick {
+        tick: Tick::First { ticks: 3 },
+        release: release("ada", &permit, vec![used(&data, PrivacyCharge::NotBounded)]),
+    };
+    world.refused(open, &[ANNA, HUB], "accounts.tick-unbounded");
     world.refused(tick(Tick::First { ticks: 3 }, &data, 501), &[ANNA], "permits.budget");
     let job = world.applied(tick(Tick::First { ticks: 3 }, &data, 400), &[ANNA]).job().unwrap();
     let next = |number| Tick::Next { job: job.clone(), number };
