@@ -151,7 +151,8 @@ function flows(arrivals: Arrival[]): Flow[] {
 }
 
 function rate({ rows, hours }: Flow): string {
-  if (hours <= 0) return "–";
+  // What came at once says nothing of how it goes on.
+  if (hours < 1 / 60) return "–";
   const hourly = rows / hours;
   return hourly >= 1 ? `${count(Math.round(hourly))} an hour` : rows === 0 ? "none" : "under one an hour";
 }
@@ -182,7 +183,8 @@ function Ways({ data }: { data: Intake }) {
               <Explain word="Rate">
                 <p>
                   New rows between the versions below, by the time from the first to the last of them.
-                  Rows that replace others count; merging files brings none.
+                  Rows that replace others count; merging files brings none. None is told for less than a
+                  minute.
                 </p>
               </Explain>
             </th>
@@ -226,7 +228,9 @@ export function HoldingLink({ dataset }: { dataset: string }) {
 }
 
 function Latest({ data }: { data: Intake }) {
-  if (data.arrivals.length === 0) return null;
+  // A dataset is made with a version that has no row.
+  const arrivals = data.arrivals.filter((one) => one.change !== 0);
+  if (arrivals.length === 0) return null;
   return (
     <Section title="Latest versions">
       <Table label="Latest versions">
@@ -246,7 +250,7 @@ function Latest({ data }: { data: Intake }) {
           </tr>
         </thead>
         <tbody>
-          {data.arrivals.map((one) => (
+          {arrivals.map((one) => (
             <tr key={`${one.dataset} ${one.refused} ${one.version}`}>
               <th scope="row">
                 <Time value={one.at} />
