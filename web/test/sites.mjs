@@ -445,6 +445,16 @@ assert.ok((await exported("Vectors (SVG)")).toString().includes("stay"));
 await button(page, /^Ask for/).click();
 await page.getByText("This answer was given before").waitFor();
 
+// Whole counts that add up, beside the noisy ones.
+await choose(page, "What", "Rows in each group");
+await choose(page, "Column", "ward");
+await button(page, /^Ask for/).click();
+await page.getByText("This answer was given before").waitFor();
+await page.getByRole("button", { name: "Whole counts that add up" }).click();
+const wholes = await page.getByRole("main").locator("table tbody tr td:last-child").allInnerTexts();
+assert.ok(wholes.length >= 2 && wholes.every((one) => /^[\d,]+$/.test(one)), wholes.join(" "));
+await button(page, "Whole counts that add up").click();
+
 // A count that is followed: one price, and the same words ask for the next answer.
 await choose(page, "What", "Number of units");
 await choose(page, "Answers for this price", "Up to 52, followed over time");

@@ -163,6 +163,30 @@ export function domainOf({ answer, question, profile }: Shown): [low: number, hi
   return boundsOf(profile.columns[columnsOf(question).column ?? ""]);
 }
 
+/** Counts of groups made whole and not negative, so that they add up to what the noisy ones add up to:
+ * the nearest point of the simplex (Duchi et al. 2008, Figure 1), then largest remainders. None for others. */
+export function consistent({ rows }: Answer): number[] | null {
+  const noisy = rows.map((row) => (row.name === "count" && row.key.length > 0 ? (row.estimate?.value ?? null) : null));
+  if (noisy.length < 2 || noisy.some((value) => value === null)) return null;
+  const values = noisy as number[];
+  const total = Math.max(0, Math.round(values.reduce((sum, value) => sum + value, 0)));
+  let [sum, shift] = [0, 0];
+  [...values]
+    .sort((a, b) => b - a)
+    .forEach((value, at) => {
+      sum += value;
+      const candidate = (sum - total) / (at + 1);
+      if (value > candidate) shift = candidate;
+    });
+  const nearest = values.map((value) => Math.max(0, value - shift));
+  const whole = nearest.map(Math.floor);
+  const missing = total - whole.reduce((all, value) => all + value, 0);
+  const byRest = nearest.map((value, at) => [value - Math.floor(value), at] as const);
+  byRest.sort(([a, i], [b, j]) => b - a || i - j);
+  for (const [, at] of byRest.slice(0, missing)) whole[at] = (whole[at] ?? 0) + 1;
+  return whole;
+}
+
 /** Bins are histograms, two keys are grouped bars, quantiles and others are points with whiskers. Numbers
  * of different kinds, such as a mean and the count behind it, have no axis in common: the first is shown. */
 export type Form = "single" | "bars" | "grouped" | "histogram" | "points" | "regression";

@@ -6,6 +6,7 @@ import { Over, Section, Table } from "../ui/parts";
 import { useIsDark } from "../ui/theme";
 import {
   biasWords,
+  consistent,
   formOf,
   intervalWords,
   isInTime,
@@ -158,7 +159,20 @@ function Figures({ shown }: { shown: Shown }) {
   const { answer } = shown;
   const keyed = answer.rows.some((row) => row.key.length > 0);
   const several = keyed && new Set(answer.rows.map((row) => row.name)).size > 1;
+  const [isWhole, setWhole] = useState(false);
+  const whole = useMemo(() => (shown.followed === null ? consistent(answer) : null), [answer, shown.followed]);
   return (
+    <>
+    {whole === null ? null : (
+      <p className="filters">
+        <ToggleButton className="quiet" isSelected={isWhole} onChange={setWhole}>
+          Whole counts that add up
+        </ToggleButton>
+        {isWhole ? (
+          <span className="muted">None is negative. Worked out here, for nothing; biased where the noise is large.</span>
+        ) : null}
+      </p>
+    )}
     <Table label="Estimates">
       <thead>
         <tr>
@@ -173,6 +187,11 @@ function Figures({ shown }: { shown: Shown }) {
           <th scope="col" className="right">
             Standard error
           </th>
+          {isWhole ? (
+            <th scope="col" className="right">
+              Whole count
+            </th>
+          ) : null}
         </tr>
       </thead>
       <tbody>
@@ -183,9 +202,11 @@ function Figures({ shown }: { shown: Shown }) {
             <td className="right figure">{row.estimate === null ? "drowned" : number(row.estimate.value)}</td>
             <td className="right figure">{interval(row)}</td>
             <td className="right figure">{row.estimate?.standard_error == null ? "–" : number(row.estimate.standard_error)}</td>
+            {isWhole ? <td className="right figure">{number(whole?.[at] ?? 0)}</td> : null}
           </tr>
         ))}
       </tbody>
     </Table>
+    </>
   );
 }

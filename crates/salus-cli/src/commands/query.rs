@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use salus_api::questions::{Answered, Asking, PlanWanted, Planned, Published};
+use salus_dp::consistency::nonnegative_counts;
 use salus_dp::{Answer, Delta, Epsilon, Mechanism, Noise, Spend};
 use salus_ledger::DatasetRef;
 use salus_ledger::contract::records::PermitRecord;
@@ -70,6 +71,11 @@ pub(crate) struct Args {
     /// How many questions a served desk pays for; repeated ones cost nothing and do not count.
     #[arg(long, default_value_t = 100, requires = "serve")]
     questions: u32,
+    /// Give counts of groups and bins as whole numbers that are not negative and add up, too. It costs
+    /// nothing; they are biased where the noise is large beside a count, and the intervals stay those of
+    /// the estimates.
+    #[arg(long, conflicts_with_all = ["ticks", "serve", "explain"])]
+    consistent: bool,
     /// Tell cost and expected error, and ask nothing.
     #[arg(long)]
     explain: bool,
@@ -123,6 +129,38 @@ pub(crate) struct RowShown {
     pub(crate) estimate: Option<f64>,
     pub(crate) lower: Option<f64>,
     pub(crate) upper: Option<f64>,
+    /// A whole count that is not negative, where that was asked for; biased where noise was large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) consistent: Option<u64>,
+}
+
+/// Groups' or bins' counts made whole and not negative, so that they add up to what the noisy ones
+/// add up to; nothing for other answers.
+fn make_consistent(rows: &mut [RowShown]) {
+    let counts: Option<Vec<f64>> = rows
+        .iter()
+        .map(|row| row.estimate.filter(|_| row.name == "count" && !row.key.is_empty()))
+        .collect();
+    let Some(noisy) = counts else { return };
+    let total = noisy.iter().sum::<f64>().round().max(0.0) as u64;
+    for (row, count) in rows.iter_mut().zip(nonnegative_counts(&noisy, total)) {
+        row.consistent = Some(count);
+    }
+}
+
+/// The rows as a table.
+pub(super) fn grid(rows: &[RowShown]) -> String {
+    let number = |n: Option<f64>| n.map_or_else(|| "·".to_owned(), |n| format!("{n:.2}"));
+    let with_counts = rows.iter().any(|row| row.consistent.is_some());
+    let row = |r: &RowShown| {
+        let mut cells = vec![r.key.join(", "), r.name.clone(), number(r.estimate)];
+        cells.extend([number(r.lower), number(r.upper)]);
+        cells.extend(r.consistent.filter(|_| with_counts).map(|count| count.to_string()));
+        cells
+    };
+    let mut heads = vec!["of", "what", "estimate", "lower 95 %", "upper 95 %"];
+    heads.extend(with_counts.then_some("consistent"));
+    table(&heads, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
 #[derive(Debug, Serialize)]
@@ -300,10 +338,13 @@ async fn over_several(
         };
         return explain(&several, wanted, (mode, rows), factor, output).await;
     }
-    let answer = match &joint {
+    let mut answer = match &joint {
         None => ask(&several, wanted).await?,
         Some(together) => super::together::ask(&several, wanted, together).await?,
     };
+    if args.consistent {
+        make_consistent(&mut answer.rows);
+    }
     output.print(&answer, text);
     Ok(())
 }
@@ -346,7 +387,10 @@ async fn one(
     if args.ticks.is_some() {
         return super::standing::ask(&ready, args.receipt, output).await;
     }
-    let answer = ask(&ready, args.receipt).await?;
+    let mut answer = ask(&ready, args.receipt).await?;
+    if args.consistent {
+        make_consistent(&mut answer.rows);
+    }
     output.print(&answer, text);
     Ok(())
 }
@@ -547,6 +591,7 @@ pub(super) fn rows_shown(rows: Vec<salus_dp::AnswerRow>) -> Vec<RowShown> {
         estimate: row.estimate.map(|e| e.value),
         lower: row.estimate.map(|e| e.lower),
         upper: row.estimate.map(|e| e.upper),
+        consistent: None,
     };
     rows.into_iter().map(row).collect()
 }
@@ -576,12 +621,7 @@ async fn shown(
 }
 
 pub(crate) fn text(answer: &AnswerShown) -> String {
-    let number = |n: Option<f64>| n.map_or_else(|| "·".to_owned(), |n| format!("{n:.2}"));
-    let row = |r: &RowShown| {
-        vec![r.key.join(", "), r.name.clone(), number(r.estimate), number(r.lower), number(r.upper)]
-    };
-    let rows: Vec<_> = answer.rows.iter().map(row).collect();
-    let grid = table(&["of", "what", "estimate", "lower 95 %", "upper 95 %"], &rows);
+    let grid = grid(&answer.rows);
     let noise: Vec<String> = answer
         .noise
         .iter()

@@ -19,7 +19,9 @@ use serde::Serialize;
 
 use super::grounds::{account_of, as_epsilon, delta_of};
 use super::holder::{Place, place};
-use super::query::{Fetched, Ready, ReceiptPlace, RowShown, Wanted, fetch, get, keep, rows_shown};
+use super::query::{
+    Fetched, Ready, ReceiptPlace, RowShown, Wanted, fetch, get, grid, keep, rows_shown,
+};
 use crate::output::{Failure, Output, table};
 
 /// What is asked of whom, before anybody is asked.
@@ -352,12 +354,7 @@ fn absent(missing: &[MissingShown]) -> String {
 }
 
 pub(crate) fn text(answer: &SeveralShown) -> String {
-    let number = |n: Option<f64>| n.map_or_else(|| "·".to_owned(), |n| format!("{n:.2}"));
-    let row = |r: &RowShown| {
-        vec![r.key.join(", "), r.name.clone(), number(r.estimate), number(r.lower), number(r.upper)]
-    };
-    let rows: Vec<_> = answer.rows.iter().map(row).collect();
-    let grid = table(&["of", "what", "estimate", "lower 95 %", "upper 95 %"], &rows);
+    let grid = grid(&answer.rows);
     let mode = match answer.mode {
         Mode::Independent => "each holder added its own noise",
         Mode::Joint => "joint: nobody saw any one holder's numbers",

@@ -211,6 +211,31 @@ fn a_node_that_is_another_is_not_believed() {
     assert!(code == 2 && said.contains("salus holder add"), "{code} {said}");
 }
 
+/// Counts of groups, made whole, not negative and adding up to the same; what was released stays.
+#[test]
+fn counts_of_groups_are_made_consistent_for_nothing() {
+    let world = World::new(1);
+    let permit = world.permit("patient_id,sex");
+    let asked = "SELECT sex, count(*) FROM visits WHERE sex = 'female' GROUP BY sex";
+    let words = ["query", asked, "--permit", &permit, "--epsilon", "0.05"];
+    let bare = world.json("uni", &words);
+    let spent = world.spent();
+    assert!(bare["rows"][0]["consistent"].is_null(), "{bare}");
+    let made = world.json("uni", &[&words[..], &["--consistent"]].concat());
+    assert_eq!((made["repeated"].as_bool(), world.spent()), (Some(true), spent), "{made}");
+    let rows = made["rows"].as_array().unwrap();
+    let noisy: Vec<f64> = rows.iter().map(|row| row["estimate"].as_f64().unwrap()).collect();
+    let counts: Vec<u64> = rows.iter().map(|row| row["consistent"].as_u64().unwrap()).collect();
+    assert_eq!(bare["rows"][1]["estimate"].as_f64(), Some(noisy[1]), "what was released stays");
+    // Nobody male passes the condition: where the noise says fewer than none, the count is none.
+    assert!((counts.iter().sum::<u64>() as f64 - noisy.iter().sum::<f64>()).abs() <= 1.0);
+    let expected: Vec<u64> = match (noisy[0] < 0.0, noisy[1] < 0.0) {
+        (false, true) => vec![(noisy[0] + noisy[1]).round() as u64, 0],
+        _ => noisy.iter().map(|n| n.round() as u64).collect(),
+    };
+    assert_eq!(counts, expected, "{noisy:?}");
+}
+
 /// A tool that knows nothing but Flight SQL asks under a permit: each answer is noised, charged and
 /// receipted as any, and what the permit or the desk does not allow is refused by name.
 #[test]

@@ -39,12 +39,13 @@ with connect(token) as connection:
     tables = connection.adbc_get_objects(depth="columns").read_all().to_pylist()
     said = {
         "tables": json.loads(json.dumps(tables, default=str)),
-        "count": ask(connection, COUNT),
-        "again": ask(connection, COUNT),
-        "groups": ask(connection, GROUPS),
+        # What is refused costs nothing, and none of the two questions that are paid for.
         "column": refused(lambda: ask(connection, "SELECT count(*) FROM visits WHERE ward = 'w1'")),
         "rows": refused(lambda: ask(connection, "SELECT patient_id FROM visits")),
         "parameter": refused(lambda: ask(connection, "SELECT count(*) FROM visits WHERE sex = $1", ("male",))),
+        "count": ask(connection, COUNT),
+        "again": ask(connection, COUNT),
+        "groups": ask(connection, GROUPS),
         "third": refused(lambda: ask(connection, "SELECT count(*) FROM visits")),
     }
 for name, wrong in [("stranger", "salus_q_" + "0" * 64), ("shorter", token[:-1])]:
