@@ -274,7 +274,7 @@ await accept(page, need("SALUS_HUB_CODE"), PASSWORDS[0]);
 await enrol(page);
 await heading(page, "Own datasets");
 // The hub has no devices of its own, and says how some come.
-await page.getByRole("link", { name: "Devices" }).click();
+await page.getByRole("link", { name: "Devices", exact: true }).click();
 await heading(page, "No device has reported yet");
 await seen(page, "devices-none", false);
 await page.goto("/console/permits");

@@ -22,7 +22,7 @@ use super::holder::{Place, place};
 use super::query::{
     Fetched, Ready, ReceiptPlace, RowShown, Wanted, fetch, get, grid, keep, rows_shown,
 };
-use crate::output::{Failure, Output, table};
+use crate::output::{Failure, Output};
 
 /// What is asked of whom, before anybody is asked.
 pub(crate) struct Several<'a> {

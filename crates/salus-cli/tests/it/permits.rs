@@ -285,7 +285,7 @@ fn a_tool_asks_over_flight_sql_under_a_permit() {
     assert!(!tables.contains("ward"), "columns outside the permit are not shown: {tables}");
     for (what, words) in [
         ("column", "ward"),
-        ("rows", "patient_id"),
+        ("rows", "differential privacy"),
         ("parameter", "parameters"),
         ("third", "--questions"),
         ("stranger", "token"),
