@@ -456,7 +456,7 @@ assert.ok(wholes.length >= 2 && wholes.every((one) => /^[\d,]+$/.test(one)), who
 await button(page, "Whole counts that add up").click();
 
 // A count that is followed: one price, and the same words ask for the next answer.
-await choose(page, "What", "Number of units");
+await choose(page, "What", "Number of patients");
 await choose(page, "Answers for this price", "Up to 52, followed over time");
 await button(page, /^Ask for .*, all 52$/).click();
 await page.getByText("Answer 1 of 52, for one price.").waitFor();

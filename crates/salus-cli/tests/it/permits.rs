@@ -286,7 +286,7 @@ fn a_tool_asks_over_flight_sql_under_a_permit() {
     for (what, words) in [
         ("column", "ward"),
         ("rows", "differential privacy"),
-        ("parameter", "parameters"),
+        ("parameter", "write the value itself"),
         ("third", "--questions"),
         ("stranger", "token"),
         ("shorter", "token"),

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::{Independence, ReviewRule, ReviewRuleForm, ReviewScore};
 
 fn rule(reviewers: u8, independence: Independence, least: Option<u8>) -> ReviewRule {
