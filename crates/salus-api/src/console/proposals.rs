@@ -187,10 +187,6 @@ impl Proposing {
     }
 }
 
-fn stopped(error: &ProposalError) -> Response {
-    failed(error)
-}
-
 async fn shown(
     ledger: &HolderLedger,
     signed: &SignedTransaction,
@@ -227,7 +223,7 @@ fn bytes(file: &File) -> Result<Vec<u8>, Response> {
 
 fn opened(ledger: &HolderLedger, file: &File) -> Result<SignedTransaction, Response> {
     SignedTransaction::from_bytes(&bytes(file)?, ledger.client().ledger())
-        .map_err(|e| stopped(&e.into()))
+        .map_err(|e| failed(&ProposalError::from(e)))
 }
 
 async fn answered<T: Serialize>(work: impl Future<Output = Result<T, Response>>) -> Response {
@@ -276,7 +272,7 @@ pub(super) async fn propose(
         let change = read(body)?.change()?;
         let ledger = &on_ledger(&console)?.ledger;
         let current = ledger.config().await.map_err(|e| failed(&e))?;
-        let call = change.call(&current).map_err(|e| stopped(&e))?;
+        let call = change.call(&current).map_err(|e| failed(&e))?;
         note(&console, &by, EventKind::Proposed).await?;
         let signed = ledger.signed_for(call.into(), &[], BLOCKS).await.map_err(|e| failed(&e))?;
         shown(ledger, &signed).await
@@ -302,7 +298,7 @@ pub(super) async fn endorse(
         let file = read(body)?;
         opened(ledger, &file)?;
         note(&console, &by, EventKind::Endorsed).await?;
-        let signed = ledger.endorse(&bytes(&file)?).map_err(|e| stopped(&e.into()))?;
+        let signed = ledger.endorse(&bytes(&file)?).map_err(|e| failed(&ProposalError::from(e)))?;
         shown(ledger, &signed).await
     })
     .await
