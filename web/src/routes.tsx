@@ -27,6 +27,7 @@ import { HoldingsPage, KeysPage } from "./site/pages/holdings";
 import { IntakePage } from "./site/pages/intake";
 import { MePage } from "./site/pages/me";
 import { ProposalsPage } from "./site/pages/proposals";
+import { ReleasesPage } from "./site/pages/releases";
 import { HOME, ROLE_WORDS, useRole } from "./site/session";
 import { Layout } from "./ui/layout";
 
@@ -93,6 +94,9 @@ const everybody: Role[] = ["administrator", "researcher", "steward", "technician
 // Fetched when it is first shown: the charts are half of the program.
 const StudioPage = lazyRouteComponent(() => import("./site/pages/studio"), "StudioPage");
 const studio = sitePage("/studio", ["researcher"], () => <StudioPage />);
+const ReleasePage = lazyRouteComponent(() => import("./site/pages/release"), "ReleasePage");
+const releases = sitePage("/releases", ["steward"], ReleasesPage);
+const release = sitePage("/releases/$dataset", ["steward"], () => <ReleasePage />);
 const questions = sitePage("/questions", ["administrator", "researcher", "auditor"], QuestionsPage);
 const people = sitePage("/accounts", ["administrator", "auditor"], AccountsPage);
 const proposals = sitePage("/proposals", ["administrator"], ProposalsPage);
@@ -237,6 +241,8 @@ export const router = createRouter({
     proposals,
     holdings,
     holding,
+    releases,
+    release,
     intake,
     keys,
     devices,

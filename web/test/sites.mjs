@@ -1,137 +1,37 @@
 // What each role does in the console of a site: administrator, officer, researcher, steward,
 // technician and auditor, in a real browser against real nodes on a real ledger.
 //
-// Every page is checked by axe in light and in dark; no request may leave the origin, and the
-// content policy may not be broken once. With SALUS_SCREENSHOTS, pictures are kept there.
+// Every page is checked by axe in light and in dark.
 
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
-import path from "node:path";
-import { chromium } from "playwright-core";
 
-import { totp } from "./totp.mjs";
+import {
+  accept,
+  accessible,
+  away,
+  browser,
+  button,
+  choose,
+  DARK,
+  enrol,
+  heading,
+  LIGHT,
+  NARROW,
+  need,
+  open,
+  picture,
+  problems,
+  seen,
+  sent,
+} from "./browser.mjs";
 
-const need = (name) => {
-  const value = process.env[name];
-  assert.ok(value, `${name} is not set`);
-  return value;
-};
 const uni = need("SALUS_UNI");
 const hub = need("SALUS_HUB");
 const hospital = need("SALUS_HOSPITAL");
 const permit = need("SALUS_PERMIT");
 const keyCode = need("SALUS_KEY_CODE");
 const keyFile = need("SALUS_KEY_FILE");
-const pictures = process.env.SALUS_SCREENSHOTS;
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-const browser = await chromium.launch({
-  executablePath: need("SALUS_CHROMIUM"),
-  // Chromium's own sandbox refuses to run as root, as test machines do.
-  args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
-});
-
-const problems = [];
-/** Whether the journey has taken the node away. */
-let isAway = false;
-/** Everything that left for a node, to be searched for what must not leave. */
-const sent = [];
-const LIGHT = { colorScheme: "light", viewport: { width: 1280, height: 900 } };
-const DARK = { colorScheme: "dark", viewport: { width: 1280, height: 900 } };
-const NARROW = { colorScheme: "light", viewport: { width: 390, height: 844 } };
-
-async function open(origin, options = LIGHT, state = undefined) {
-  const context = await browser.newContext({
-    baseURL: origin,
-    reducedMotion: "reduce",
-    // The site's own authority is in no browser's list; that its certificate holds is tested elsewhere.
-    ignoreHTTPSErrors: true,
-    acceptDownloads: true,
-    ...(state === undefined ? {} : { storageState: state }),
-    ...options,
-  });
-  await context.addInitScript(() => {
-    document.addEventListener("securitypolicyviolation", (event) => {
-      console.error(`content policy: ${event.violatedDirective} ${event.blockedURI}`);
-    });
-  });
-  const page = await context.newPage();
-  page.on("request", (request) => {
-    const url = new URL(request.url());
-    const own = url.origin === origin || url.protocol === "blob:" || url.protocol === "data:";
-    if (!own) problems.push(`a request left the origin: ${request.url()}`);
-    sent.push(`${request.url()} ${JSON.stringify(request.headers())} ${request.postData() ?? ""}`);
-  });
-  page.on("pageerror", (error) => problems.push(`an error on ${page.url()}: ${error}`));
-  page.on("console", (message) => {
-    if (message.type() !== "error") return;
-    // A refusal that the journey asks for is told by the browser too, and a node that it takes away.
-    if (/status of 40[0134]/.test(message.text())) return;
-    if (isAway && /ERR_CONNECTION_REFUSED/.test(message.text())) return;
-    problems.push(`the console said on ${page.url()}: ${message.text()}`);
-  });
-  return page;
-}
-
-/** Of the whole page, or of what lies over it and is all that can be reached. */
-async function accessible(page, what, part = undefined) {
-  // By the protocol and not by a script element, which the content policy would refuse.
-  await page.evaluate(axe);
-  const found = await page.evaluate(async (part) => {
-    const { violations } = await window.axe.run(part ?? document);
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
-  }, part);
-  for (const violation of found) problems.push(`${what}: ${violation}`);
-}
-
-async function picture(page, name, keep = true) {
-  // A page that is wider than the window is cut off for whoever reads it.
-  const wider = await page.evaluate(
-    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  );
-  if (wider > 0) problems.push(`${name} is ${wider} pixels wider than its window`);
-  if (pictures && keep) await page.screenshot({ path: path.join(pictures, `site-${name}.png`), fullPage: true });
-}
-
-async function seen(page, name, keep = true) {
-  await page.waitForFunction(() => document.querySelector(".loading, .mark.checking") === null);
-  await accessible(page, name);
-  await picture(page, name, keep);
-}
-
-const heading = (page, name) => page.getByRole("heading", { name, exact: true }).waitFor();
-const button = (page, name) => page.getByRole("button", { name });
-
-async function choose(page, label, option) {
-  await page.getByRole("button", { name: label }).last().click();
-  await page.getByRole("option", { name: option, exact: true }).click();
-}
-
-/** Takes an invitation up; gives the app's secret and the recovery codes where there are any. */
-async function accept(page, code, password, name = null) {
-  await page.goto("/console");
-  await heading(page, "Sign in");
-  await button(page, "I have an invitation").click();
-  await page.getByLabel("Invitation code").fill(code);
-  await page.getByLabel("New password").fill(password);
-  await page.getByLabel("The same again").fill(password);
-  if (name !== null) await seen(page, `${name}-invitation`, false);
-  await button(page, "Choose this password").click();
-}
-
-async function enrol(page, name = null) {
-  await heading(page, "Set up a second factor");
-  await button(page, "Begin").click();
-  await heading(page, "Scan this with the app");
-  const secret = await page.locator(".once code").innerText();
-  const recovery = await page.locator(".codes code").allInnerTexts();
-  assert.equal(recovery.length, 10);
-  if (name !== null) await seen(page, `${name}-second-factor`);
-  await page.getByLabel("Code", { exact: true }).fill(totp(secret));
-  await button(page, "Confirm").click();
-  return { secret, recovery };
-}
 
 // The administrator: invites people, gives them roles, sees what happens.
 const PASSWORDS = ["granite lamp ferry plum", "copper walnut tram eleven", "velvet moss harbour nine"];
@@ -606,7 +506,7 @@ await button(page, "Hold").click();
 await page.locator(".liveness").getByText("held,").waitFor();
 await accessible(page, "a fleet that is held");
 await button(page, "Hold").click();
-isAway = true;
+away(true);
 await page.route("**/v1/console/devices*", (route) => route.abort("connectionrefused"));
 await page.locator(".liveness").getByText("interrupted").waitFor({ timeout: 30_000 });
 assert.ok((await lines.count()) > 0, "what was last read stays");
@@ -616,7 +516,7 @@ await page.goto("/console/devices?show=silent");
 await heading(page, "The node cannot be reached");
 await accessible(page, "no node from the beginning");
 await page.unroute("**/v1/console/devices*");
-isAway = false;
+away(false);
 // A policy of the site may withhold what a device's state needs.
 const withheld = { error: "the site's policies do not let the role technician see it", class: "refused", reason: "policy" };
 await page.route("**/v1/console/devices*", (route) => route.fulfill({ status: 403, json: withheld }));

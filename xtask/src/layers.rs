@@ -57,6 +57,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("salus-query", "salus-keys"),
     ("salus-query", "salus-store"),
     ("salus-node", "salus-accounts"),
+    ("salus-node", "salus-files"),
     ("salus-node", "salus-ingest"),
     ("salus-node", "salus-validator"),
     ("salus-api", "salus-accounts"),
@@ -64,6 +65,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("salus-bench", "salus-testkit"),
     ("salus-release-bench", "salus-testkit"),
     ("salus-api", "salus-collect"),
+    ("salus-api", "salus-files"),
     ("salus-api", "salus-ingest"),
     ("salus-api", "salus-node"),
 ];

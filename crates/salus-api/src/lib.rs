@@ -9,9 +9,11 @@ pub mod flight;
 pub mod joint;
 pub mod monitor;
 pub mod oauth;
+pub mod published;
 pub mod questions;
 mod route;
 pub mod sql;
+pub mod studies;
 pub mod transit;
 mod unread;
 

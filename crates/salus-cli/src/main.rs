@@ -76,6 +76,11 @@ enum Command {
     Collect(commands::collect::Command),
     #[command(flatten)]
     Files(salus_files::Command),
+    /// Make a synthetic twin of a dataset, for dry runs before a permit is asked for.
+    Twin(commands::twin::Args),
+    /// List and fetch the tables that holders have released, which need no permit.
+    #[command(subcommand)]
+    Published(commands::published::Command),
     /// Ask a question under a permit; the answer has noise, a price and a receipt.
     Query(commands::query::Args),
     /// Apply for permits, decide on them, look at them.
@@ -156,6 +161,11 @@ async fn run(command: Command, site: &std::path::Path, output: &Output) -> Resul
         Command::Account(command) => commands::account::run(command, site, output).await,
         Command::Audit(command) => commands::audit::run(command, site, output).await,
         Command::Collect(command) => commands::collect::run(command, site, output).await,
+        Command::Files(salus_files::Command::Release(args)) => {
+            commands::release::run(&args, site, output).await
+        }
+        Command::Published(command) => commands::published::run(command, site, output).await,
+        Command::Twin(args) => commands::twin::run(args, site, output).await,
         Command::Files(command) => commands::files::run(&command, output),
         Command::Query(args) => commands::query::run(args, site, output).await,
         Command::Permit(command) => commands::permit::run(command, site, output).await,

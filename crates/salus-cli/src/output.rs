@@ -121,6 +121,30 @@ impl<E: Classified + 'static> From<E> for Failure {
     }
 }
 
+/// Whether somebody reads the standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    There,
+    Gone,
+}
+
+/// Prints a line. `println!` panics where the reader has gone, as `head` does when it has enough.
+fn say(line: &str) -> Reader {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Ok(()) => Reader::There,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Reader::Gone,
+        Err(error) => {
+            eprintln!("salus: the standard output cannot be written: {error}");
+            std::process::exit(i32::from(UNWRITABLE));
+        }
+    }
+}
+
+/// The exit code when the answer cannot be written, as where the disk is full.
+const UNWRITABLE: u8 = 4;
+
 /// Text for people or JSON for scripts.
 pub(crate) struct Output {
     json: bool,
@@ -142,22 +166,26 @@ impl Output {
 
     /// Prints a value, as JSON or by `text`.
     pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+        let said = if self.json {
+            serde_json::to_string_pretty(value).unwrap_or_default()
         } else {
-            println!("{}", text(value).trim_end());
-        }
+            text(value).trim_end().to_owned()
+        };
+        // What was done is done, whether or not somebody still reads of it.
+        let _ = say(&said);
     }
 
     /// Prints one of many values as soon as it is there: a line of JSON, or text.
     pub(crate) fn line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
-        use std::io::Write as _;
-        if self.json {
-            println!("{}", serde_json::to_string(value).unwrap_or_default());
+        let said = if self.json {
+            serde_json::to_string(value).unwrap_or_default()
         } else {
-            println!("{}", text(value).trim_end());
+            text(value).trim_end().to_owned()
+        };
+        // More would come: without a reader there is nothing left to do.
+        if say(&said) == Reader::Gone {
+            std::process::exit(0);
         }
-        let _ = std::io::stdout().flush();
     }
 
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
@@ -169,7 +197,7 @@ impl Output {
         if self.json {
             let said = Said { error: &failure.message, class: failure.class_word() };
             if !failure.answered {
-                println!("{}", serde_json::to_string_pretty(&said).unwrap_or_default());
+                let _ = say(&serde_json::to_string_pretty(&said).unwrap_or_default());
             }
         } else {
             eprintln!("salus: {}", failure.message);

@@ -3,6 +3,7 @@
 //! Each attack is tried on people who are in the data and on as many control people who are not:
 //! what succeeds on both is what the release says about the population, not about its members.
 
+mod differencing;
 mod frame;
 mod generator;
 mod genome;
@@ -23,10 +24,11 @@ use crate::dice::Dice;
 use crate::quasi::QuasiIdentifiers;
 use crate::table::{Table, TableError};
 
+pub use frame::{Unmatched, unmatched};
 pub use generator::{Generator, Likelihoods, Shadow};
 pub use genome::{Dosage, Frequencies, Genotypes, allele_frequencies};
 pub use reconstruction::{Aggregate, COUNT};
-pub use score::Report;
+pub use score::{Report, confidence_of_each};
 pub use statistics::{Rate, normal_quantile, residual, wilson};
 
 use frame::Frame;
@@ -73,6 +75,8 @@ pub enum Attack {
     PopulationLinkage,
     /// Intersect what this and earlier releases of the same data leave possible.
     Differencing,
+    /// Subtract the counts of an earlier release, from before somebody joined.
+    Joining,
     /// Tell members from others by their distance to the nearest released record.
     Membership,
     /// Tell members from others by how much likelier the generator deems them than the population.
@@ -97,6 +101,7 @@ impl Attack {
             Self::Inference => "inference",
             Self::PopulationLinkage => "linking to a population file",
             Self::Differencing => "differencing earlier releases",
+            Self::Joining => "subtracting an earlier release",
             Self::Membership => "membership by nearness",
             Self::LikelihoodRatio => "membership by likelihood",
             Self::ShadowModels => "membership by shadow models",
@@ -161,6 +166,9 @@ pub struct Scene<'a> {
     pub aggregates: &'a [Aggregate<'a>],
     /// The generator of a synthetic release, if the attacker may query it.
     pub generator: Option<&'a Generator>,
+    /// The column of the real and the control table that says whose a record is, where a person
+    /// may have several: each person is attacked once, known by one of their records drawn by lot.
+    pub person: Option<&'a str>,
 }
 
 impl<'a> Scene<'a> {
@@ -176,6 +184,7 @@ impl<'a> Scene<'a> {
             hierarchies: None,
             aggregates: &[],
             generator: None,
+            person: None,
         }
     }
 }
@@ -275,14 +284,17 @@ pub fn run(
         }
     }
     if plan.secrets.is_empty() {
-        for attack in [Attack::Inference, Attack::Differencing, Attack::Reconstruction] {
+        for attack in
+            [Attack::Inference, Attack::Differencing, Attack::Joining, Attack::Reconstruction]
+        {
             outcomes.push(Tally::not_run(attack, "no column to guess was named"));
         }
     }
     for secret in &plan.secrets {
         outcomes.push(neighbours::inference(&frame, plan, secret, &mut dice)?);
         if !scene.earlier.is_empty() {
-            outcomes.push(linkage::differencing(&frame, scene, plan, secret, &mut dice)?);
+            outcomes.push(differencing::differencing(&frame, scene, plan, secret, &mut dice)?);
+            outcomes.push(differencing::joining(&frame, scene, plan, secret, &mut dice)?);
         }
         if !scene.aggregates.is_empty() {
             outcomes.push(reconstruction::reconstruction(scene, plan, secret, &mut dice)?);
@@ -290,13 +302,19 @@ pub fn run(
     }
     if !plan.secrets.is_empty() {
         if scene.earlier.is_empty() {
-            outcomes.push(Tally::not_run(Attack::Differencing, "there is no earlier release"));
+            for attack in [Attack::Differencing, Attack::Joining] {
+                outcomes.push(Tally::not_run(attack, "there is no earlier release"));
+            }
         }
         if scene.aggregates.is_empty() {
             outcomes.push(Tally::not_run(Attack::Reconstruction, "there is no table of counts"));
         }
     }
-    Ok(Report::from_tallies(outcomes, singling_out::verbatim_tail(scene)?, plan.looks))
+    let swapped = Scene { real: scene.control, control: scene.real, ..*scene };
+    let mut report =
+        Report::from_tallies(outcomes, singling_out::verbatim_tail(scene)?, plan.looks);
+    report.control_verbatim = singling_out::verbatim_tail(&swapped)?;
+    Ok(report)
 }
 
 /// Counts of one attack before intervals are put around them.

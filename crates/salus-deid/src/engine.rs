@@ -11,7 +11,7 @@ use crate::risk::ClassSizes;
 
 pub(crate) use judge::Judge;
 
-use classes::{Classes, Going, Members};
+use classes::{Classes, Going, Members, Totals};
 
 /// What a check found.
 #[derive(Debug, Clone)]
@@ -44,6 +44,7 @@ pub(crate) struct Engine<'p, const W: usize> {
     /// Position in the problem of each internal column; many nodes first.
     pub(crate) order: Vec<usize>,
     quasi_slots: Vec<Slot>,
+    /// Of the sensitive columns, and last of whose a record is where people count.
     sensitive_slots: Vec<Slot>,
     all_slots: Vec<Slot>,
     /// Codes of each key column by record, internal order, sensitive ones last.
@@ -68,6 +69,7 @@ pub(crate) fn key_columns(problem: &Problem<'_>) -> (Vec<usize>, Vec<usize>) {
                 .iter()
                 .map(|&at| problem.table.columns()[at].dictionary().len() + spare),
         )
+        .chain(problem.person.map(|person| person.dictionary().len() + spare))
         .collect();
     (order, cardinalities)
 }
@@ -97,7 +99,8 @@ impl<'p, const W: usize> Engine<'p, W> {
         let all_slots = slots.iter().chain(&sensitive_slots).copied().collect();
         let quasi = order.iter().map(|&i| problem.quasi_column(i).codes());
         let sensitive = problem.sensitive.iter().map(|&at| problem.table.columns()[at].codes());
-        let codes = quasi.chain(sensitive).collect();
+        let person = problem.person.map(|person| person.codes());
+        let codes = quasi.chain(sensitive).chain(person).collect();
         Self {
             problem,
             base,
@@ -238,16 +241,17 @@ impl<'p, const W: usize> Engine<'p, W> {
         let number = classes.number(groups.keys.len());
         let mut stays = Vec::with_capacity(number);
         for class in 0..number {
-            let (size, people, first) = classes.totals(class, groups);
-            let fate = self.fate(groups, classes, class, size, people);
+            let whole = classes.totals(class, groups, self.problem);
+            let fate = self.fate(groups, classes, class, whole.size, whole.population);
             if matches!(fate, Fate::Hopeless) {
                 going.hopeless = true;
             }
             let stay = matches!(fate, Fate::Stays);
-            stays.push(stay || size == 0);
-            if !stay && size > 0 {
+            stays.push(stay || whole.size == 0);
+            if !stay && whole.size > 0 {
                 let inherited = matches!(fate, Fate::GoesEverywhereBelow);
-                going.add(size, inherited, |c| self.leaves(&groups.keys[first], c, levels));
+                let key = &groups.keys[whole.first];
+                going.add(whole.records, inherited, |c| self.leaves(key, c, levels));
                 // Past the limit by records that go everywhere below, the verdict is final.
                 if going.inherited.records > self.problem.limit {
                     break;
@@ -309,9 +313,10 @@ impl<'p, const W: usize> Engine<'p, W> {
     fn fill_histogram(&mut self, groups: &Groups<W>, classes: &Classes, class: usize, slot: usize) {
         let histogram = &mut self.histograms[slot];
         histogram.clear();
-        let place = self.sensitive_slots[slot];
+        let (place, problem) = (self.sensitive_slots[slot], self.problem);
         classes.each_member(class, |group| {
-            histogram.add(place.read(&groups.keys[group]), groups.counts[group]);
+            let weight = problem.weight(groups.counts[group]);
+            histogram.add(place.read(&groups.keys[group]), weight);
         });
     }
 
@@ -330,25 +335,22 @@ impl<'p, const W: usize> Engine<'p, W> {
         {
             return;
         }
-        let mut left: Vec<(u64, usize)> = stays
+        let mut left: Vec<Totals> = stays
             .iter()
             .enumerate()
             .filter(|(_, stay)| **stay)
-            .map(|(class, _)| {
-                let (size, _, first) = classes.totals(class, groups);
-                (size, first)
-            })
-            .filter(|(size, _)| *size > 0)
+            .map(|(class, _)| classes.totals(class, groups, self.problem))
+            .filter(|whole| whole.size > 0)
             .collect();
-        left.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let mut sizes = ClassSizes::from_sizes(left.iter().map(|(size, _)| *size));
+        left.sort_unstable_by(|a, b| b.size.cmp(&a.size).then(a.first.cmp(&b.first)));
+        let mut sizes = ClassSizes::from_sizes(left.iter().map(|whole| whole.size));
         while !self.problem.release_rules.iter().all(|rule| rule.holds(&sizes)) {
-            let Some((smallest, _)) = left.last().copied() else { return };
-            while let Some(&(size, first)) = left.last()
+            let Some(smallest) = left.last().map(|whole| whole.size) else { return };
+            while let Some(&Totals { size, records, first, .. }) = left.last()
                 && size == smallest
             {
                 left.pop();
-                going.add(size, false, |c| self.leaves(&groups.keys[first], c, levels));
+                going.add(records, false, |c| self.leaves(&groups.keys[first], c, levels));
             }
             sizes.remove(smallest);
             if going.all.records > self.problem.limit {
@@ -381,7 +383,7 @@ impl<'p, const W: usize> Engine<'p, W> {
         if self.problem.release_rules.is_empty() {
             return;
         }
-        let size = |class: usize| classes.totals(class, groups).0;
+        let size = |class: usize| classes.totals(class, groups, self.problem).size;
         loop {
             let left: Vec<u64> = (0..stays.len()).filter(|&c| stays[c]).map(size).collect();
             let sizes = ClassSizes::from_sizes(left.iter().copied().filter(|&s| s > 0));
@@ -444,8 +446,12 @@ fn base_groups<const W: usize>(
         .iter()
         .map(|&i| (problem.quasi_column(i).codes(), problem.ladders[i].node_of_code.as_slice()))
         .collect();
-    let sensitive: Vec<&[u32]> =
-        problem.sensitive.iter().map(|&at| problem.table.columns()[at].codes()).collect();
+    let sensitive: Vec<&[u32]> = problem
+        .sensitive
+        .iter()
+        .map(|&at| problem.table.columns()[at].codes())
+        .chain(problem.person.map(|person| person.codes()))
+        .collect();
     let rows = (0..problem.table.rows()).map(|row| {
         let quasi = columns.iter().map(|(codes, nodes)| nodes[codes[row] as usize]);
         (pack(&all, quasi.chain(sensitive.iter().map(|codes| codes[row]))), 1, 0)
@@ -453,11 +459,12 @@ fn base_groups<const W: usize>(
     let Some(population) = problem.population else {
         return grouper.collect(problem.table.rows(), false, rows);
     };
-    // People of the population carry the spare code of each sensitive column.
+    // People of the population carry the spare code of each column that is no quasi-identifier.
     let spare: Vec<u32> = problem
         .sensitive
         .iter()
         .map(|&at| problem.table.columns()[at].dictionary().len() as u32)
+        .chain(problem.person.map(|person| person.dictionary().len() as u32))
         .collect();
     let people_columns: Vec<(&[u32], &[u32])> = order
         .iter()

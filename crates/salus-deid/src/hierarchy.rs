@@ -4,6 +4,7 @@ mod auto;
 mod code;
 mod date;
 mod interval;
+mod stated;
 
 use std::io::Read;
 
@@ -15,6 +16,7 @@ use crate::table::{CsvFormat, TableError, each_record};
 pub use code::CodeSystem;
 pub use date::DateLevel;
 pub use interval::Intervals;
+pub use stated::Stated;
 
 /// What is written for a value that was generalised away or suppressed.
 pub const SUPPRESSED: &str = "*";

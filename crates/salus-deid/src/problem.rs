@@ -32,6 +32,24 @@ pub enum ProblemError {
     /// A model compares with a population that was not given.
     #[error("the model compares with a population; give the population table")]
     NoPopulation,
+    /// A person has several values of a sensitive column.
+    #[error(
+        "column '{0}': some people have several values of it, and diversity, closeness and \
+         likeness are defined for one value a person; keep one record of each person, or make a \
+         column that is the same in all records of a person"
+    )]
+    SeveralValues(String),
+    /// The column that says whose a record is is published as well.
+    #[error(
+        "column '{0}' says whose a record is: it can be neither a quasi-identifier nor sensitive"
+    )]
+    PublishedPerson(String),
+    /// A model that compares with one person a record.
+    #[error(
+        "δ-presence compares with one record a person: keep one record of each person, or leave \
+         it out"
+    )]
+    PresenceOfPeople,
     /// The keys of the records do not fit.
     #[error("the quasi-identifiers need {bits} bits; at most 1,024 are possible")]
     TooWide {
@@ -193,6 +211,18 @@ pub(crate) fn values_of(
     Ok(found.into_iter().map(Option::unwrap_or_default).collect())
 }
 
+/// The value of each person, in the coding of the column.
+fn value_of_each(column: &Column, person: &Column) -> Result<Column, ProblemError> {
+    let mut values: Vec<Option<u32>> = vec![None; person.dictionary().len()];
+    for (&whose, &value) in person.codes().iter().zip(column.codes()) {
+        if *values[whose as usize].get_or_insert(value) != value {
+            return Err(ProblemError::SeveralValues(column.name().to_owned()));
+        }
+    }
+    let codes = values.into_iter().flatten().collect();
+    Ok(Column::from_parts(column.name().to_owned(), column.dictionary().to_vec(), codes))
+}
+
 /// A model that looks at the sizes of all released classes at once.
 #[derive(Debug, Clone)]
 pub(crate) enum ReleaseRule {
@@ -209,6 +239,8 @@ pub struct Problem<'a> {
     pub(crate) table: &'a Table,
     pub(crate) quasi: &'a QuasiIdentifiers,
     pub(crate) population: Option<&'a Table>,
+    /// Whose each record is, where classes count people.
+    pub(crate) person: Option<&'a Column>,
     pub(crate) loss: Loss,
     pub(crate) limit: u64,
     pub(crate) ladders: Vec<Ladder>,
@@ -248,6 +280,7 @@ impl<'a> Problem<'a> {
             table,
             quasi,
             population,
+            person: None,
             loss,
             limit: limit.records(table.rows()),
             ladders,
@@ -260,6 +293,42 @@ impl<'a> Problem<'a> {
             posed.require(model)?;
         }
         Ok(posed)
+    }
+
+    /// The same problem where classes count people: `person` says whose each record is.
+    ///
+    /// # Privacy
+    /// Every model then holds for people: a class of five records of one person is a class of one.
+    /// Losses and the suppression limit go on counting records. What is released must not tell
+    /// which records are of one person: whoever can join them may intersect their classes.
+    ///
+    /// # Errors
+    /// When the column does not fit the table or is published, people have several values of a
+    /// sensitive column, or δ-presence is asked for.
+    pub fn for_people(mut self, person: &'a Column) -> Result<Self, ProblemError> {
+        if person.codes().len() != self.table.rows() {
+            return Err(ProblemError::Table(TableError::Length {
+                name: person.name().to_owned(),
+                found: person.codes().len(),
+                expected: self.table.rows(),
+            }));
+        }
+        let published = self.quasi.items().iter().any(|item| item.column == person.name());
+        let sensitive = |at: &usize| self.table.columns()[*at].name() == person.name();
+        if published || self.sensitive.iter().any(sensitive) {
+            return Err(ProblemError::PublishedPerson(person.name().to_owned()));
+        }
+        if self.class_rules.iter().any(|rule| matches!(rule, ClassRule::Presence { .. })) {
+            return Err(ProblemError::PresenceOfPeople);
+        }
+        for rule in &mut self.class_rules {
+            if let ClassRule::Sensitive { slot, rule, reference } = rule {
+                let column = &self.table.columns()[self.sensitive[*slot]];
+                *reference = SensitiveReference::of(&value_of_each(column, person)?, rule)?;
+            }
+        }
+        self.person = Some(person);
+        Ok(self)
     }
 
     /// The models that must hold.
@@ -319,8 +388,15 @@ impl<'a> Problem<'a> {
     /// Whether records that must go at a node must go at every more specific node too, by `rule`.
     ///
     /// With no suppression allowed that is so for every class rule: each of them is convex, so a
-    /// class that fails has a part that fails.
+    /// class that fails has a part that fails. Not so where people count: one who has records in
+    /// both parts counts once in the whole, which is then no mixture of its parts.
     pub(crate) fn prunes(&self, rule: &ClassRule) -> bool {
-        rule.survives_joining() || self.limit == 0
+        rule.survives_joining() || (self.limit == 0 && self.person.is_none())
+    }
+
+    /// What a group of alike records of one person adds to a class, or a group of `records` where
+    /// nobody is told apart.
+    pub(crate) fn weight(&self, records: u32) -> u32 {
+        if self.person.is_some() { records.min(1) } else { records }
     }
 }

@@ -173,8 +173,56 @@ impl Rules {
         found
     }
 
+    /// What each of `people` contributes to a sum of which only the largest two are known: the rest
+    /// alike. The rules look at no more than the largest two and the sum, where `dominant` is at
+    /// most 2; none where the numbers contradict each other.
+    #[must_use]
+    pub fn contributions(people: u64, sum: f64, largest: f64, second: f64) -> Option<Vec<f64>> {
+        let people = usize::try_from(people).ok()?;
+        let rest = sum - largest - second;
+        let slack = 1e-9 * sum.abs().max(1.0);
+        let ordered = largest >= second && second >= 0.0 && rest >= -slack;
+        match people {
+            0 => (sum.abs() <= slack).then(Vec::new),
+            1 => ((sum - largest).abs() <= slack && second == 0.0).then(|| vec![largest]),
+            _ => {
+                let others = people - 2;
+                let each = if others == 0 { 0.0 } else { rest.max(0.0) / others as f64 };
+                let fits = each <= second + slack && (others > 0 || rest <= slack);
+                (ordered && fits).then(|| {
+                    let mut all = vec![largest, second];
+                    all.resize(people, each);
+                    all
+                })
+            }
+        }
+    }
+
     fn small(&self, count: u64) -> bool {
         (1..self.least).contains(&count)
+    }
+
+    /// The cells whose sum must not be shown: those of which a few people make up too much, and
+    /// every total that they are a part of. So each equation that such a sum stands in has a second
+    /// number that is not known.
+    #[must_use]
+    pub fn sums_to_hold_back(&self, cells: &[Cell]) -> Vec<usize> {
+        let telling = |i: usize| {
+            let mut found = Vec::new();
+            self.single(i, &cells[i], &mut found);
+            let one = |o: &Objection| {
+                matches!(o, Objection::Dominance { .. } | Objection::Estimable { .. })
+            };
+            found.iter().any(one)
+        };
+        let telling: Vec<usize> = (0..cells.len()).filter(|&i| telling(i)).collect();
+        let covers = |whole: &Cell, part: &Cell| {
+            let mut places = whole.categories.iter().zip(&part.categories);
+            places.all(|(whole, part)| whole.is_none() || whole == part)
+        };
+        (0..cells.len())
+            .filter(|&i| telling.iter().any(|&part| covers(&cells[i], &cells[part])))
+            .collect()
     }
 
     fn single(&self, i: usize, cell: &Cell, found: &mut Vec<Objection>) {

@@ -43,6 +43,14 @@ impl ClassSizes {
         Ok(Self::from_sizes(sizes(&class_of, number)))
     }
 
+    /// The classes that the records form, sized by the people whose records are in them.
+    ///
+    /// # Errors
+    /// When a column is unknown.
+    pub fn of_people(table: &Table, columns: &[&str], person: &str) -> Result<Self, TableError> {
+        Ok(Self::from_sizes(people_of_classes(table, columns, person)?.1))
+    }
+
     /// Takes all classes of a size out.
     pub(crate) fn remove(&mut self, size: u64) {
         if let Some(classes) = self.classes_of_size.remove(&size) {
@@ -104,6 +112,23 @@ pub(crate) fn classes(table: &Table, columns: &[&str]) -> Result<(Vec<u32>, usiz
     let parts: Vec<(&[u32], usize)> =
         columns.iter().map(|c| (c.codes(), c.dictionary().len())).collect();
     Ok(refine(table.rows(), &parts))
+}
+
+/// The class of each record by some columns, and how many people each class holds.
+fn people_of_classes(
+    table: &Table,
+    columns: &[&str],
+    person: &str,
+) -> Result<(Vec<u32>, Vec<u64>), TableError> {
+    let (class_of, number) = classes(table, columns)?;
+    let mut met = hashbrown::HashSet::new();
+    let mut people = vec![0; number];
+    for (&class, &person) in class_of.iter().zip(table.column(person)?.codes()) {
+        if met.insert((class, person)) {
+            people[class as usize] += 1;
+        }
+    }
+    Ok((class_of, people))
 }
 
 /// Classes by several code lists: as many as fit are packed into 64 bits, then numbered anew.
@@ -215,6 +240,44 @@ impl Risk {
             at_highest: share(smallest * sizes.of_size(smallest)),
             sample_unique: share(sizes.of_size(1)),
             population,
+        })
+    }
+}
+
+impl Risk {
+    /// Measures a table in which a person may have several records: a class is as large as the
+    /// number of people in it, and a person as safe as the smallest class that one of their records
+    /// is in. All shares and means are over people; a population table is compared with by record.
+    ///
+    /// # Errors
+    /// When a column is unknown in either table.
+    pub fn of_people(
+        table: &Table,
+        columns: &[&str],
+        person: &str,
+        population: Option<&Table>,
+    ) -> Result<Self, TableError> {
+        let (class_of, people) = people_of_classes(table, columns, person)?;
+        let whose = table.column(person)?;
+        let mut smallest = vec![u64::MAX; whose.dictionary().len()];
+        for (&class, &person) in class_of.iter().zip(whose.codes()) {
+            let own = &mut smallest[person as usize];
+            *own = (*own).min(people[class as usize]);
+        }
+        smallest.retain(|size| *size < u64::MAX);
+        let all = smallest.len().max(1) as f64;
+        let least = smallest.iter().copied().min().unwrap_or(u64::MAX);
+        let share = |size: u64| smallest.iter().filter(|s| **s == size).count() as f64 / all;
+        Ok(Self {
+            records: table.rows() as u64,
+            classes: people.len() as u64,
+            average: smallest.iter().map(|&size| 1.0 / size as f64).sum::<f64>() / all,
+            highest: 1.0 / least as f64,
+            at_highest: share(least),
+            sample_unique: share(1),
+            population: population
+                .map(|people| PopulationRisk::of_table(table, columns, people))
+                .transpose()?,
         })
     }
 }

@@ -8,6 +8,7 @@ mod swift;
 use salus_model::{Class, Classified};
 
 use crate::engine::Engine;
+use crate::model::ClassRule;
 use crate::problem::{Problem, ProblemError};
 use crate::quasi::Levels;
 
@@ -25,6 +26,13 @@ pub enum SearchError {
          add levels to the hierarchies or relax a model"
     )]
     Unsatisfiable,
+    /// δ-presence demands a chance that some people do not have, however coarse the groups.
+    #[error(
+        "δ-presence cannot hold: at every generalisation some people of the population are in a \
+         group with too few records, and suppressing takes more away; lower the least chance, or \
+         add coarser levels to the hierarchies"
+    )]
+    TooLittlePresence,
     /// A model that local recoding cannot hold class by class.
     #[error(
         "local recoding works class by class: it cannot keep models about a population table or \
@@ -121,7 +129,7 @@ impl Problem<'_> {
             let mut engine = Engine::<W>::new(problem);
             let seed = Seeds::new(&mut engine).climb(&mut engine);
             let best = exact::search(&mut engine, seed)?;
-            let (levels, loss) = best.ok_or(SearchError::Unsatisfiable)?;
+            let (levels, loss) = best.ok_or_else(|| problem.unsatisfiable())?;
             Ok(outcome(&mut engine, &levels, loss, Optimality::Proven))
         }
         with_words!(self, run(self))
@@ -129,6 +137,17 @@ impl Problem<'_> {
 }
 
 impl Problem<'_> {
+    /// Why no node satisfies the models: with a least chance of presence no suppression helps.
+    pub(crate) fn unsatisfiable(&self) -> SearchError {
+        let demanding =
+            |rule: &ClassRule| matches!(rule, ClassRule::Presence { least, .. } if *least > 0.0);
+        if self.class_rules.iter().any(demanding) {
+            SearchError::TooLittlePresence
+        } else {
+            SearchError::Unsatisfiable
+        }
+    }
+
     /// What given levels cost on this problem's table: a scheme found earlier, on new data.
     ///
     /// # Errors
@@ -144,7 +163,7 @@ impl Problem<'_> {
             let groups = engine.groups_at(&inward);
             let verdict = engine.check(&groups, &inward);
             if !verdict.holds(problem.limit) {
-                return Err(SearchError::Unsatisfiable);
+                return Err(problem.unsatisfiable());
             }
             Ok(outcome(&mut engine, &inward, verdict.loss, Optimality::Given))
         }
@@ -172,5 +191,7 @@ pub(crate) fn outcome<const W: usize>(
     }
 }
 
+#[cfg(test)]
+mod brute;
 #[cfg(test)]
 mod tests;

@@ -47,12 +47,19 @@ struct Patterns {
     shaped: Vec<(Regex, Identifier)>,
     titled: Regex,
     cued: Regex,
+    /// Family name first.
+    inverted: Regex,
+    /// A postcode of five digits and a town, which a unit would look like.
+    town: Regex,
     roled: Regex,
     eponym_after: Regex,
 }
 
 static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
-    let name = r"[\p{Lu}][\p{L}\p{M}'’\-]+(?:[ \t]+(?:[\p{Lu}]\.|(?:van|von|de|del|di|da|la|le|el|al|bin|der|den|ter|dos|du)(?:[ \t]+(?:der|den|la))?|[\p{Lu}][\p{L}\p{M}'’\-]+)){0,3}";
+    let one = r"\p{Lu}[\p{L}\p{M}'’\-]+";
+    // A particle is a word of its own with a name after it: `di` begins many other words.
+    let particle = r"(?:van|von|de|del|di|da|la|le|el|al|bin|der|den|ter|dos|du)[ \t]+(?:(?:der|den|la)[ \t]+)?";
+    let name = format!(r"{one}(?:[ \t]+(?:\p{{Lu}}\.|(?:{particle})?{one})){{0,3}}");
     let shaped = [
         (r"(?i)\b[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+\b", Identifier::Contact),
         (r#"(?i)\b(?:https?|ftp)://[^\s<>"]+|\bwww\.[^\s<>"]+"#, Identifier::Url),
@@ -63,6 +70,8 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
             Identifier::Contact,
         ),
         (r"\+\d{2}[ .\-]?\d{1,4}(?:[ .\-]?\d{2,4}){2,4}\b", Identifier::Contact),
+        // A dialling code with its 0 and the number in one piece, as in 030-1234567.
+        (r"\b0\d{1,4}[ /\-]\d{5,8}\b", Identifier::Contact),
         (
             r"(?i)\b(?:MRN|medical record(?: number)?|record no\.?|account(?: number)?|acct|chart|policy|member id|license|licence|SSN|NHS(?: number)?|patient id|case)\b[ \t]*(?:no\.?|number|#)?[ \t]*[:#]?[ \t]*([A-Z]{0,4}[\- ]?\d[\d\-]{3,})",
             Identifier::Number,
@@ -79,6 +88,9 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
         ),
         (r"\bMay[ \t]+\d{1,2}(?:st|nd|rd|th)?\b(?:,?[ \t]+\d{4}\b)?", Identifier::Date),
         (r"(?i)\b(?:9\d|1[0-2]\d)[ \-]?(?:years?|yrs?|y/?o)\b(?:[ \-]old)?", Identifier::Date),
+        (r"(?i)\b(?:age|aged|alter)[ \t]*:?[ \t]*((?:9\d|1[0-2]\d))\b", Identifier::Date),
+        // British postcodes; their last two letters are none of C, I, K, M, O and V, and so no unit.
+        (r"\b[A-PR-UWYZ][A-HK-Y]?\d[A-HJKPSTUW\d]?[ \t]\d[ABD-HJLNP-UW-Z]{2}\b", Identifier::Place),
         (
             r"\b\d{1,5}[ \t]+(?:[\p{Lu}][\p{L}]+[ \t]+){1,3}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Sq|Terrace|Highway|Hwy)\b\.?",
             Identifier::Place,
@@ -99,6 +111,11 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
             r"(?:\b(?i:patient(?: name)?|pt|name|signed(?: by)?|dictated by|seen by|attending|referring(?: physician)?|physician|provider|contact|next of kin|daughter|son|wife|husband|mother|father|brother|sister|spouse|partner|caregiver|cc)\b[ \t]*[:,\-]?|\b(?i:is|was|named|called)[ \t]+a?[ \t]*named)[ \t]+({name})"
         ))
         .ok()?,
+        inverted: Regex::new(&format!(
+            r"(?m)(?:\b(?i:patient(?: name)?|pt|name|re)[ \t]*[:\-][ \t]*|\A[ \t]*)({one},[ \t]+{name})[ \t]*(?:[,;(.]|$)|^[ \t]*({one},[ \t]+{name})[ \t,;(]+(?i:dob|born|geb|mrn|\*|[mf]\b|\d)"
+        ))
+        .ok()?,
+        town: Regex::new(r"\b\d{5}[ \t]+(\p{Lu}\p{Ll}{2,}(?:[ \-]\p{Lu}\p{Ll}+)?)").ok()?,
         roled: Regex::new(&format!(
             r"({name}),?[ \t]+(?:MD|M\.D\.|DO|RN|NP|PA-C|PhD|FACP|MBBS|LPN)\b"
         ))
@@ -154,6 +171,23 @@ const NO_NAMES: [&str; 40] = [
     "Unknown",
 ];
 
+/// What five digits may count, in place of being a postcode.
+const COUNTED: [&str; 13] = [
+    "Unit",
+    "Einheit",
+    "Patient",
+    "Step",
+    "Copies",
+    "Platelet",
+    "Leuk",
+    "Cell",
+    "Record",
+    "Case",
+    "Thrombo",
+    "Visit",
+    "Participant",
+];
+
 impl Recogniser {
     /// One that knows nothing of the record.
     #[must_use]
@@ -194,8 +228,13 @@ impl Recogniser {
                     Some(Span { bytes: whole.range(), kind: *kind })
                 }));
             }
-            for pattern in [&patterns.titled, &patterns.cued, &patterns.roled] {
-                let names = pattern.captures_iter(text).filter_map(|c| c.get(1));
+            found.extend(patterns.town.captures_iter(text).filter_map(|c| {
+                let (whole, town) = (c.get(0)?, c.get(1)?);
+                let measured = COUNTED.iter().any(|word| town.as_str().starts_with(word));
+                (!measured).then(|| Span { bytes: whole.range(), kind: Identifier::Place })
+            }));
+            for pattern in [&patterns.titled, &patterns.cued, &patterns.inverted, &patterns.roled] {
+                let names = pattern.captures_iter(text).filter_map(|c| c.get(1).or(c.get(2)));
                 found.extend(names.filter_map(|m| patterns.person(text, m.range())));
             }
         }

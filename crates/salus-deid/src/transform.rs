@@ -62,17 +62,21 @@ impl Classified for TransformError {
     }
 }
 
-/// The numbers of a column's dictionary, or which record holds something else.
-pub(crate) fn numbers_of(column: &crate::table::Column) -> Result<Vec<f64>, TransformError> {
-    let parsed: Vec<Option<f64>> =
-        column.dictionary().iter().map(|t| crate::number::parse(t)).collect();
-    match column.codes().iter().position(|&c| parsed[c as usize].is_none()) {
+/// The numbers of a column's dictionary, none where a value is missing, or which record holds
+/// something else.
+pub(crate) fn numbers_of(
+    column: &crate::table::Column,
+) -> Result<Vec<Option<f64>>, TransformError> {
+    let dictionary = column.dictionary();
+    let parsed: Vec<Option<f64>> = dictionary.iter().map(|t| crate::number::parse(t)).collect();
+    let odd = |code: usize| parsed[code].is_none() && !crate::number::is_missing(&dictionary[code]);
+    match column.codes().iter().position(|&code| odd(code as usize)) {
         Some(record) => Err(TransformError::Value {
             column: column.name().to_owned(),
             record: record + 1,
             expected: "number",
         }),
-        None => Ok(parsed.into_iter().map(Option::unwrap_or_default).collect()),
+        None => Ok(parsed),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod mend;
 mod report;
+mod train;
 
 use salus_model::{Class, Classified};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::table::{Table, TableError};
 
 pub use mend::{Repair, Thresholds, Weights};
 pub use report::{BiasReport, GroupBias, Predictions, Representation};
+pub use train::trained;
 
 /// Why bias could not be measured or mended.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +29,12 @@ pub enum BiasError {
     /// Fewer than two groups.
     #[error("the sensitive columns form one group only; there is nothing to compare")]
     OneGroup,
-    /// A group has nobody with one of the two outcomes, so that no weight balances it.
-    #[error("group '{group}' has only one outcome; no weights can balance it")]
+    /// A group has nobody with one of the two outcomes, so that no weight balances it. Its message
+    /// leaves out which: a group's name is made of people's values.
+    #[error(
+        "one of the groups that the sensitive columns form has only one outcome, which no weights \
+         can balance; name fewer sensitive columns, or coarsen them"
+    )]
     EmptyCell {
         /// The group.
         group: String,

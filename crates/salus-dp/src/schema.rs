@@ -122,6 +122,12 @@ impl Bounds {
         self.high
     }
 
+    /// Decimals of a step: it is 10^-decimals.
+    #[must_use]
+    pub const fn decimals(self) -> u8 {
+        self.decimals
+    }
+
     /// Steps between the ends.
     pub(crate) const fn width(self) -> i64 {
         self.high - self.low
@@ -347,6 +353,12 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// How many rows of a unit count: one when the table has no more.
+    #[must_use]
+    pub fn rows_that_count(&self) -> u32 {
+        self.effective_bound().rows()
+    }
+
     /// The bound that applies: one row when the table has no more.
     pub(crate) fn effective_bound(&self) -> ContributionBound {
         match self.rows_per_unit {

@@ -6,6 +6,7 @@
 //!
 //! - [`fhirpath`]: expressions, parsed once and evaluated on many resources.
 //! - [`view`]: SQL-on-FHIR v2 ViewDefinitions; [`shipped`]: the views that come with Salus.
+//! - [`rows`]: rows of flat tables as resources, the shipped views turned round.
 //! - [`parse_json`] and [`validate`]: bytes to a resource that conforms to R4, or issues that name
 //!   the element; [`operation_outcome`] tells them to a client.
 //! - [`search`]: what resources are found by, queries, and whether they match.
@@ -29,6 +30,7 @@ mod outcome;
 mod patch;
 mod primitive;
 mod resource;
+pub mod rows;
 pub mod search;
 pub mod shipped;
 pub mod subscription;

@@ -9,7 +9,7 @@
 use salus_deid::attack::{Attack, normal_quantile, residual, wilson};
 use serde::Serialize;
 
-use crate::evidence::{AttackResult, Evidence};
+use crate::evidence::{AttackLine, AttackResult, Evidence};
 use crate::text::columns;
 
 /// Group sizes that are proposed one after the other.
@@ -103,8 +103,27 @@ pub(crate) struct Worst<'e> {
     attempts: u64,
 }
 
+impl Worst<'_> {
+    /// What people call it.
+    pub(crate) fn named(&self) -> String {
+        match self.secret {
+            Some(secret) => format!("{} of {secret}", self.attack.name()),
+            None => self.attack.name().to_owned(),
+        }
+    }
+
+    /// The largest risk that its interval leaves open.
+    pub(crate) const fn upper(&self) -> f64 {
+        self.upper
+    }
+}
+
 pub(crate) fn worst(evidence: &Evidence) -> Option<Worst<'_>> {
-    let ran = evidence.attacks.iter().filter_map(|line| match &line.result {
+    worst_of(&evidence.attacks)
+}
+
+pub(crate) fn worst_of(attacks: &[AttackLine]) -> Option<Worst<'_>> {
+    let ran = attacks.iter().filter_map(|line| match &line.result {
         AttackResult::Ran { risk, interval: [_, upper], attempts, leak, .. } => Some(Worst {
             attack: line.attack,
             secret: line.secret.as_deref(),
@@ -119,7 +138,7 @@ pub(crate) fn worst(evidence: &Evidence) -> Option<Worst<'_>> {
 }
 
 /// The best score that any release could get with that many attempts: none of them succeeds.
-fn attainable(attempts: u64, confidence: f64) -> f64 {
+pub(crate) fn attainable(attempts: u64, confidence: f64) -> f64 {
     let z = normal_quantile(f64::midpoint(1.0, confidence));
     let none = wilson(0, attempts, z);
     100.0 * (1.0 - residual(none, none).upper)
@@ -155,10 +174,7 @@ pub(crate) fn propose(evidence: &Evidence, wanted: f64, room: &Room) -> Result<A
             room.members
         )));
     }
-    let named = match worst.secret {
-        Some(secret) => format!("{} of {secret}", worst.attack.name()),
-        None => worst.attack.name().to_owned(),
-    };
+    let named = worst.named();
     let wide = !worst.leak && worst.attempts < room.members;
     if evidence.published_verbatim == 0
         && wide

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use cpu_time::ProcessTime;
+use salus_deid::utility::{Accuracy, Utility, classification_accuracy};
 use salus_deid::{Loss, Outcome, QuasiIdentifiers, Table};
 use salus_model::{Clock, Entropy};
 use serde::Serialize;
@@ -15,7 +16,10 @@ use crate::error::FilesError;
 use crate::evidence::{AttackLine, Effort, Evidence, Trial};
 use crate::file::{Format, Source, not_over, table_bytes, write_bytes};
 use crate::hierarchies;
+use crate::person;
 use crate::risk::EstimatorName;
+use crate::study::Tried;
+use crate::watch::{Unwatched, Watch};
 
 mod models;
 mod recipe;
@@ -34,15 +38,19 @@ pub struct AnonymiseArgs {
     /// adult_hierarchy_age.csv; columns without one get a hierarchy made from their values.
     #[arg(long)]
     pub hierarchies: Option<PathBuf>,
+    /// What a column holds, which says how it coarsens: column=icd10, column=atc, column=postcode,
+    /// column=date or column=interval:5; repeat for more. It goes before a file.
+    #[arg(long, value_parser = hierarchies::stated)]
+    pub hierarchy: Vec<hierarchies::StatedHierarchy>,
     /// Columns by which others could recognise a person: `all` (but for the sensitive ones), or
     /// names joined by commas.
-    #[arg(long, value_delimiter = ',', default_value = "all")]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name, default_value = "all")]
     pub quasi_identifiers: Vec<String>,
     /// Each released record is alike to at least K − 1 others in the quasi-identifiers.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub k: Option<u32>,
     /// Columns whose values nobody should learn about a person; for --l, --t and --beta.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
     pub sensitive: Vec<String>,
     /// Each group of alike records has L different values of each sensitive column.
     #[arg(long)]
@@ -59,9 +67,12 @@ pub struct AnonymiseArgs {
     /// How far apart two sensitive values are for --t.
     #[arg(long, value_enum, default_value = "equal", requires = "t")]
     pub distance: Distance,
-    /// No sensitive value is more than BETA times likelier in a group than overall (enhanced).
+    /// No sensitive value is likelier in a group than overall by more than BETA times its share.
     #[arg(long)]
     pub beta: Option<f64>,
+    /// Which likeness --beta means.
+    #[arg(long, value_enum, default_value = "enhanced", requires = "beta")]
+    pub likeness: LikenessName,
     /// The average over records of 1 / group size is at most this.
     #[arg(long)]
     pub average_risk: Option<f64>,
@@ -96,9 +107,16 @@ pub struct AnonymiseArgs {
     /// Give each group of records its own levels and suppress nothing.
     #[arg(long)]
     pub local: bool,
+    /// How --local divides the records.
+    #[arg(long, value_enum, default_value = "auto", requires = "local")]
+    pub partition: Partition,
     /// Columns that name a person, left out of the result.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
     pub identifiers: Vec<String>,
+    /// The column that says whose a record is, where people have several: groups then count
+    /// people, halves are split by person, and the column is left out of the result.
+    #[arg(long, value_parser = crate::text::name, conflicts_with_all = ["epsilon", "presence"])]
+    pub person: Option<String>,
     /// How to search the combinations of levels.
     #[arg(long, value_enum, default_value = "auto")]
     pub search: Search,
@@ -109,6 +127,10 @@ pub struct AnonymiseArgs {
     /// cheaper.
     #[arg(long, default_value_t = 0.5)]
     pub suppression_weight: f64,
+    /// A column that is to be predicted: how well it is from the quasi-identifiers, before and
+    /// after.
+    #[arg(long, value_parser = crate::text::name, conflicts_with = "epsilon")]
+    pub target: Option<String>,
     /// Refuse to write a result whose score is below this.
     #[arg(long)]
     pub least_score: Option<f64>,
@@ -130,7 +152,7 @@ pub struct AnonymiseArgs {
     #[arg(long, conflicts_with_all = ["least_score", "until_score"])]
     pub no_attacks: bool,
     /// The file for the levels found, for `salus recode --scheme` on new records.
-    #[arg(long, conflicts_with_all = ["local", "epsilon"])]
+    #[arg(long, conflicts_with_all = ["local", "epsilon", "person"])]
     pub save_scheme: Option<PathBuf>,
     /// The file for a certificate of the release (PDF for .pdf, else HTML).
     #[arg(long)]
@@ -169,6 +191,24 @@ pub enum Distance {
     Hierarchical,
 }
 
+/// Which β-likeness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LikenessName {
+    /// A relative gain of at most β, whatever the value's share.
+    Basic,
+    /// At most β and at most −ln of the share, which keeps frequent values from certainty as well.
+    Enhanced,
+}
+
+/// How local recoding divides the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Partition {
+    /// A sweep over the combinations of levels where they are few, else Mondrian.
+    Auto,
+    /// Mondrian: top-down, by the column that is coarsest in a group.
+    Mondrian,
+}
+
 /// How to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Search {
@@ -195,6 +235,13 @@ pub struct AnonymiseReport {
     /// The mean over quasi-identifiers and records of 1 − (m − 1)/(D − 1), where a published label
     /// stands for m of D values: 1 is untouched.
     pub granularity: f64,
+    /// What else the result is still good for: discernibility, group size, entropy, divergence, and
+    /// each column by itself.
+    pub utility: Utility,
+    /// How often a classifier guesses `--target` right: always the most frequent value, from the
+    /// table as it is, and from the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<Accuracy>,
     /// The level that each quasi-identifier is generalised to; none with `--local`.
     pub levels: Option<serde_json::Map<String, serde_json::Value>>,
     /// Records suppressed.
@@ -207,9 +254,13 @@ pub struct AnonymiseReport {
     pub optimal: bool,
     /// Processor time of posing, searching and applying, in milliseconds.
     pub cpu_ms: f64,
-    /// Records of the smallest published group.
+    /// People, where `--person` tells them apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<u64>,
+    /// Records of the smallest published group; people with `--person`.
     pub smallest_group: u64,
-    /// The mean over published records of 1 / group size.
+    /// The mean over published records of 1 / group size; with `--person` the mean over people of
+    /// 1 / the smallest of their groups.
     pub average_risk: f64,
     /// 100 · (1 − the largest upper bound of risk over the attacks); none when none could run.
     pub score: Option<f64>,
@@ -275,10 +326,26 @@ impl Made {
             population: people.as_ref().map(|p| &p.table),
             clock,
         };
-        let others = report::without(others, &self.args.identifiers)?;
+        let others = unnamed(others, &self.args)?;
         let release = recipe.release(&others, self.outcome.as_ref(), entropy)?;
         kept(&release.table, &release.published_as_gaps())
     }
+}
+
+/// Where the hierarchies come from.
+fn origins(args: &AnonymiseArgs) -> hierarchies::Origins<'_> {
+    hierarchies::Origins {
+        folder: args.hierarchies.as_deref(),
+        stated: &args.hierarchy,
+        encoding: args.format.encoding,
+    }
+}
+
+/// The records without what names a person; whose they are stays, and goes when they are released.
+fn unnamed(table: &Table, args: &AnonymiseArgs) -> Result<Table, FilesError> {
+    let mut names = args.identifiers.clone();
+    names.retain(|name| args.person.as_ref() != Some(name));
+    report::without(table, &names)
 }
 
 fn kept(table: &Table, suppressed: &[u32]) -> Result<Table, FilesError> {
@@ -303,7 +370,7 @@ pub fn run(
 ) -> Result<Answer, FilesError> {
     not_over(&args.out, &[&args.file])?;
     let source = Source::read(&args.file, &args.format)?;
-    let made = make(args, &source, clock, entropy)?;
+    let made = make(args, &source, &Unwatched, clock, entropy)?;
     if let Some(least) = args.least_score
         && made.report.score.is_none_or(|score| score < least)
     {
@@ -335,6 +402,7 @@ pub fn run(
 pub(crate) fn make(
     args: &AnonymiseArgs,
     source: &Source,
+    watch: &dyn Watch,
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Made, FilesError> {
@@ -352,10 +420,15 @@ pub(crate) fn make(
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut now = args.clone();
     loop {
+        let number = attempts.len() as u32 + 1;
+        watch.go_on()?;
+        watch.stage(&format!("attempt {number} of at most {most}: {}", settings(&now).join(" ")));
         let mut made = setting.attempt(&now, most, clock, entropy)?;
         let (score, utility) = (made.report.score, made.report.granularity);
+        let passes = utility >= args.utility_floor && score.is_some_and(|score| score >= wanted);
+        watch.tried(Tried::of_loop(number, &made, passes));
         attempts.push(Attempt {
-            attempt: attempts.len() as u32 + 1,
+            attempt: number,
             settings: settings(&now),
             score,
             utility,
@@ -412,7 +485,7 @@ fn charge(report: &mut AnonymiseReport, attempts: &[Attempt], args: &AnonymiseAr
 }
 
 /// The settings that adjustments change, as options.
-fn settings(args: &AnonymiseArgs) -> Vec<String> {
+pub(crate) fn settings(args: &AnonymiseArgs) -> Vec<String> {
     let mut said = Vec::new();
     let mut say = |option: &str, value: Option<String>| {
         said.extend(value.map(|value| format!("--{option} {value}")));
@@ -436,7 +509,7 @@ fn apply(change: &Change, args: &mut AnonymiseArgs) {
 }
 
 /// What stays the same over all attempts.
-struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     source: &'a Source,
     people: Option<Source>,
     names: Vec<String>,
@@ -445,18 +518,24 @@ struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    fn of(args: &AnonymiseArgs, source: &'a Source) -> Result<Self, FilesError> {
+    pub(crate) fn of(args: &AnonymiseArgs, source: &'a Source) -> Result<Self, FilesError> {
         source.require("--sensitive", &args.sensitive)?;
         source.require("--identifiers", &args.identifiers)?;
+        source.require("--target", args.target.as_slice())?;
+        person::check(source, args.person.as_ref())?;
         let people = args.population.as_ref().map(|p| Source::read(p, &args.format)).transpose()?;
-        let apart = [args.sensitive.as_slice(), args.identifiers.as_slice()].concat();
+        let whose = args.person.as_slice();
+        let apart = [args.sensitive.as_slice(), args.identifiers.as_slice(), whose].concat();
+        if args.person.is_none() {
+            person::one_record_each(&source.table, &args.identifiers)?;
+        }
         let names = source.columns("--quasi-identifiers", &args.quasi_identifiers, &apart)?;
         if let Some(people) = &people {
             people.require("--population", &names)?;
         }
-        let folder = args.hierarchies.as_deref();
-        let encoding = args.format.encoding;
-        let found = hierarchies::of_columns(source, &names, folder, people.as_ref(), encoding)?;
+        let stated: Vec<String> = args.hierarchy.iter().map(|h| h.column.clone()).collect();
+        source.require("--hierarchy", &stated)?;
+        let found = hierarchies::of_columns(source, &names, origins(args), people.as_ref())?;
         if args.epsilon.is_some() && !found.built.is_empty() {
             return Err(FilesError::option(format!(
                 "--epsilon needs hierarchies that do not come from the table: there is no file for \
@@ -464,11 +543,17 @@ impl<'a> Setting<'a> {
                 found.built.join(", ")
             )));
         }
-        let input = report::without(&source.table, &args.identifiers)?;
+        let input = unnamed(&source.table, args)?;
         Ok(Self { source, people, names, found, input })
     }
 
-    fn attempt(
+    /// The quasi-identifiers with their hierarchies.
+    pub(crate) const fn quasi(&self) -> &QuasiIdentifiers {
+        &self.found.quasi
+    }
+
+    /// Makes a release, and attacks this way of releasing; it is judged as one of so many looks.
+    pub(crate) fn attempt(
         &self,
         args: &AnonymiseArgs,
         looks: NonZeroU32,
@@ -483,15 +568,30 @@ impl<'a> Setting<'a> {
         let release = recipe.release(&self.input, None, entropy)?;
         let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
         let effort = args.attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
-        let evidence =
-            recipe.attack(&self.input, &release, Trial { effort, looks, person: None }, entropy)?;
+        let trial = Trial { effort, looks, person: args.person.as_deref() };
+        let evidence = recipe.attack(&self.input, &release, trial, entropy)?;
         let mut noted = self.source.notes.clone();
         noted.extend(self.found.notes.iter().cloned());
         if args.epsilon.is_none() {
             noted.extend(report::likely_identifiers(&self.input, &self.names, &args.sensitive));
         }
-        let asked = report::Asked { args, names: &self.names, words, input: &self.input };
-        let report = report::report(asked, &release, &evidence, cpu_ms, noted)?;
+        match &args.person {
+            Some(_) => noted.push(
+                "groups count people; an attacker who can tell which released records are of one \
+                 person may intersect their groups"
+                    .to_owned(),
+            ),
+            None => noted.extend(person::noted(&self.source.table, &args.identifiers)),
+        }
+        let asked = report::Asked {
+            args,
+            names: &self.names,
+            words,
+            input: &self.input,
+            quasi: &self.found.quasi,
+        };
+        let mut report = report::report(asked, &release, &evidence, cpu_ms, noted)?;
+        report.accuracy = self.accuracy(args, &release.table, entropy)?;
         let quasi = self.found.quasi.clone();
         let suppressed = release.published_as_gaps();
         Ok(Made {
@@ -503,6 +603,21 @@ impl<'a> Setting<'a> {
             suppressed,
             outcome: release.outcome,
         })
+    }
+
+    /// How well the target is predicted from the quasi-identifiers.
+    fn accuracy(
+        &self,
+        args: &AnonymiseArgs,
+        released: &Table,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Option<Accuracy>, FilesError> {
+        const FOLDS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+        let Some(target) = &args.target else { return Ok(None) };
+        let known: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let input = &self.input;
+        let found = classification_accuracy(input, released, &known, target, FOLDS, entropy)?;
+        Ok(Some(found))
     }
 
     fn next(&self, made: &Made, wanted: f64) -> Result<Adjustment, NoRoom> {
@@ -517,7 +632,10 @@ impl<'a> Setting<'a> {
             t: args.t,
             sensitive: args.sensitive.clone(),
             most_diverse: args.sensitive.iter().filter_map(values).min().unwrap_or(0),
-            members: (self.input.rows() / 2) as u64,
+            members: match &args.person {
+                Some(person) => person::people(&self.input, person).unwrap_or(0) / 2,
+                None => (self.input.rows() / 2) as u64,
+            },
             epsilon: args.epsilon,
         };
         adjust::propose(&made.evidence, wanted, &room)

@@ -7,16 +7,19 @@ use clap::Args;
 use cpu_time::ProcessTime;
 use salus_deid::QuasiIdentifiers;
 use salus_deid::Table;
-use salus_deid::attack::{Aggregate, Halves, Linking, Scene};
+use salus_deid::attack::{Aggregate, Halves, Linking, Scene, Unmatched, unmatched};
 use salus_model::Entropy;
 use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::evidence::{self, AttackLine, Effort, Trial};
+use crate::evidence::{self, AttackLine, Effort, Evidence, Trial};
 use crate::file::{Format, Source};
-use crate::text::notes;
-use crate::{generator, hierarchies};
+use crate::text::{notes, percent};
+use crate::{generator, hierarchies, person};
+
+/// So many unique values that are met again may be chance.
+const FEW_BY_CHANCE: u64 = 3;
 
 /// Attacks a release: real people's records against a control group who are not in it.
 #[derive(Debug, Clone, Args)]
@@ -49,17 +52,24 @@ pub struct AttackArgs {
     /// The folder of hierarchies that a generalised release was made with.
     #[arg(long)]
     pub hierarchies: Option<PathBuf>,
+    /// What a generalised column holds, as `salus anonymise --hierarchy` was told; repeat for more.
+    #[arg(long, value_parser = hierarchies::stated)]
+    pub hierarchy: Vec<hierarchies::StatedHierarchy>,
     /// Columns that the attacker tries to guess, all others known; all columns in turn if not
     /// given.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
     pub secrets: Vec<String>,
     /// Columns of the first of two files that are linked through the release, the second having
     /// all others; a random half if not given.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
     pub first_file: Vec<String>,
     /// How many nearest records of each of the two files may hold the one that links them.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     pub neighbours: NonZeroUsize,
+    /// The column of --real and --control that says whose a record is, where people have several:
+    /// each person is attacked once, known by one of their records.
+    #[arg(long, value_parser = crate::text::name, conflicts_with = "generator")]
+    pub person: Option<String>,
     /// Attempts of each attack on members and as many on control people.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub attempts: Option<u32>,
@@ -78,6 +88,10 @@ pub struct AttackReport {
     pub published_verbatim: u64,
     /// The result in words.
     pub words: String,
+    /// Columns of the release with labels that stand for nobody's value: what they say is lost on
+    /// every attack.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmatched: Vec<Unmatched>,
     /// Processor time of the attacks in milliseconds.
     pub cpu_ms: f64,
     /// What to note.
@@ -96,6 +110,13 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     let population = args.population.as_ref().map(read).transpose()?;
     real.require("--secrets", &args.secrets)?;
     real.require("--first-file", &args.first_file)?;
+    for source in [&real, &control] {
+        person::check(source, args.person.as_ref())?;
+    }
+    let (members, others) = match &args.person {
+        Some(person) => people(&real, &control, person)?,
+        None => (real.table.rows() as u64, control.table.rows() as u64),
+    };
     let quasi = hierarchies_of(args, &real, &control)?;
     let tables: Vec<&Table> = earlier.iter().map(|s| &s.table).collect();
     let counts = args.aggregates.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -117,6 +138,7 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
         hierarchies: quasi.as_ref(),
         aggregates: &aggregates,
         generator: generator.as_ref(),
+        person: args.person.as_deref(),
         ..Scene::new(&real.table, &control.table, &released.table)
     };
     let effort = args.attempts.map_or(Effort::Alone, |n| Effort::Attempts(n as usize));
@@ -129,14 +151,25 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     };
     let trial = Trial { effort, ..Trial::ONCE };
     let evidence = evidence::attack(&scene, &args.secrets, linking, trial, entropy)?;
-    let mut noted: Vec<String> = Vec::new();
-    if real.table.rows() != control.table.rows() {
+    control_is_apart(&evidence, args)?;
+    let unmatched = unmatched(&scene)?;
+    let mut noted = what_was_lost(&unmatched, &real.table, &released.table, args);
+    if evidence.control_verbatim > 0 {
         noted.push(format!(
-            "{} real and {} control records: as many of each are drawn, for an unequal control \
-             group inflates the risk",
-            real.table.rows(),
-            control.table.rows()
+            "WARNING: {} control people with a value that nobody else has are in the release as \
+             they are: check that they are not in the data",
+            evidence.control_verbatim
         ));
+    }
+    if members != others {
+        let what = if args.person.is_some() { "people" } else { "records" };
+        noted.push(format!(
+            "{members} real and {others} control {what}: as many of each are drawn, for an unequal \
+             control group inflates the risk"
+        ));
+    }
+    if args.person.is_none() {
+        noted.extend(person::noted(&real.table, &[]));
     }
     let mut texts = real.notes.clone();
     texts.extend(released.notes.clone());
@@ -154,10 +187,91 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
         score: evidence.score,
         published_verbatim: evidence.published_verbatim,
         words: evidence.words,
+        unmatched,
         cpu_ms: start.elapsed().as_secs_f64() * 1_000.0,
         notes: noted,
     };
     Answer::new(&report, text)
+}
+
+/// Refuses control people who are in the release themselves: every rate would be compared with one
+/// that is no chance, and a leak would be taken for it.
+fn control_is_apart(evidence: &Evidence, args: &AttackArgs) -> Result<(), FilesError> {
+    let verbatim = evidence.control_verbatim;
+    let copied = verbatim >= FEW_BY_CHANCE && verbatim * 2 >= evidence.published_verbatim;
+    let seen = match &evidence.backwards {
+        Some(words) => words.clone(),
+        None if copied => format!(
+            "{verbatim} control people with a value that nobody else has are in the release as \
+             they are"
+        ),
+        None => return Ok(()),
+    };
+    Err(FilesError::option(format!(
+        "--control {}: {seen}. Nothing is known of {} by comparing with people who are in it: give \
+         people who are not in the data, or exchange --real and --control",
+        args.control.display(),
+        args.released.display()
+    )))
+}
+
+/// Columns that are on one side only, and labels that stand for nobody's value.
+fn what_was_lost(
+    unmatched: &[Unmatched],
+    real: &Table,
+    released: &Table,
+    args: &AttackArgs,
+) -> Vec<String> {
+    let only = |one: &Table, other: &Table| -> Vec<String> {
+        let names = one.columns().iter().map(|c| c.name());
+        let whose = args.person.as_deref();
+        names.filter(|n| other.column(n).is_err() && whose != Some(*n)).map(str::to_owned).collect()
+    };
+    let mut noted = Vec::new();
+    for (names, side, other) in [
+        (only(released, real), "the release", "--real"),
+        (only(real, released), "--real", "the release"),
+    ] {
+        if !names.is_empty() {
+            noted.push(format!(
+                "columns of {side} that {other} lacks, which no attack uses: {}",
+                names.join(", ")
+            ));
+        }
+    }
+    for lost in unmatched {
+        let share = lost.records as f64 / released.rows().max(1) as f64;
+        let remedy = match &args.hierarchies {
+            None => "say --hierarchies or --hierarchy where it was generalised",
+            Some(_) => "check its hierarchy file, or say --hierarchy",
+        };
+        noted.push(format!(
+            "WARNING: column '{}': {} of the released records, the first in record {}, have a \
+             label that stands for no value of --real or --control; attacks cannot use them, and \
+             the score is too good. Is it written alike? {remedy}",
+            lost.column,
+            percent(share),
+            lost.first
+        ));
+    }
+    noted
+}
+
+/// How many people both files are of, which must be different ones.
+fn people(real: &Source, control: &Source, person: &str) -> Result<(u64, u64), FilesError> {
+    let known: std::collections::HashSet<&str> =
+        real.table.column(person)?.dictionary().iter().map(String::as_str).collect();
+    let both = control.table.column(person)?.dictionary();
+    let both = both.iter().filter(|whose| known.contains(whose.as_str())).count();
+    if both > 0 {
+        return Err(FilesError::option(format!(
+            "--person: {both} people are in {} and in {}: nobody of the control group may be in \
+             the data",
+            real.path.display(),
+            control.path.display()
+        )));
+    }
+    Ok((person::people(&real.table, person)?, person::people(&control.table, person)?))
 }
 
 /// The hierarchies of the real table's columns that have one in the folder.
@@ -166,7 +280,16 @@ fn hierarchies_of(
     real: &Source,
     control: &Source,
 ) -> Result<Option<QuasiIdentifiers>, FilesError> {
-    let Some(folder) = &args.hierarchies else { return Ok(None) };
+    if args.hierarchies.is_none() && args.hierarchy.is_empty() {
+        return Ok(None);
+    }
+    let stated: Vec<String> = args.hierarchy.iter().map(|h| h.column.clone()).collect();
+    real.require("--hierarchy", &stated)?;
+    let origins = hierarchies::Origins {
+        folder: args.hierarchies.as_deref(),
+        stated: &args.hierarchy,
+        encoding: args.format.encoding,
+    };
     // People of the control group may have values that no member has.
-    hierarchies::listed(&[real, control], folder, args.format.encoding)
+    hierarchies::listed(&[real, control], origins)
 }

@@ -4,11 +4,53 @@ use std::path::Path;
 
 use salus_crypto::Digest;
 use salus_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
 use crate::evidence::{AttackLine, AttackResult, Evidence};
 use crate::page::{Block, IntervalRow, Measured, Page};
 use crate::text::count;
+
+/// A certificate that is kept until what it certifies goes out: who approved that stands in it then.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CertificatePage(Page);
+
+impl CertificatePage {
+    pub(crate) const fn new(page: Page) -> Self {
+        Self(page)
+    }
+
+    /// The certificate as a page that needs nothing else.
+    #[must_use]
+    pub fn html(&self) -> String {
+        self.0.html()
+    }
+
+    /// The certificate as a tagged PDF.
+    ///
+    /// # Errors
+    /// When it cannot be set.
+    pub fn pdf(&self) -> Result<Vec<u8>, FilesError> {
+        self.0.pdf()
+    }
+
+    /// The same with a section before what was done: words and what they are, and a sentence.
+    #[must_use]
+    pub fn with_section(mut self, title: &str, pairs: Vec<(String, String)>, says: &str) -> Self {
+        let blocks = &mut self.0.blocks;
+        // After file and score, which are before the first heading.
+        let first = blocks.iter().position(|block| matches!(block, Block::Heading(_)));
+        let section = [
+            Block::Heading(title.to_owned()),
+            Block::Pairs(pairs),
+            Block::Paragraph(says.to_owned()),
+        ];
+        let at = first.unwrap_or(blocks.len());
+        blocks.splice(at..at, section);
+        self
+    }
+}
 
 /// What a certificate says.
 pub(crate) struct Certificate<'a> {
@@ -45,7 +87,7 @@ impl Certificate<'_> {
     }
 
     /// The certificate's content, the same however it is written.
-    fn page(&self) -> Page {
+    pub(crate) fn page(&self) -> Page {
         let file = self.file.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
         let made = self.made.to_string();
         let day = made.get(..10).unwrap_or(&made).to_owned();
@@ -127,12 +169,15 @@ fn interval(line: &AttackLine) -> IntervalRow {
             low: *low,
             high: *high,
             leak: *leak,
-            counts: format!(
-                "{} / {} of {}",
-                count(*successes),
-                count(*control_successes),
-                count(*attempts)
-            ),
+            counts: match attempts {
+                0 => "not told".to_owned(),
+                _ => format!(
+                    "{} / {} of {}",
+                    count(*successes),
+                    count(*control_successes),
+                    count(*attempts)
+                ),
+            },
         }),
         AttackResult::NotRun { not_run } => Err(not_run.clone()),
     };

@@ -98,11 +98,11 @@ pub fn run(
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
-    let report = match what {
-        Deidentify::Fhir(args) => fhir(args, clock, entropy)?,
-        Deidentify::Text(args) => text(args)?,
+    let (report, noun) = match what {
+        Deidentify::Fhir(args) => (fhir(args, clock, entropy)?, "resource"),
+        Deidentify::Text(args) => (text(args)?, "text"),
     };
-    let said = words(&report);
+    let said = words(&report, noun);
     Answer::new(&report, said)
 }
 
@@ -246,7 +246,12 @@ fn text(args: &TextArgs) -> Result<DeidentifyReport, FilesError> {
     Ok(DeidentifyReport { resources: 1, files: 1, removed, out: args.out.clone(), notes })
 }
 
-fn words(report: &DeidentifyReport) -> String {
+/// A number of things.
+fn several(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+fn words(report: &DeidentifyReport, noun: &str) -> String {
     let rows: Vec<Vec<String>> = report
         .removed
         .by_kind
@@ -258,9 +263,9 @@ fn words(report: &DeidentifyReport) -> String {
         })
         .collect();
     format!(
-        "De-identified {} resources of {} files into {}\n\nRemoved or changed\n{}{}",
-        count(report.resources),
-        count(report.files),
+        "De-identified {} of {} into {}\n\nRemoved or changed\n{}{}",
+        several(report.resources, noun),
+        several(report.files, "file"),
         report.out.display(),
         columns(&["kind", "times"], &rows),
         notes(&report.notes)

@@ -107,6 +107,9 @@ pub enum FilesError {
     /// The score stayed below what was asked for.
     #[error("{0}")]
     Threshold(String),
+    /// Whoever waited for the work has stopped it.
+    #[error("it was stopped before it was done")]
+    Stopped,
     /// A stored model cannot be read.
     #[error("{}: this is no model that `salus synthesise --model` wrote", path.display())]
     Model {
@@ -206,6 +209,32 @@ pub enum FilesError {
     /// Nothing could be sampled.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// An outcome could not be made fair.
+    #[error(transparent)]
+    Fair(#[from] salus_synth::FairError),
+    /// Linked tables could not be modelled.
+    #[error(transparent)]
+    Linked(#[from] salus_synth::LinkedError),
+    /// Series could not be modelled.
+    #[error(transparent)]
+    Series(#[from] salus_synth::SequenceError),
+    /// Hospitals could not fit a model together.
+    #[error(transparent)]
+    Together(#[from] salus_synth::FederationError),
+    /// A file that hospitals exchange cannot be read.
+    #[error("{}: this is no {what} of `salus synthesise-together`", path.display())]
+    Exchange {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Records do not become FHIR resources.
+    #[error(transparent)]
+    Rows(#[from] salus_fhir::rows::RowsError),
 }
 
 impl FilesError {
@@ -235,9 +264,10 @@ impl Classified for FilesError {
             | Self::Scheme { .. }
             | Self::Plan { .. }
             | Self::Register { .. }
+            | Self::Exchange { .. }
             | Self::Name(_)
             | Self::Schema(_) => Class::BadRequest,
-            Self::Threshold(_) => Class::Refused,
+            Self::Threshold(_) | Self::Stopped => Class::Refused,
             Self::Classify(e) => e.class(),
             Self::PrivacyModel(e) => e.class(),
             Self::Quasi(e) => e.class(),
@@ -257,6 +287,11 @@ impl Classified for FilesError {
             Self::Discover(e) => e.class(),
             Self::Fit(e) => e.class(),
             Self::Sample(e) => e.class(),
+            Self::Fair(e) => e.class(),
+            Self::Linked(e) => e.class(),
+            Self::Series(e) => e.class(),
+            Self::Together(e) => e.class(),
+            Self::Rows(e) => e.class(),
         }
     }
 }

@@ -105,6 +105,12 @@ pub struct Evidence {
     pub published_verbatim: u64,
     /// The result in words.
     pub words: String,
+    /// Control people published as they are: no control people then.
+    #[serde(skip)]
+    pub(crate) control_verbatim: u64,
+    /// The attack that does better on control people than on members beyond doubt, in words.
+    #[serde(skip)]
+    pub(crate) backwards: Option<String>,
     /// The chance that each single interval holds.
     #[serde(skip)]
     pub(crate) confidence: f64,
@@ -113,7 +119,7 @@ pub struct Evidence {
 impl Evidence {
     /// Nothing could be tried.
     pub(crate) fn none(reason: &str) -> Self {
-        const ALL: [Attack; 11] = [
+        const ALL: [Attack; 12] = [
             Attack::SinglingOutUnivariate,
             Attack::SinglingOutMultivariate,
             Attack::Linkability,
@@ -122,6 +128,7 @@ impl Evidence {
             Attack::PopulationLinkage,
             Attack::Inference,
             Attack::Differencing,
+            Attack::Joining,
             Attack::LikelihoodRatio,
             Attack::ShadowModels,
             Attack::Reconstruction,
@@ -136,20 +143,67 @@ impl Evidence {
             attacks: ALL.into_iter().map(line).collect(),
             published_verbatim: 0,
             words: format!("No attack could be run: {reason}."),
+            control_verbatim: 0,
+            backwards: None,
             confidence: 1.0,
         }
     }
 
     pub(crate) fn of(report: Report) -> Self {
         let ran = report.findings().next().is_some();
+        let backwards = report.backwards().map(|f| {
+            let about = f.secret.as_ref().map_or(String::new(), |s| format!(" of {s}"));
+            format!(
+                "{}{about} succeeds on {} of {} control people and on {} of as many real ones",
+                f.attack.name(),
+                f.control_successes,
+                f.attempts,
+                f.successes
+            )
+        });
         let attacks = report.entries.into_iter().map(AttackLine::from).collect();
         Self {
             score: ran.then_some(report.score),
             attacks,
             published_verbatim: report.published_verbatim,
             words: report.words,
+            control_verbatim: report.control_verbatim,
+            backwards,
             confidence: report.confidence,
         }
+    }
+
+    /// What everybody may be told who must not learn how many people there were: an attack makes as
+    /// many attempts as there are people for it, and the width of its interval tells how many those
+    /// were. So there are no numbers of attempts, and intervals are widened to hundredths.
+    pub(crate) fn without_counts(&self) -> Self {
+        let line = |line: &AttackLine| {
+            let result = match &line.result {
+                AttackResult::Ran { risk, interval: [low, high], leak, .. } => AttackResult::Ran {
+                    risk: hundredths(*risk, f64::round),
+                    interval: [hundredths(*low, f64::floor), hundredths(*high, f64::ceil)],
+                    attempts: 0,
+                    successes: 0,
+                    control_successes: 0,
+                    leak: *leak,
+                },
+                AttackResult::NotRun { .. } => {
+                    AttackResult::NotRun { not_run: "it could not be made".to_owned() }
+                }
+            };
+            AttackLine { result, ..line.clone() }
+        };
+        let score = self.score.map(f64::floor);
+        let words = match score {
+            Some(score) => format!(
+                "At most {:.0} in 100 people are exposed to the strongest of the attacks by being \
+                 in the data; all intervals hold jointly at 95 %.",
+                100.0 - score
+            ),
+            None => "No attack could be made on this release.".to_owned(),
+        };
+        let attacks = self.attacks.iter().map(line).collect();
+        Self { score, attacks, words, ..self.clone() }
     }
 
     /// The table that a person sees.
@@ -193,6 +247,10 @@ impl Evidence {
     }
 }
 
+fn hundredths(share: f64, to_whole: fn(f64) -> f64) -> f64 {
+    to_whole(share * 100.0) / 100.0
+}
+
 impl From<Entry> for AttackLine {
     fn from(entry: Entry) -> Self {
         match entry {
@@ -231,6 +289,7 @@ pub(crate) fn attack(
         .columns()
         .iter()
         .filter(|c| scene.real.column(c.name()).is_ok() && scene.control.column(c.name()).is_ok())
+        .filter(|c| scene.person != Some(c.name()))
         .collect();
     if shared.len() < 2 {
         return Ok(Evidence::none("the tables share fewer than two columns"));
@@ -316,13 +375,23 @@ pub(crate) fn of_recipe(
     release: impl FnOnce(&Table, &mut dyn Entropy) -> Result<Table, FilesError>,
 ) -> Result<Evidence, FilesError> {
     const FEWEST: usize = 20;
-    if table.rows() < FEWEST {
-        return Ok(Evidence::none("fewer than 20 records: no control group can be set apart"));
+    let people = match trial.person {
+        Some(person) => crate::person::people(table, person)? as usize,
+        None => table.rows(),
+    };
+    if people < FEWEST {
+        let what = if trial.person.is_some() { "people" } else { "records" };
+        let why = format!("fewer than {FEWEST} {what}: no control group can be set apart");
+        return Ok(Evidence::none(&why));
     }
     let Some((members, others)) = halves(table, trial.person, entropy)? else {
         return Ok(Evidence::none("one record leaves no control group"));
     };
     let released = release(&members, entropy)?;
-    let scene = Scene { hierarchies: quasi, ..Scene::new(&members, &others, &released) };
+    let scene = Scene {
+        hierarchies: quasi,
+        person: trial.person,
+        ..Scene::new(&members, &others, &released)
+    };
     attack(&scene, secrets, Linking::by_lot(), trial, entropy)
 }

@@ -46,7 +46,7 @@ pub enum Encoding {
     Utf16Be,
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(crate) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [one] if one.is_ascii() && !matches!(one, b'"' | b'\n' | b'\r') => Ok(*one),
         _ if text.eq_ignore_ascii_case("tab") || text == "\\t" => Ok(b'\t'),
@@ -74,13 +74,30 @@ impl Source {
         self.first_line
     }
 
+    /// A table that came otherwise, under the name that messages call it.
+    pub(crate) fn of_table(name: &str, table: Table) -> Self {
+        let format = CsvFormat::with_delimiter(b',');
+        Self { path: PathBuf::from(name), table, format, notes: Vec::new(), first_line: 1 }
+    }
+
     /// Reads a file.
     ///
     /// # Errors
     /// When it cannot be read or is no table; the message names the line.
     pub fn read(path: &Path, options: &Format) -> Result<Self, FilesError> {
-        let text = read_text(path, options.encoding)?;
-        let (text, stated) = spreadsheet_hint(&text);
+        Self::of_text(path, &read_text(path, options.encoding)?, options)
+    }
+
+    /// Reads the bytes of a file that its caller has read already.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn of_bytes(path: &Path, bytes: &[u8], options: &Format) -> Result<Self, FilesError> {
+        Self::of_text(path, &text_of(path, bytes.to_vec(), options.encoding)?, options)
+    }
+
+    fn of_text(path: &Path, text: &str, options: &Format) -> Result<Self, FilesError> {
+        let (text, stated) = spreadsheet_hint(text);
         if text.trim().is_empty() {
             return Err(FilesError::Empty { path: path.to_owned() });
         }
@@ -189,6 +206,11 @@ impl Source {
 /// Reads a file as text.
 pub(crate) fn read_text(path: &Path, encoding: Encoding) -> Result<String, FilesError> {
     let bytes = std::fs::read(path).map_err(FilesError::file(path, "the file cannot be read"))?;
+    text_of(path, bytes, encoding)
+}
+
+/// The text that a file's bytes are.
+fn text_of(path: &Path, bytes: Vec<u8>, encoding: Encoding) -> Result<String, FilesError> {
     let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(found, _)| found);
     let stated = match encoding {
         Encoding::Utf8 => marked.unwrap_or(encoding_rs::UTF_8),

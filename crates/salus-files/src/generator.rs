@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chrono::NaiveDate;
 use salus_deid::Table;
 use salus_deid::attack::{Generator, Likelihoods, Shadow};
 use salus_dp::{Delta, UnitKey, epsilon_from_rho};
 use salus_model::{ColumnPath, Entropy, MicroRho};
-use salus_synth::{Condition, Model, TableBuilder, fit};
+use salus_synth::{Attribute, Condition, Kind, Model, TableBuilder, refit};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
 use crate::file::write_bytes;
-use crate::synthesise::{Lane, whole};
+use crate::synthesise::{DATE_FORMS, Lane, Look, whole};
 
 /// Reads a model that `salus synthesise --model` wrote.
 pub(crate) fn read(path: &Path) -> Result<Model, FilesError> {
@@ -24,25 +23,96 @@ pub(crate) fn read(path: &Path) -> Result<Model, FilesError> {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub(crate) model: Model,
-    files: Extras,
+    pub(crate) files: Extras,
 }
 
 /// What the commands on files know of a model besides.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Extras {
     /// The whole loss, finding domains included, in millionths of ρ.
-    pub(crate) micro_rho: u64,
+    micro_rho: u64,
     /// δ at which that is shown as ε.
-    pub(crate) at: Delta,
+    at: Delta,
     /// The whole δ, of which a part may be for showing values that are frequent.
-    pub(crate) delta: Delta,
+    delta: Delta,
     /// Columns that are modelled as days, and how they are written.
-    pub(crate) dates: BTreeMap<String, String>,
+    dates: BTreeMap<String, String>,
     /// Columns whose numbers are written with a comma.
-    pub(crate) commas: Vec<String>,
+    commas: Vec<String>,
     /// Columns in which nothing is missing.
     pub(crate) without_gaps: Vec<String>,
+    /// The character between fields of the file that it was fitted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delimiter: Option<u8>,
+}
+
+impl Extras {
+    pub(crate) fn new(rho: MicroRho, at: Delta, delta: Delta, looks: &[(String, Look)]) -> Self {
+        let dates = looks.iter().filter_map(|(name, look)| match look {
+            Look::Date(form) => Some((name.clone(), (*form).to_owned())),
+            _ => None,
+        });
+        let comma = |look: Look| matches!(look, Look::Number { comma: true, .. });
+        let commas = looks.iter().filter(|(_, look)| comma(*look)).map(|(name, _)| name.clone());
+        Self {
+            micro_rho: rho.get(),
+            at,
+            delta,
+            dates: dates.collect(),
+            commas: commas.collect(),
+            without_gaps: Vec::new(),
+            delimiter: None,
+        }
+    }
+
+    /// ε and δ of fitting and of finding domains.
+    pub(crate) fn spent(&self) -> (f64, f64) {
+        let rho = MicroRho::new(self.micro_rho);
+        (epsilon_from_rho(rho, self.at).get(), self.delta.probability())
+    }
+
+    /// How a column is written.
+    pub(crate) fn look(&self, column: &str, attribute: Option<&Attribute>) -> Look {
+        if let Some(form) = self.dates.get(column) {
+            // Another form than ours is in no file that we wrote.
+            let known = DATE_FORMS.into_iter().find(|f| f == form);
+            return Look::Date(known.unwrap_or(DATE_FORMS[0]));
+        }
+        match attribute.map(Attribute::kind) {
+            Some(Kind::Number { bounds, .. }) => Look::Number {
+                decimals: bounds.decimals(),
+                comma: self.commas.iter().any(|c| c == column),
+            },
+            _ => Look::Text,
+        }
+    }
+
+    /// The looks of a model's columns, in their order.
+    pub(crate) fn looks(&self, model: &Model) -> Vec<(String, Look)> {
+        let of = |a: &Attribute| (a.name().to_string(), self.look(a.name().as_str(), Some(a)));
+        model.attributes().iter().map(of).collect()
+    }
+
+    /// Conditions by which columns without gaps get none.
+    pub(crate) fn gapless(&self, model: &Model) -> Result<Vec<Condition>, FilesError> {
+        let names = self.without_gaps.iter().map(|n| ColumnPath::new(n.as_str()));
+        Ok(whole(model, &names.collect::<Result<Vec<_>, _>>()?))
+    }
+}
+
+/// Reads a stored model of any kind.
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, FilesError> {
+    let bytes = std::fs::read(path).map_err(FilesError::file(path, "the model cannot be read"))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|source| FilesError::Model { path: path.to_owned(), source })
+}
+
+/// Writes a model of any kind.
+pub(crate) fn write(path: &Path, stored: &impl Serialize) -> Result<(), FilesError> {
+    let bytes = serde_json::to_vec(stored)
+        .map_err(|source| FilesError::Model { path: path.to_owned(), source })?;
+    write_bytes(path, &bytes)
 }
 
 impl Stored {
@@ -51,22 +121,21 @@ impl Stored {
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self, FilesError> {
-        let failed = |source| FilesError::Model { path: path.to_owned(), source };
-        let bytes =
-            std::fs::read(path).map_err(FilesError::file(path, "the model cannot be read"))?;
-        serde_json::from_slice(&bytes).map_err(failed)
+        parsed(path)
+    }
+
+    /// A model whose bytes the caller has; none where they are no model.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), FilesError> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|source| FilesError::Model { path: path.to_owned(), source })?;
-        write_bytes(path, &bytes)
+        write(path, self)
     }
 
     /// ε and δ of fitting and of finding domains.
     pub(crate) fn spent(&self) -> (f64, f64) {
-        let rho = MicroRho::new(self.files.micro_rho);
-        (epsilon_from_rho(rho, self.files.at).get(), self.files.delta.probability())
+        self.files.spent()
     }
 
     pub(crate) fn is_date(&self, column: &str) -> bool {
@@ -75,20 +144,13 @@ impl Stored {
 
     /// A sampled value as the file wrote it.
     pub(crate) fn written(&self, column: &str, text: &str) -> String {
-        if let Some(form) = self.files.dates.get(column) {
-            let day = text.parse().ok().and_then(NaiveDate::from_epoch_days);
-            return day.map_or_else(String::new, |day| day.format(form).to_string());
-        }
-        if self.files.commas.iter().any(|c| c == column) {
-            return text.replace('.', ",");
-        }
-        text.to_owned()
+        let known = self.model.attributes().iter().find(|a| a.name().as_str() == column);
+        self.files.look(column, known).write(text)
     }
 
     /// Conditions by which columns without gaps get none.
     pub(crate) fn without_gaps(&self) -> Result<Vec<Condition>, FilesError> {
-        let names = self.files.without_gaps.iter().map(|n| ColumnPath::new(n.as_str()));
-        Ok(whole(&self.model, &names.collect::<Result<Vec<_>, _>>()?))
+        self.files.gapless(&self.model)
     }
 }
 
@@ -123,7 +185,9 @@ impl People {
 }
 
 /// What the attacks on a generator need: its likelihoods, a model of half of the control people,
-/// and shadows fitted to random halves of everybody, all by its own method at its own privacy.
+/// and shadows fitted to random halves of everybody, all at its own privacy and of the marginals
+/// that it was fitted to: which those are stands in the model, and choosing them anew would be most
+/// of the work.
 pub(crate) fn attacked(
     model: &Model,
     real: &Table,
@@ -143,7 +207,7 @@ pub(crate) fn attacked(
     };
     let fitted = |rows: Vec<&Vec<Option<String>>>| {
         let table = People::table(model, rows.into_iter())?;
-        Ok::<_, FilesError>(fit(&table, model.method(), model.cost().rho)?)
+        Ok::<_, FilesError>(refit(&table, model, model.cost().rho)?)
     };
     let chosen = half_of(others.rows.len(), entropy)?;
     let reference = fitted(pick(&others.rows, &chosen))?;

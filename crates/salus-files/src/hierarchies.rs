@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use salus_deid::hierarchy::{CodeSystem, Stated};
 use salus_deid::{
     Column, CsvFormat, Hierarchy, HierarchyError, QuasiIdentifier, QuasiIdentifiers, TableError,
     Whitespace, is_missing,
@@ -14,26 +15,105 @@ use crate::file::{Encoding, Source, guess_delimiter, read_text};
 pub(crate) struct Found {
     pub(crate) quasi: QuasiIdentifiers,
     pub(crate) notes: Vec<String>,
-    /// Columns whose hierarchy was built from the table's own values.
+    /// Columns whose hierarchy was built over the table's own values.
     pub(crate) built: Vec<String>,
 }
 
-/// A hierarchy for each column: from the folder where it has one, built where not.
+/// What `--hierarchy` says of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatedHierarchy {
+    /// The column.
+    pub(crate) column: String,
+    /// What it holds.
+    pub(crate) stated: Stated,
+}
+
+/// Reads `column=icd10`, `column=atc`, `column=postcode`, `column=date` or `column=interval:5`.
+pub(crate) fn stated(text: &str) -> Result<StatedHierarchy, String> {
+    let kind = |kind: &str| match kind.to_ascii_lowercase().as_str() {
+        "icd10" | "icd-10" => Some(Stated::Codes(CodeSystem::Icd10)),
+        "atc" => Some(Stated::Codes(CodeSystem::Atc)),
+        "postcode" => Some(Stated::Codes(CodeSystem::Postcode)),
+        "date" => Some(Stated::Dates),
+        other => {
+            let width: f64 = other.strip_prefix("interval:")?.trim().parse().ok()?;
+            (width.is_finite() && width > 0.0).then_some(Stated::Intervals(width))
+        }
+    };
+    let parsed = text.rsplit_once('=').and_then(|(column, word)| {
+        let column = column.trim().to_owned();
+        Some(StatedHierarchy { column, stated: kind(word.trim())? })
+    });
+    parsed.ok_or_else(|| {
+        "a hierarchy is written as column=icd10, column=atc, column=postcode, column=date or \
+         column=interval:5"
+            .to_owned()
+    })
+}
+
+/// The hierarchy of a column by what it is said to hold.
+fn by_statement(
+    column: &Column,
+    stated: Stated,
+    notes: &mut Vec<String>,
+) -> Result<Hierarchy, FilesError> {
+    let made = Hierarchy::stated(column, stated);
+    let (hierarchy, odd) = made.map_err(|source| FilesError::Problem(source.into()))?;
+    if odd > 0 {
+        notes.push(format!(
+            "column '{}': {odd} values are something else than --hierarchy says; they are \
+             suppressed from level 1 on",
+            column.name()
+        ));
+    }
+    Ok(hierarchy)
+}
+
+/// Where hierarchies come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origins<'a> {
+    /// Files, a column each.
+    pub(crate) folder: Option<&'a Path>,
+    /// What is said of columns; it goes before files.
+    pub(crate) stated: &'a [StatedHierarchy],
+    pub(crate) encoding: Encoding,
+}
+
+impl Origins<'_> {
+    fn of(&self, column: &str) -> Option<Stated> {
+        self.stated.iter().find(|s| s.column == column).map(|s| s.stated)
+    }
+}
+
+/// A hierarchy for each column: as it is said, or from the folder where it has one, built where
+/// not.
 pub(crate) fn of_columns(
     source: &Source,
     columns: &[String],
-    folder: Option<&Path>,
+    origins: Origins<'_>,
     people: Option<&Source>,
-    encoding: Encoding,
 ) -> Result<Found, FilesError> {
+    let Origins { folder, encoding, .. } = origins;
     let files = folder.map(files_of).transpose()?.unwrap_or_default();
     let mut notes = Vec::new();
-    let mut built = Vec::new();
+    let (mut built, mut stated) = (Vec::new(), Vec::new());
     let mut items = Vec::with_capacity(columns.len());
     for name in columns {
         let column = source.table.column(name)?;
-        let hierarchy = match file_of(&files, name)? {
-            Some(path) => {
+        let said = origins.of(name);
+        let file = if said.is_some() { None } else { file_of(&files, name)? };
+        let hierarchy = match (said, file) {
+            (Some(kind), _) => {
+                stated.push(name.clone());
+                match people {
+                    Some(people) => {
+                        let all = joined(column, people.table.column(name)?)?;
+                        by_statement(&all, kind, &mut notes)?
+                    }
+                    None => by_statement(column, kind, &mut notes)?,
+                }
+            }
+            (None, Some(path)) => {
                 let mut hierarchy = read(path, encoding)?;
                 if let Some(people) = people {
                     hierarchy =
@@ -41,7 +121,7 @@ pub(crate) fn of_columns(
                 }
                 complete(hierarchy, column, path, &mut notes)?
             }
-            None => {
+            (None, None) => {
                 built.push(name.as_str());
                 let built = |column: &Column| {
                     Hierarchy::automatic(column)
@@ -63,7 +143,7 @@ pub(crate) fn of_columns(
             built.join(", ")
         ));
     }
-    let built = built.into_iter().map(str::to_owned).collect();
+    let built = built.into_iter().map(str::to_owned).chain(stated).collect();
     Ok(Found { quasi: QuasiIdentifiers::new(items)?, notes, built })
 }
 
@@ -203,15 +283,27 @@ pub(crate) fn of_items(
     complete(read(path, encoding)?, &items, path, &mut Vec::new())
 }
 
-/// The hierarchies that a folder has for the first table's columns, complete for all tables.
+/// The hierarchies that are said or that a folder has for the first table's columns, complete for
+/// all tables.
 pub(crate) fn listed(
     sources: &[&Source],
-    folder: &Path,
-    encoding: Encoding,
+    origins: Origins<'_>,
 ) -> Result<Option<QuasiIdentifiers>, FilesError> {
-    let files = files_of(folder)?;
+    let encoding = origins.encoding;
+    let files = origins.folder.map(files_of).transpose()?.unwrap_or_default();
     let mut items = Vec::new();
     for column in sources.iter().take(1).flat_map(|source| source.table.columns()) {
+        if let Some(kind) = origins.of(column.name()) {
+            let mut all = column.clone();
+            for source in sources.iter().skip(1) {
+                if let Ok(own) = source.table.column(column.name()) {
+                    all = joined(&all, own)?;
+                }
+            }
+            let hierarchy = by_statement(&all, kind, &mut Vec::new())?;
+            items.push(QuasiIdentifier { column: column.name().to_owned(), hierarchy });
+            continue;
+        }
         let Some(path) = file_of(&files, column.name())? else { continue };
         let mut hierarchy = read(path, encoding)?;
         for source in sources {
@@ -221,7 +313,7 @@ pub(crate) fn listed(
         }
         items.push(QuasiIdentifier { column: column.name().to_owned(), hierarchy });
     }
-    if items.is_empty() {
+    if let (true, Some(folder)) = (items.is_empty(), origins.folder) {
         return Err(FilesError::option(format!(
             "--hierarchies {}: no file there is named after a column of the tables",
             folder.display()

@@ -1,8 +1,9 @@
 //! Work on a person's own plain files, alone: no node, no account, no set-up.
 //!
-//! **Invariant:** this crate knows no dataset, key, permit or network. It reads the files that its
-//! caller names and writes the files that its caller names, whole or not at all; sealed data never
-//! comes here.
+//! **Invariant:** this crate knows no key, permit or network. It reads the files that its caller
+//! names and writes the files that its caller names, whole or not at all; sealed data never comes
+//! here. Of a site's dataset it gets a table in memory ([`release::DatasetPlan`], [`study`]), and
+//! gives back one, or what was measured of it: nothing of that is written here.
 //!
 //! **Invariant:** it is synchronous, and what protects lives below it: risks, models, attacks and
 //! mending and de-identification in `salus_deid`, private models in `salus_synth`.
@@ -14,6 +15,8 @@
 //! | `salus recode` | [`anonymise::scheme`] |
 //! | `salus transform` | [`transform`] |
 //! | `salus synthesise` | [`synthesise`] |
+//! | `salus sample` | [`sample`] |
+//! | `salus synthesise-together` | [`together`] |
 //! | `salus attack` | [`attack`] |
 //! | `salus release` | [`release`] |
 //! | `salus unbias` | [`unbias`] |
@@ -21,6 +24,7 @@
 //! | `salus exam` | [`exam`] |
 //! | `salus genome` | [`genome`] |
 //! | `salus deidentify` | [`mod@deidentify`] |
+//! | the release studio | [`study`] |
 //!
 //! The commands' words are defined here, so that `salus` shows them and tests without the data
 //! engine run them.
@@ -35,22 +39,30 @@ pub mod anonymise;
 pub mod attack;
 mod certificate;
 mod clock;
+mod conditions;
 pub mod deidentify;
 mod error;
 mod evidence;
 pub mod exam;
+mod fhir;
 mod file;
 mod generator;
 pub mod genome;
 mod hierarchies;
+pub mod output;
 mod page;
+mod person;
 pub mod release;
 pub mod review;
 pub mod risk;
+pub mod sample;
+pub mod study;
 pub mod synthesise;
 mod text;
+pub mod together;
 pub mod transform;
 pub mod unbias;
+pub mod watch;
 
 use clap::Subcommand;
 use salus_crypto::OsEntropy;
@@ -65,11 +77,14 @@ use genome::GenomeArgs;
 use release::ReleaseArgs;
 use review::ReviewArgs;
 use risk::RiskArgs;
+use sample::SampleArgs;
 use synthesise::SynthesiseArgs;
+use together::Together;
 use transform::TransformArgs;
 use unbias::UnbiasArgs;
 
 pub use adjust::{Adjustment, Attempt};
+pub use certificate::CertificatePage;
 pub use clock::SystemClock;
 pub use error::FilesError;
 pub use evidence::{AttackLine, AttackResult, Evidence};
@@ -87,7 +102,12 @@ pub enum Command {
     /// Code, round, shift, average or replace columns.
     Transform(Box<TransformArgs>),
     /// Make a synthetic CSV file with differential privacy.
-    Synthesise(SynthesiseArgs),
+    Synthesise(Box<SynthesiseArgs>),
+    /// Draw more records from a private model, for nothing.
+    Sample(SampleArgs),
+    /// Fit one private model to the records of several hospitals, none of which hands rows out.
+    #[command(subcommand)]
+    SynthesiseTogether(Together),
     /// Attack a release with every attack that the files allow, and score it.
     Attack(AttackArgs),
     /// Carry a plan out: assess, make anonymous, attack, augment, unbias, attack again, publish.
@@ -163,6 +183,8 @@ impl Command {
             Self::Recode(args) => anonymise::scheme::run(args),
             Self::Transform(args) => transform::run(args, entropy),
             Self::Synthesise(args) => synthesise::run(args, &SystemClock, entropy),
+            Self::Sample(args) => sample::run(args, entropy),
+            Self::SynthesiseTogether(what) => together::run(what, entropy),
             Self::Attack(args) => attack::run(args, entropy),
             Self::Release(args) => release::run(args, &SystemClock, entropy),
             Self::Unbias(args) => unbias::run(args),

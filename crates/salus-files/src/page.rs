@@ -8,6 +8,7 @@ mod sheet;
 use std::path::Path;
 
 use salus_model::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
 use crate::file::write_bytes;
@@ -15,6 +16,7 @@ use crate::file::write_bytes;
 pub(crate) use html::escape;
 
 /// A document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Page {
     /// What it is called, also by programs that read it aloud.
     pub(crate) title: String,
@@ -26,6 +28,7 @@ pub(crate) struct Page {
 }
 
 /// A part of a document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Block {
     /// A section's title.
     Heading(String),
@@ -51,6 +54,7 @@ pub(crate) enum Block {
 }
 
 /// One line of a table of intervals.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct IntervalRow {
     pub(crate) name: String,
     /// What was measured; none with the reason why not.
@@ -58,6 +62,7 @@ pub(crate) struct IntervalRow {
 }
 
 /// A rate with its interval, as shares.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) risk: f64,
     pub(crate) low: f64,

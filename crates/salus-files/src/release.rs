@@ -10,12 +10,15 @@
 //! anybody. The second attack is on the whole chain: a random half of the people goes through all
 //! of it, the other half is the control group.
 
+mod check;
+mod dataset;
 mod plan;
 mod stages;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use salus_deid::Table;
 use salus_deid::utility::Volume;
 use salus_model::{Clock, Entropy};
 use serde::Serialize;
@@ -26,21 +29,34 @@ use crate::certificate::Certificate;
 use crate::error::FilesError;
 use crate::evidence::Evidence;
 use crate::file::{Source, not_over, table_bytes, write_bytes};
-use crate::synthesise::{self, SynthesiseReport};
+use crate::synthesise::{self, Meter, SynthesiseReport};
 use crate::text::{count, notes, pairs, percent};
 use crate::unbias::UnbiasReport;
+use crate::watch::Unwatched;
 
+pub(crate) use dataset::one_record_each;
+pub use dataset::{Carried, DatasetPlan, Given, Kind, Outcome, Publication, Rehearsal, Spent};
 use plan::Plan;
+pub(crate) use plan::anonymise_options;
+pub use plan::plan_text;
 use stages::{Augmented, Chain};
 
 /// Carries a plan out.
 #[derive(Debug, Clone, Args)]
 pub struct ReleaseArgs {
-    /// The table: CSV with column names in the first line and a record of a person in each other.
+    /// A CSV file with column names in the first line and a record of a person in each other; or,
+    /// with --permit, a dataset of the site.
     pub dataset: PathBuf,
-    /// The plan (TOML); docs/plain-files.md shows one.
+    /// The plan (TOML); docs/plain-files.md and docs/release.md show some.
     #[arg(long)]
     pub plan: PathBuf,
+    /// The permit under which a dataset of the site is released.
+    #[arg(long)]
+    pub permit: Option<String>,
+    /// The file for the reviewers' report, where the release has no bound and reviewers have to
+    /// approve it.
+    #[arg(long, requires = "permit")]
+    pub report: Option<PathBuf>,
 }
 
 /// How recognisable the people are in the table as it is.
@@ -62,6 +78,8 @@ pub struct Assessment {
 /// What `salus release` answers.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReleaseReport {
+    /// What was released: a file, or a dataset.
+    pub of: &'static str,
     /// What it is for.
     pub purpose: String,
     /// The table as it is.
@@ -110,14 +128,79 @@ pub fn run(
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
     let plan = Plan::read(&args.plan)?;
-    let read: [&std::path::Path; 2] = [&args.dataset, &args.plan];
-    not_over(&plan.publish.out, &read)?;
+    let read: [&Path; 2] = [&args.dataset, &args.plan];
+    let out = plan.out()?;
+    not_over(out, &read)?;
     let source = Source::read(&args.dataset, &plan.format()?)?;
-    let how = plan.how(&args.dataset)?;
+    let how = plan.how(&args.dataset, out)?;
     let unbias = plan.unbias(&args.dataset)?;
-    let chain = Chain { plan: &plan, how: &how, unbias: unbias.as_ref(), source: &source, clock };
+    let (unbias, watch) = (unbias.as_ref(), &Unwatched);
+    let chain = Chain { plan: &plan, how: &how, unbias, source: &source, watch, clock };
+    let Worked { mut report, evidence, table } = work(&chain, &mut Meter::new(), entropy)?;
+    report.out = out.to_owned();
+    report.certificate.clone_from(&plan.publish.certificate);
+    let released = match &plan.publish.fhir {
+        Some(resource) => crate::fhir::ndjson(resource, &table)?,
+        None => table_bytes(out, &table, source.format)?,
+    };
+    write_bytes(out, &released)?;
+    if let Some(path) = &plan.publish.certificate {
+        not_over(path, &[&args.dataset, &args.plan, out])?;
+        certificate(&report, &evidence, &released, Readers::Steward, clock).write(path)?;
+    }
+    let text = text(&report, &evidence);
+    Answer::new(&report, text)
+}
+
+/// A chain that was gone through, with what would be published.
+struct Worked {
+    report: ReleaseReport,
+    evidence: Evidence,
+    table: Table,
+}
+
+/// Goes through the whole chain, writes nothing, and fails where its score is too low.
+fn work(
+    chain: &Chain<'_>,
+    meter: &mut Meter,
+    entropy: &mut dyn Entropy,
+) -> Result<Worked, FilesError> {
+    let worked = gone_through(chain, meter, entropy)?;
+    match too_low(chain.plan, &worked.evidence) {
+        Some(words) => Err(FilesError::Threshold(words)),
+        None => Ok(worked),
+    }
+}
+
+/// Why what went through the chain is not published, in words; none when its score suffices.
+fn too_low(plan: &Plan, evidence: &Evidence) -> Option<String> {
+    let least = plan.publish.least_score;
+    // Where no score is asked for, a table too small to be attacked may go out as well.
+    if least <= 0.0 || evidence.score.is_some_and(|score| score >= least) {
+        return None;
+    }
+    Some(format!(
+        "the whole chain scores {}, below {least}: nothing was published. {} Lower the volume, or \
+         put a higher until-score into the plan",
+        evidence.score.map_or("nothing".to_owned(), |s| format!("{s:.1}")),
+        evidence.words
+    ))
+}
+
+/// Goes through the whole chain, whatever it scores.
+fn gone_through(
+    chain: &Chain<'_>,
+    meter: &mut Meter,
+    entropy: &mut dyn Entropy,
+) -> Result<Worked, FilesError> {
+    let (plan, watch) = (chain.plan, chain.watch);
+    watch.stage("assessing the records as they are");
     let assessment = chain.assess(entropy)?;
-    let (base, anonymised, synthesised) = chain.base(entropy)?;
+    watch.go_on()?;
+    watch.stage("making them publishable, and attacking that");
+    let (base, anonymised, synthesised) = chain.base(meter, entropy)?;
+    watch.go_on()?;
+    watch.stage("asking whether what is left suffices for the purpose, and mending it");
     let volume = chain.volume(&base, entropy)?;
     let enough = volume.as_ref().zip(plan.volume.as_ref()).map(|(volume, wanted)| {
         volume.is_settled(wanted.gain)
@@ -126,17 +209,11 @@ pub fn run(
     let (table, augmented) = chain.augment(&base, enough, entropy)?;
     let (table, unbiased) = chain.mend(table)?;
     let made = anonymised.as_ref();
+    watch.go_on()?;
+    watch.stage("attacking the whole chain");
     let evidence = chain.attack(made, enough, entropy)?;
-    if evidence.score.is_none_or(|score| score < plan.publish.least_score) {
-        return Err(FilesError::Threshold(format!(
-            "the whole chain scores {}, below {}: nothing was published. {} Lower the volume, or \
-             put a higher until-score into the plan",
-            evidence.score.map_or("nothing".to_owned(), |s| format!("{s:.1}")),
-            plan.publish.least_score,
-            evidence.words
-        )));
-    }
     let mut report = ReleaseReport {
+        of: "file",
         purpose: plan.purpose.clone(),
         assessment,
         anonymised: anonymised.map(|made| made.report),
@@ -148,19 +225,21 @@ pub fn run(
         attacks: evidence.attacks.clone(),
         score: evidence.score,
         records: table.rows() as u64,
-        out: plan.publish.out.clone(),
-        certificate: plan.publish.certificate.clone(),
+        out: PathBuf::new(),
+        certificate: None,
         notes: Vec::new(),
     };
-    note(&mut report, &source);
-    let released = table_bytes(&plan.publish.out, &table, source.format)?;
-    write_bytes(&plan.publish.out, &released)?;
-    if let Some(path) = &plan.publish.certificate {
-        not_over(path, &[&args.dataset, &args.plan, &plan.publish.out])?;
-        certificate(&report, &evidence, &released, clock).write(path)?;
-    }
-    let text = text(&report, &evidence);
-    Answer::new(&report, text)
+    note(&mut report, chain.source);
+    Ok(Worked { report, evidence, table })
+}
+
+/// Who gets a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// Whoever holds the file, who knows how it looked before.
+    Steward,
+    /// Whoever gets the release, who is not told how the records were.
+    Everybody,
 }
 
 fn note(report: &mut ReleaseReport, source: &Source) {
@@ -187,13 +266,29 @@ fn note(report: &mut ReleaseReport, source: &Source) {
     report.notes = all;
 }
 
+/// Measured without noise: whoever holds the records may know it finely.
+fn quality(quality: f64, readers: Readers) -> String {
+    match readers {
+        Readers::Steward => format!("{quality:.4}"),
+        Readers::Everybody => format!("{quality:.2}"),
+    }
+}
+
+/// How the sentence begins that says how the records were.
+const ASSESSED: &str = "Assessed:";
+
 /// What was done, a sentence each.
-fn steps(report: &ReleaseReport) -> Vec<String> {
-    let score = |s: Option<f64>| s.map_or("no score".to_owned(), |s| format!("{s:.1} of 100"));
+fn steps(report: &ReleaseReport, readers: Readers) -> Vec<String> {
+    let everybody = readers == Readers::Everybody && report.synthesised.is_some();
+    let score = |s: Option<f64>| match s {
+        None => "no score".to_owned(),
+        Some(s) if everybody => format!("{:.0} of 100", s.floor()),
+        Some(s) => format!("{s:.1} of 100"),
+    };
     let mut said = vec![
         format!("Purpose: {}", report.purpose),
         format!(
-            "Assessed: {} records, average risk {}, {} unique, {} as they are",
+            "{ASSESSED} {} records, average risk {}, {} unique, {} as they are",
             count(report.assessment.records),
             percent(report.assessment.average_risk),
             percent(report.assessment.sample_unique),
@@ -211,8 +306,10 @@ fn steps(report: &ReleaseReport) -> Vec<String> {
     }
     if let Some(s) = &report.synthesised {
         said.push(format!(
-            "Synthesised: ε = {:.4} at δ = {:e}, quality {:.4}",
-            s.epsilon_spent, s.delta, s.quality
+            "Synthesised: ε = {:.4} at δ = {:e}, quality {}",
+            s.epsilon_spent,
+            s.delta,
+            quality(s.quality, readers)
         ));
     }
     if let (Some(v), Some(enough)) = (&report.volume, report.enough) {
@@ -247,8 +344,13 @@ fn certificate<'a>(
     report: &'a ReleaseReport,
     evidence: &'a Evidence,
     released: &'a [u8],
+    readers: Readers,
     clock: &dyn Clock,
 ) -> Certificate<'a> {
+    let mut steps = steps(report, readers);
+    if readers == Readers::Everybody {
+        steps.retain(|step| !step.starts_with(ASSESSED));
+    }
     let mut holds: Vec<String> = report.anonymised.iter().flat_map(|a| a.models.clone()).collect();
     holds.extend(report.synthesised.iter().map(|s| {
         format!(
@@ -264,7 +366,7 @@ fn certificate<'a>(
         utility.push(("Granularity", format!("{:.4} (1 is untouched)", a.granularity)));
     }
     if let Some(s) = &report.synthesised {
-        utility.push(("Quality", format!("{:.4} (1 is alike)", s.quality)));
+        utility.push(("Quality", format!("{} (1 is alike)", quality(s.quality, readers))));
     }
     if let Some(last) = report.volume.as_ref().and_then(|v| v.curve.last()) {
         utility.push(("Balanced accuracy of the target", format!("{:.4}", last.accuracy)));
@@ -277,7 +379,7 @@ fn certificate<'a>(
         holds,
         parameters: vec![("Purpose", report.purpose.clone())],
         utility,
-        steps: steps(report),
+        steps,
         columns: None,
         evidence: Some(evidence),
         setting: "A random half of the people went through the whole chain and was attacked; the \
@@ -287,8 +389,8 @@ fn certificate<'a>(
 }
 
 fn text(report: &ReleaseReport, evidence: &Evidence) -> String {
-    let mut said = "Released\n".to_owned();
-    for (i, step) in steps(report).iter().enumerate() {
+    let mut said = "Released, from a plain file\n".to_owned();
+    for (i, step) in steps(report, Readers::Steward).iter().enumerate() {
         said.push_str(&format!("  {}. {step}\n", i + 1));
     }
     let rows = [

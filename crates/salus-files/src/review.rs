@@ -31,6 +31,21 @@ pub struct ReviewArgs {
     /// The fewest people that a cell may show.
     #[arg(long, default_value_t = 10)]
     pub least: u64,
+    /// For tables of sums: the column with the sum, for dominance and the p % rule.
+    #[arg(long, requires_all = ["largest", "second"])]
+    pub sum: Option<String>,
+    /// The column with what the largest contributor adds to the sum.
+    #[arg(long, requires = "sum")]
+    pub largest: Option<String>,
+    /// The column with what the second largest contributor adds to the sum.
+    #[arg(long, requires = "sum")]
+    pub second: Option<String>,
+    /// The share of a sum that its two largest contributors may make up.
+    #[arg(long, default_value_t = 0.9, requires = "sum")]
+    pub dominance: f64,
+    /// Nobody's contribution may be told closer than this share of itself.
+    #[arg(long, default_value_t = 0.1, requires = "sum")]
+    pub prior: f64,
     /// A table that went out before, of the same columns; may be given several times.
     #[arg(long)]
     pub earlier: Vec<PathBuf>,
@@ -56,6 +71,10 @@ pub struct ReviewReport {
     pub inferred: Vec<Inferred>,
     /// Lines that `--out` leaves empty since they are small.
     pub primary: Vec<usize>,
+    /// Lines of which `--out` does not show the sum, since a few people make up too much of it or
+    /// of a part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sums: Vec<usize>,
     /// Lines that `--out` leaves empty so that those cannot be worked out.
     pub secondary: Vec<usize>,
     /// The file written.
@@ -83,29 +102,89 @@ struct Counted {
     held_back: BTreeSet<usize>,
 }
 
+/// What a table of counts is checked for, where its bytes are at hand.
+#[derive(Debug, Clone)]
+pub struct TableRules {
+    /// The column with the number of people.
+    pub count: String,
+    /// How a total over a column is written in it.
+    pub total: String,
+    /// The fewest people that a cell may show.
+    pub least: u64,
+}
+
+/// Checks a table of counts, and those that went out before, whose bytes the caller has.
+///
+/// # Errors
+/// As [`run`].
+pub fn check(
+    table: (&Path, &[u8]),
+    earlier: &[(&Path, Vec<u8>)],
+    rules: &TableRules,
+) -> Result<ReviewReport, FilesError> {
+    let args = ReviewArgs {
+        file: table.0.to_owned(),
+        count: rules.count.clone(),
+        total: rules.total.clone(),
+        least: rules.least,
+        sum: None,
+        largest: None,
+        second: None,
+        dominance: 0.9,
+        prior: 0.1,
+        earlier: Vec::new(),
+        out: None,
+        format: Format::default(),
+    };
+    let table = Source::of_bytes(table.0, table.1, &args.format)?;
+    let read = |(path, bytes): &(&Path, Vec<u8>)| Source::of_bytes(path, bytes, &args.format);
+    let earlier = earlier.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(reviewed(table, earlier, &args)?.report)
+}
+
 /// Reviews, and writes the protected table if asked.
 ///
 /// # Errors
 /// When a file cannot be read or written, a column does not exist, a count is no whole number, or
 /// the counts contradict each other.
 pub fn run(args: &ReviewArgs) -> Result<Answer, FilesError> {
-    let rules =
-        Rules::new(args.least, 2, 0.9, 0.1).map_err(|e| FilesError::option(e.to_string()))?;
     if let Some(out) = &args.out {
         not_over(out, &[&args.file])?;
     }
-    let table = counted(&args.file, args, None)?;
+    let read = |path: &PathBuf| Source::read(path, &args.format);
+    let earlier = args.earlier.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let Reviewed { mut report, table, names, rules } = reviewed(read(&args.file)?, earlier, args)?;
+    report.out.clone_from(&args.out);
+    if let Some(out) = &args.out {
+        write_protected(out, rules, &table, args, &mut report)?;
+    }
+    let text = text(&report, &names);
+    let verdict = if report.passes { Verdict::Passes } else { Verdict::Objected };
+    Ok(Answer::new(&report, text)?.with(verdict))
+}
+
+struct Reviewed {
+    report: ReviewReport,
+    table: Counted,
+    names: Vec<String>,
+    rules: Rules,
+}
+
+fn reviewed(table: Source, before: Vec<Source>, args: &ReviewArgs) -> Result<Reviewed, FilesError> {
+    let rules = Rules::new(args.least, 2, args.dominance, args.prior)
+        .map_err(|e| FilesError::option(e.to_string()))?;
+    let table = counted(table, args, None)?;
     let names = dimensions(&table.source, args);
     let mut earlier = Vec::new();
-    for path in &args.earlier {
-        let before = counted(path, args, Some(&names))?;
+    for source in before {
+        let before = counted(source, args, Some(&names))?;
         let shown = |(i, _): &(usize, Cell)| !before.held_back.contains(i);
         earlier.extend(before.cells.into_iter().enumerate().filter(shown).map(|(_, cell)| cell));
     }
     // What is held back already does not go out, whatever its count.
     let lines: Vec<usize> =
         (0..table.cells.len()).filter(|i| !table.held_back.contains(i)).collect();
-    let shown: Vec<Cell> = lines.iter().map(|i| table.cells[*i].clone()).collect();
+    let shown: Vec<Cell> = lines.iter().filter_map(|i| table.cells.get(*i).cloned()).collect();
     let first = table.source.first_line();
     let objections = rules
         .review(&shown, &earlier)
@@ -119,36 +198,72 @@ pub fn run(args: &ReviewArgs) -> Result<Answer, FilesError> {
         passes: objections.is_empty() && given_away.is_empty(),
         objections,
         inferred: given_away,
+        sums: Vec::new(),
         primary: Vec::new(),
         secondary: Vec::new(),
-        out: args.out.clone(),
+        out: None,
         notes: table.source.notes.clone(),
     };
-    if let Some(out) = &args.out {
-        write_protected(out, rules, &table, args, &mut report)?;
-    }
     report.notes.push(
         "figures, models and text are for a person to review; so is what other tables of the \
          same people tell, but for those given with --earlier"
             .to_owned(),
     );
-    let text = text(&report, &names);
-    let verdict = if report.passes { Verdict::Passes } else { Verdict::Objected };
-    Ok(Answer::new(&report, text)?.with(verdict))
+    Ok(Reviewed { report, table, names, rules })
 }
 
 /// The columns that cells are told apart by.
 fn dimensions(source: &Source, args: &ReviewArgs) -> Vec<String> {
     let names = source.table.columns().iter().map(|column| column.name().to_owned());
-    names.filter(|name| *name != args.count).collect()
+    let sums = [&args.sum, &args.largest, &args.second];
+    let told = |name: &String| sums.iter().any(|sum| sum.as_ref() == Some(name));
+    names.filter(|name| *name != args.count && !told(name)).collect()
+}
+
+/// What the people of each line contribute to its sum, as far as it is told.
+fn contributions(
+    source: &Source,
+    args: &ReviewArgs,
+    people: &[u64],
+) -> Result<Vec<Vec<f64>>, FilesError> {
+    let (Some(sum), Some(largest), Some(second)) = (&args.sum, &args.largest, &args.second) else {
+        return Ok(vec![Vec::new(); people.len()]);
+    };
+    let numbers = |name: &String| -> Result<Vec<Option<f64>>, FilesError> {
+        source.require("--sum, --largest, --second", std::slice::from_ref(name))?;
+        let column = source.table.column(name)?;
+        let parsed = column.numbers_and_gaps().ok_or_else(|| {
+            FilesError::option(format!(
+                "{}: column '{name}' holds something else than numbers",
+                source.path.display()
+            ))
+        })?;
+        Ok(column.codes().iter().filter_map(|&code| parsed.get(code as usize).copied()).collect())
+    };
+    let told = [numbers(sum)?, numbers(largest)?, numbers(second)?];
+    let line = |(row, people): (usize, &u64)| {
+        let of = |i: usize| told.get(i).and_then(|column| column.get(row)).copied().flatten();
+        let Some(sum) = of(0) else { return Ok(Vec::new()) };
+        // Where fewer than two contribute, the others are nothing.
+        let (largest, second) = (of(1).unwrap_or(0.0), of(2).unwrap_or(0.0));
+        Rules::contributions(*people, sum, largest, second).ok_or_else(|| {
+            FilesError::option(format!(
+                "{}, line {}: that many people with these largest contributions cannot make up \
+                 the sum; contributions are not negative, the largest first",
+                source.path.display(),
+                row + source.first_line()
+            ))
+        })
+    };
+    people.iter().enumerate().map(line).collect()
 }
 
 fn counted(
-    path: &Path,
+    source: Source,
     args: &ReviewArgs,
     wanted: Option<&Vec<String>>,
 ) -> Result<Counted, FilesError> {
-    let source = Source::read(path, &args.format)?;
+    let path = source.path.clone();
     source.require("--count", std::slice::from_ref(&args.count))?;
     let names = dimensions(&source, args);
     if let Some(wanted) = wanted.filter(|wanted| **wanted != names) {
@@ -187,6 +302,10 @@ fn counted(
         let categories = categories.collect();
         cells.push(Cell { categories, count: people, contributions: Vec::new() });
     }
+    let people: Vec<u64> = cells.iter().map(|cell| cell.count).collect();
+    for (cell, own) in cells.iter_mut().zip(contributions(&source, args, &people)?) {
+        cell.contributions = own;
+    }
     Ok(Counted { source, cells, held_back })
 }
 
@@ -217,8 +336,21 @@ fn write_protected(
     let values = (0..table.cells.len())
         .map(|row| if empty.contains(&row) { "" } else { counts.value(row).unwrap_or_default() });
     let column = Column::from_values(args.count.clone(), values)?;
-    let rest = table.source.table.clone().without_columns(&[&args.count])?;
-    write_table(out, &rest.with_column(column)?, table.source.format)?;
+    let mut shown = table.source.table.clone().with_column(column)?;
+    if let Some(sum) = &args.sum {
+        let telling: BTreeSet<usize> = rules.sums_to_hold_back(&table.cells).into_iter().collect();
+        let sums = shown.column(sum)?.clone();
+        let hidden = |row: &usize| empty.contains(row) || telling.contains(row);
+        let values = (0..table.cells.len())
+            .map(|row| if hidden(&row) { "" } else { sums.value(row).unwrap_or_default() });
+        report.sums = telling.iter().map(|row| row + table.source.first_line()).collect();
+        shown = shown.with_column(Column::from_values(sum.clone(), values)?)?;
+        // What single people contribute was for this review alone.
+        let single: Vec<&str> =
+            [&args.largest, &args.second].into_iter().flatten().map(String::as_str).collect();
+        shown = shown.without_columns(&single)?;
+    }
+    write_table(out, &shown, table.source.format)?;
     let first = table.source.first_line();
     report.primary = suppression.primary.iter().map(|row| row + first).collect();
     report.secondary = suppression.secondary.iter().map(|row| row + first).collect();

@@ -13,7 +13,9 @@ use crate::adjust::{self, Adjustment};
 use crate::error::FilesError;
 use crate::evidence::{self, AttackLine, Evidence, Trial};
 use crate::file::{Format, Source};
+use crate::person;
 use crate::text::{count, notes, pairs, percent};
+use crate::watch::{Unwatched, Watch};
 
 /// How recognisable the people of a table are, by the columns that others may know of them.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +23,7 @@ pub struct RiskArgs {
     /// The table: CSV with column names in the first line and a record of a person in each other.
     pub file: PathBuf,
     /// Columns by which others could recognise a person: `all`, or names joined by commas.
-    #[arg(long, value_delimiter = ',', default_value = "all")]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name, default_value = "all")]
     pub quasi_identifiers: Vec<String>,
     /// How many people the table is a sample of; gives `population_unique`.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
@@ -32,6 +34,10 @@ pub struct RiskArgs {
     /// A table of the population, for the journalist's and the marketer's risk.
     #[arg(long)]
     pub population: Option<PathBuf>,
+    /// The column that says whose a record is, where people have several: groups then count
+    /// people, and a person is as safe as the smallest group that one of their records is in.
+    #[arg(long, value_parser = crate::text::name)]
+    pub person: Option<String>,
     /// Do not run the attacks.
     #[arg(long)]
     pub no_attacks: bool,
@@ -71,6 +77,9 @@ impl From<EstimatorName> for Estimator {
 pub struct RiskReport {
     /// Records.
     pub records: u64,
+    /// People, where `--person` tells them apart; the shares below are then of people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub people: Option<u64>,
     /// The columns that were taken as known.
     pub quasi_identifiers: Vec<String>,
     /// Groups of records that agree in all of them.
@@ -120,22 +129,46 @@ pub struct Telling {
 /// When a file cannot be read or a column does not exist.
 pub fn run(args: &RiskArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesError> {
     let source = Source::read(&args.file, &args.format)?;
-    let names = source.columns("--quasi-identifiers", &args.quasi_identifiers, &[])?;
+    let (report, evidence) = measure(args, &source, &Unwatched, entropy)?;
+    let text = text(&report, evidence.as_ref());
+    Answer::new(&report, text)
+}
+
+/// Measures a table that was read.
+pub(crate) fn measure(
+    args: &RiskArgs,
+    source: &Source,
+    watch: &dyn Watch,
+    entropy: &mut dyn Entropy,
+) -> Result<(RiskReport, Option<Evidence>), FilesError> {
+    watch.stage("measuring groups of alike records, and who is alone in one");
+    person::check(source, args.person.as_ref())?;
+    let person = args.person.as_deref();
+    let apart = args.person.as_slice();
+    let names = source.columns("--quasi-identifiers", &args.quasi_identifiers, apart)?;
     let people = args.population.as_ref().map(|p| Source::read(p, &args.format)).transpose()?;
     if let Some(people) = &people {
         people.require("--population", &names)?;
     }
     let columns: Vec<&str> = names.iter().map(String::as_str).collect();
-    let risk = Risk::of_table(&source.table, &columns, people.as_ref().map(|p| &p.table))?;
+    let population = people.as_ref().map(|p| &p.table);
+    let risk = match person {
+        Some(person) => Risk::of_people(&source.table, &columns, person, population)?,
+        None => Risk::of_table(&source.table, &columns, population)?,
+    };
     let unique = args
         .population_size
         .map(|size| {
-            let sizes = ClassSizes::of_table(&source.table, &columns)?;
+            let sizes = match person {
+                Some(person) => ClassSizes::of_people(&source.table, &columns, person)?,
+                None => ClassSizes::of_table(&source.table, &columns)?,
+            };
             Ok::<_, FilesError>(sizes.population_unique(args.estimator.into(), size))
         })
         .transpose()?;
     let mut report = RiskReport {
         records: risk.records,
+        people: person.map(|p| person::people(&source.table, p)).transpose()?,
         quasi_identifiers: names.clone(),
         classes: risk.classes,
         average_risk: risk.average,
@@ -151,7 +184,11 @@ pub fn run(args: &RiskArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesEr
         next: None,
         notes: source.notes.clone(),
     };
-    if args.population_size.is_some_and(|size| size < risk.records) {
+    if person.is_none() {
+        report.notes.extend(person::noted(&source.table, &[]));
+    }
+    let sampled = report.people.unwrap_or(risk.records);
+    if args.population_size.is_some_and(|size| size < sampled) {
         report.notes.push(
             "the population is smaller than the table; its uniqueness is taken to be the table's"
                 .to_owned(),
@@ -159,17 +196,19 @@ pub fn run(args: &RiskArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesEr
     }
     let mut evidence = None;
     if !args.no_attacks {
-        let found =
-            evidence::of_recipe(&source.table, None, &[], Trial::ONCE, entropy, |half, _| {
-                Ok(half.clone())
-            })?;
+        watch.go_on()?;
+        watch.stage("attacking a random half of the records as they are");
+        let trial = Trial { person, ..Trial::ONCE };
+        let found = evidence::of_recipe(&source.table, None, &[], trial, entropy, |half, _| {
+            let whose: Vec<&str> = person.into_iter().collect();
+            Ok(half.clone().without_columns(&whose)?)
+        })?;
         report.attacks.clone_from(&found.attacks);
         report.score = found.score;
-        report.next = first_step(&found, args.least_score, report.records);
+        report.next = first_step(&found, args.least_score, sampled);
         evidence = Some(found);
     }
-    let text = text(&report, evidence.as_ref());
-    Answer::new(&report, text)
+    Ok((report, evidence))
 }
 
 /// What to do with a table whose score as it is is too low.
@@ -207,13 +246,14 @@ fn telling(table: &Table, names: &[String]) -> Result<Vec<Telling>, FilesError> 
 fn text(report: &RiskReport, evidence: Option<&Evidence>) -> String {
     let mut rows = vec![
         ("records", count(report.records)),
+        ("people", report.people.map_or("one a record".to_owned(), count)),
         ("quasi-identifiers", report.quasi_identifiers.join(", ")),
         ("groups of alike records", count(report.classes)),
         ("average risk", percent(report.average_risk)),
         (
             "highest risk",
             format!(
-                "{} for {} of the records",
+                "{} for {} of them",
                 percent(report.highest_risk),
                 percent(report.records_at_highest_risk)
             ),

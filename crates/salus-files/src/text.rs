@@ -1,5 +1,10 @@
 //! Words and tables for people.
 
+/// A name in a list: white space around it is no part of it, as in `sex, age`.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    Ok(text.trim().to_owned())
+}
+
 /// A share as a percentage.
 pub(crate) fn percent(share: f64) -> String {
     if share > 0.0 && share < 0.0005 {

@@ -34,13 +34,13 @@ pub struct TransformArgs {
     #[arg(long, value_parser = amount)]
     pub rare: Vec<(String, f64)>,
     /// Numbers of these columns become the averages of groups of nearest records (MDAV).
-    #[arg(long, value_delimiter = ',', requires = "group_size")]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name, requires = "group_size")]
     pub microaggregate: Vec<String>,
     /// Records in a group of --microaggregate.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
     pub group_size: Option<u32>,
     /// All dates of these columns move by as many days, drawn for each patient of --patient.
-    #[arg(long, value_delimiter = ',', requires = "patient")]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name, requires = "patient")]
     pub shift_dates: Vec<String>,
     /// The column that says whose a record is.
     #[arg(long)]
@@ -49,7 +49,7 @@ pub struct TransformArgs {
     #[arg(long, default_value = "365")]
     pub most_days: std::num::NonZeroU32,
     /// Identifiers that become pseudonyms by a keyed hash.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
     pub pseudonyms: Vec<String>,
     /// A file with at least 32 random bytes: the same key gives the same pseudonyms and shifts
     /// again. Without it a key is drawn and forgotten.

@@ -15,8 +15,9 @@ use crate::write_private;
 const FILE: &str = "holders.toml";
 /// How long an answer may take, waiting for the ledger included.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// No answer is longer.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// No answer is longer: a released table has at most [`salus_private::MAX_RESULT_BYTES`] with all
+/// that belongs to it.
+const MAX_ANSWER_BYTES: usize = salus_private::MAX_RESULT_BYTES;
 
 /// Where a holder's node is.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{Fact, ProvenState, StateEvidence, TrustAnchor};
 use salus_ledger::transaction::{Envelope, SignedTransaction, Transaction, TransactionError};
 use salus_ledger::{Height, Nonce, Opaque, PublicKey, Signer, TxId};
-use salus_model::{Class, Clock, Entropy as _, MemberId};
+use salus_model::{Class, Clock, Entropy as _, MemberId, ReceiptId};
 use salus_private::{Ledger, LedgerRefused, SignedRelease};
 use salus_spine::Freshness;
 use salus_validator::Identity;
@@ -214,6 +214,18 @@ impl HolderLedger {
         self.tip().await
     }
 
+    /// The file of a receipt that stands on the ledger.
+    ///
+    /// # Errors
+    /// When there is none, or no validator proves it.
+    pub async fn receipt_file(&self, receipt: &ReceiptId) -> Result<Vec<u8>, LedgerRefused> {
+        let state = self.state(&[Fact::Receipt(receipt.clone())]).await?;
+        let record = state.receipt(receipt).map_err(|e| unavailable(e.to_string()))?;
+        let record =
+            record.ok_or_else(|| unavailable(format!("the ledger has no receipt {receipt}")))?;
+        self.receipt(&record.transaction).await
+    }
+
     async fn receipt(&self, id: &TxId) -> Result<Vec<u8>, LedgerRefused> {
         Ok(self.client.receipt(id).await.map_err(|e| refused(&e))?.1)
     }
@@ -221,6 +233,32 @@ impl HolderLedger {
     fn read(&self, signed: &SignedRelease) -> Result<SignedTransaction, LedgerRefused> {
         SignedTransaction::from_bytes(signed.bytes.as_bytes(), self.client.ledger())
             .map_err(|e| unavailable(e.to_string()))
+    }
+
+    /// Hands a kept transaction in and waits until it is recorded for good; once more is harmless.
+    pub(crate) async fn hand_in_bytes(
+        &self,
+        signed: &SignedRelease,
+    ) -> Result<TxId, LedgerRefused> {
+        Ok(self.hand_in(&self.read(signed)?).await?.entry.transaction)
+    }
+
+    /// What became of a kept transaction that was perhaps sent: recorded, or none once it can never
+    /// be.
+    pub(crate) async fn take_up(
+        &self,
+        signed: &SignedRelease,
+    ) -> Result<Option<TxId>, LedgerRefused> {
+        let transaction = self.read(signed)?;
+        let error = match self.client.submit(&transaction).await {
+            // One that is recorded already is acknowledged again.
+            Ok(recorded) => return Ok(Some(self.applied(recorded)?.entry.transaction)),
+            Err(error) => error,
+        };
+        let lapsed = self.tip().await? > transaction.transaction().last();
+        let known_to_none =
+            matches!(&error, ClientError::Refused { class, .. } if *class != Class::Unavailable);
+        if lapsed && known_to_none { Ok(None) } else { Err(refused(&error)) }
     }
 
     /// The height of the last block, proved.
@@ -290,19 +328,10 @@ impl Ledger for HolderLedger {
     }
 
     async fn resume(&self, signed: &SignedRelease) -> Result<Option<Vec<u8>>, LedgerRefused> {
-        let transaction = self.read(signed)?;
-        let error = match self.client.submit(&transaction).await {
-            // One that is recorded already is acknowledged again.
-            Ok(recorded) => {
-                let recorded = self.applied(recorded)?;
-                return self.receipt(&recorded.entry.transaction).await.map(Some);
-            }
-            Err(error) => error,
-        };
-        let lapsed = self.tip().await? > transaction.transaction().last();
-        let known_to_none =
-            matches!(&error, ClientError::Refused { class, .. } if *class != Class::Unavailable);
-        if lapsed && known_to_none { Ok(None) } else { Err(refused(&error)) }
+        match self.take_up(signed).await? {
+            Some(transaction) => self.receipt(&transaction).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use salus_crypto::{Digest, OsEntropy, SigningKey};
 use salus_ledger::call::{ApplyForPermit, Ground, PermitTerms};
 use salus_ledger::contract::records::{Account, PermitRecord};
 use salus_ledger::proof::{EvidenceError, Fact};
-use salus_ledger::{DatasetRef, LedgerId, Signer, TxId};
+use salus_ledger::{CodeHash, DatasetRef, LedgerId, Signer, TxId};
 use salus_model::{
     Class, Classified, DealId, Entropy as _, EntropyFailed, HolderId, IdError, MicroRho, PermitId,
     Purpose, Secret, Timestamp,
@@ -193,6 +193,20 @@ impl PermitKey {
     /// # Errors
     /// When no deal can be drawn.
     pub fn request(&self, asked: &Asked<'_>) -> Result<SignedRequest, PermitError> {
+        let signed_for = SignedFor {
+            code: built_in_code(),
+            digest: Question::digest(asked.question),
+            micros: REQUEST_MICROS,
+        };
+        self.request_for(asked, signed_for)
+    }
+
+    /// Signs a request for other work than a question.
+    pub(crate) fn request_for(
+        &self,
+        asked: &Asked<'_>,
+        signed_for: SignedFor,
+    ) -> Result<SignedRequest, PermitError> {
         let mut random = [0; 16];
         OsEntropy.fill(&mut random)?;
         let request = SecondaryRequest {
@@ -201,11 +215,11 @@ impl PermitKey {
             holder: asked.holder.clone(),
             deal: DealId::new(format!("q-{}", hex::encode(random)))?,
             purpose: asked.purpose,
-            code: built_in_code(),
-            question: Question::digest(asked.question),
+            code: signed_for.code,
+            question: signed_for.digest,
             recipient: self.recipient.public_key(),
             issued: asked.now,
-            expires: asked.now.saturating_add_micros(REQUEST_MICROS),
+            expires: asked.now.saturating_add_micros(signed_for.micros),
         };
         Ok(SignedRequest::sign(request, &self.person))
     }
@@ -254,6 +268,16 @@ pub struct BrowserKeyFile {
     person: String,
     recipient: RecipientPublicKey,
     sealed: String,
+}
+
+/// What exactly a request is signed for.
+pub(crate) struct SignedFor {
+    /// The code that is to run.
+    pub(crate) code: CodeHash,
+    /// All that decides what comes out.
+    pub(crate) digest: Digest,
+    /// How long the request holds.
+    pub(crate) micros: i64,
 }
 
 /// What is asked of whom.
@@ -376,6 +400,8 @@ impl Site {
 pub struct Left {
     /// What it has spent.
     pub spent: MicroRho,
+    /// How many releases without a bound it has made besides.
+    pub not_bounded: u64,
     /// What one more answer may cost.
     pub left: MicroRho,
     /// The permit.
@@ -407,10 +433,11 @@ pub async fn left(
     let account = state.account(dataset)?.ok_or_else(none)?;
     let ground = record.terms.grounds.iter().find(|g| g.dataset == *dataset).cloned();
     let ground = ground.ok_or_else(none)?;
-    let spent = state.spending(permit, dataset)?.map_or(MicroRho::ZERO, |s| s.spent);
+    let spending = state.spending(permit, dataset)?;
+    let (spent, not_bounded) = spending.map_or((MicroRho::ZERO, 0), |s| (s.spent, s.not_bounded));
     let own = ground.budget.checked_sub(spent).unwrap_or(MicroRho::ZERO);
     let of_all = account.budget.checked_sub(account.spent).unwrap_or(MicroRho::ZERO);
-    Ok(Left { spent, left: own.min(of_all), permit: record, ground, account })
+    Ok(Left { spent, not_bounded, left: own.min(of_all), permit: record, ground, account })
 }
 
 /// What the ledger says of a permit, proved.

@@ -46,6 +46,8 @@ pub struct Shared {
     pub account: AccountTerms,
     /// What was spent of it.
     pub spent: MicroRho,
+    /// How many releases without a bound are booked on it besides.
+    pub not_bounded: u64,
 }
 
 /// Why a dataset is not shared.
@@ -200,7 +202,7 @@ impl Site {
         let known = state.dataset(&reference)?.zip(state.account(&reference)?);
         let mut salts = self.salts().await?;
         let mut committed = 0;
-        let (mut version, account, spent) = match (known, terms) {
+        let (mut version, account, (spent, not_bounded)) = match (known, terms) {
             (Some(_), Some(_)) => {
                 return Err(ShareError::HasAccount { dataset: dataset.clone() });
             }
@@ -211,7 +213,7 @@ impl Site {
                     delta: account.delta,
                     releases: account.releases,
                 };
-                (record.version, terms, account.spent)
+                (record.version, terms, (account.spent, account.not_bounded))
             }
             (None, Some(terms)) => {
                 let first = DatasetVersion::FIRST;
@@ -221,7 +223,7 @@ impl Site {
                 let call = RegisterDataset { dataset, budget, delta, releases, commitment };
                 ledger.submit(call).await?;
                 committed += 1;
-                (first, terms, MicroRho::ZERO)
+                (first, terms, (MicroRho::ZERO, 0))
             }
         };
         while version < newest {
@@ -232,6 +234,6 @@ impl Site {
                 .await?;
             committed += 1;
         }
-        Ok(Shared { dataset: reference, version, committed, account, spent })
+        Ok(Shared { dataset: reference, version, committed, account, spent, not_bounded })
     }
 }

@@ -11,6 +11,7 @@ use salus_spine::{KeepError, Priced, Secondary, Unreleased};
 use salus_store::{ReadSession, ScanError, TableSource};
 use zeroize::Zeroizing;
 
+use crate::job::JobFailed;
 use crate::joint::JointRefused;
 use crate::question::Prepared;
 use crate::reader::Reader;
@@ -69,6 +70,9 @@ pub enum ComputeError {
     /// More units than one standing question remembers.
     #[error("a standing question remembers up to {MOST_UNITS} units; ask about fewer")]
     TooManyUnits,
+    /// A job that is no question came to nothing.
+    #[error(transparent)]
+    Job(#[from] JobFailed),
     /// A part of the scan ended without a word, which is a bug.
     #[error("a part of the scan ended early")]
     Ended,
@@ -80,6 +84,7 @@ impl Classified for ComputeError {
             Self::Scan(e) => e.class(),
             Self::NoColumn { .. } | Self::Arrow(_) => Class::BadRequest,
             Self::Joint(e) => e.class(),
+            Self::Job(e) => e.class(),
             Self::Entropy(_) => Class::Unavailable,
             Self::Standing(e) => e.class(),
             Self::Memory(e) => e.class(),
@@ -170,7 +175,7 @@ pub(crate) async fn each_batch(
     source: &TableSource,
     projection: &[usize],
     partitions: usize,
-    mut look: impl FnMut(&RecordBatch) -> Result<(), ComputeError>,
+    mut look: impl FnMut(&RecordBatch) -> Result<(), ComputeError> + Send,
 ) -> Result<(), ComputeError> {
     let (send, mut receive) = tokio::sync::mpsc::channel(QUEUE);
     for partition in source.partitions(partitions) {

@@ -1,6 +1,9 @@
 mod follow;
+mod gated;
 
-use std::collections::{BTreeMap, HashMap};
+pub use self::gated::{Gated, HeldResult};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,21 +13,23 @@ use salus_ledger::call::{Release, Tick};
 use salus_ledger::proof::{EvidenceError, Fact, ProvenState, StateEvidence, TrustAnchor};
 use salus_ledger::{CodeHash, Commitment, DatasetRef, Opaque};
 use salus_model::{
-    Class, Classified, Clock, DatasetId, DatasetVersion, DealId, Entropy as _, EntropyFailed,
-    HolderId, IdError, MemberId, PermitId, PrivacyCharge, RoleName, StaffId, Timestamp,
+    Class, Classified, Clock, ColumnPath, DatasetId, DatasetVersion, DealId, Entropy as _,
+    EntropyFailed, HolderId, IdError, MemberId, PermitId, PrivacyCharge, RoleName, StaffId,
+    Timestamp,
 };
 use salus_spine::{
-    AuthoriseError, Authority, BudgetCharged, Freshness, Held, InputRead, KeepError, KeyRelease,
-    OnPremises, OptOutList, OptOutsApplied, OptOutsRefused, PermitChecked, Place,
-    PremisesStatement, ReceiptRefused, ReleaseRefused, RequestRefused, Scope, SealResultRefused,
-    SealedResult, Secondary, SecondaryClearance, SignedRequest, StatementRefused, authorise,
-    release, seal_result,
+    AuthoriseError, Authority, BudgetCharged, Checked, ForReviewRefused, Freshness, Held,
+    InputRead, KeepError, KeyRelease, OnPremises, OptOutList, OptOutsApplied, OptOutsRefused,
+    PermitChecked, Place, PremisesStatement, ReceiptRefused, ReleaseRefused, RequestRefused, Scope,
+    SealResultRefused, SealedResult, Secondary, SecondaryClearance, SignedRequest,
+    StatementRefused, Unreleased, authorise, release, seal_result,
 };
 use salus_store::audit::{AccessKind, AuditEntry, AuditError, AuditLog, Outcome, RefusalReason};
-use salus_store::{Lake, ScanError};
+use salus_store::{Lake, ReadSession, ScanError};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::ComputeError;
+use crate::job::Job;
 use crate::joint::{Contribution, HolderPolicy, JointRefused};
 use crate::outbox::{Entry, Outbox, Remembered, SignedRelease};
 use crate::profile::{ProfileError, Profiles};
@@ -115,6 +120,8 @@ pub struct Reply {
     pub receipt: Vec<u8>,
     /// What this reply cost; nothing when it is repeated.
     pub charges: BTreeMap<DatasetId, PrivacyCharge>,
+    /// Under which name it is remembered.
+    pub(crate) memory: Digest,
 }
 
 /// Why a request is not answered.
@@ -168,6 +175,9 @@ pub enum DeskError {
     /// The answer was not sealed.
     #[error(transparent)]
     Seal(#[from] SealResultRefused),
+    /// It was not sealed for reviewers.
+    #[error(transparent)]
+    ForReview(#[from] ForReviewRefused),
     /// The sealed answer cannot be kept.
     #[error("the sealed answer cannot be kept, so it is not charged either")]
     Keep(#[from] KeepError),
@@ -208,6 +218,7 @@ impl Classified for DeskError {
             Self::Scan(e) => e.class(),
             Self::Compute(e) => e.class(),
             Self::Seal(e) => e.class(),
+            Self::ForReview(e) => e.class(),
             Self::Keep(e) => e.class(),
             Self::Outbox(_) => Class::Unavailable,
             Self::Receipt(e) => e.class(),
@@ -273,12 +284,57 @@ pub fn built_in_code() -> CodeHash {
     CodeHash::new(*digest.as_bytes())
 }
 
-/// A question under way: everything that was decided before the first key.
+/// What is to be computed under a permit.
+enum Work {
+    Question { prepared: Box<Prepared>, digest: Digest },
+    Job(Box<dyn Job>),
+}
+
+impl Work {
+    fn wanted(&self) -> BTreeMap<DatasetId, BTreeSet<ColumnPath>> {
+        match self {
+            Self::Question { prepared, .. } => prepared.wanted(),
+            Self::Job(job) => job.wanted(),
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::Question { digest, .. } => *digest,
+            Self::Job(job) => job.digest(),
+        }
+    }
+
+    fn code(&self) -> CodeHash {
+        match self {
+            Self::Question { .. } => built_in_code(),
+            Self::Job(job) => job.code(),
+        }
+    }
+
+    async fn compute(
+        self,
+        session: ReadSession<Secondary>,
+        partitions: usize,
+    ) -> Result<Unreleased<Checked, Secondary>, ComputeError> {
+        match self {
+            Self::Question { prepared, .. } => {
+                let priced = prepared.compute(session, partitions).await?;
+                Ok(priced.compute(|result| Checked { result, checks: Vec::new() }))
+            }
+            Self::Job(job) => {
+                let computed = session.compute(|tables| job.compute(tables)).await;
+                Ok(computed.transpose()?)
+            }
+        }
+    }
+}
+
+/// Work under way: everything that was decided before the first key.
 struct Admitted {
     scope: Scope,
     permit: PermitId,
     state: ProvenState,
-    prepared: Prepared,
     versions: BTreeMap<DatasetId, DatasetVersion>,
     memory: Digest,
 }
@@ -368,14 +424,62 @@ impl Desk {
     /// Names what stands against it. Nothing is charged then, unless the ledger was out of reach
     /// after the release was sent to it.
     pub async fn answer(&self, request: &SignedRequest, text: &str) -> Result<Reply, DeskError> {
-        let wanted = self.explain(text);
-        let columns = wanted.as_ref().map(Prepared::wanted).unwrap_or_default();
-        let answered = match wanted {
-            Ok(prepared) => self.decide(request, text, prepared).await,
+        let prepared = self.explain(text);
+        let work = prepared.map(|prepared| {
+            let digest = Question::digest(text);
+            Work::Question { prepared: Box::new(prepared), digest }
+        });
+        self.on_record(request, text.to_owned(), work).await
+    }
+
+    /// Does a job under a permit, or says why not; either is in the access log. The same job at the
+    /// same version and opt-out epoch gives the same message again, for nothing.
+    ///
+    /// # Errors
+    /// As [`Desk::answer`].
+    pub async fn carry_out(
+        &self,
+        request: &SignedRequest,
+        job: Box<dyn Job>,
+    ) -> Result<Reply, DeskError> {
+        self.on_record(request, job.statement(), Ok(Work::Job(job))).await
+    }
+
+    /// Forgets a reply, for whoever keeps what it released: the same job would be computed and
+    /// charged anew.
+    ///
+    /// # Errors
+    /// When the kept entry cannot be removed.
+    pub async fn put_away(&self, reply: &Reply) -> Result<(), DeskError> {
+        self.forget(&reply.memory).await
+    }
+
+    async fn on_record(
+        &self,
+        request: &SignedRequest,
+        statement: String,
+        work: Result<Work, DeskError>,
+    ) -> Result<Reply, DeskError> {
+        let columns = work.as_ref().map(Work::wanted).unwrap_or_default();
+        let answered = match work {
+            Ok(work) => self.decide(request, work).await,
             Err(e) => Err(e),
         };
-        let outcome = match &answered {
-            Ok(_) => Outcome::Answered { rows: 1 },
+        let outcome = answered.as_ref().map(|_| Outcome::Answered { rows: 1 });
+        self.log(request, statement, columns, outcome).await?;
+        answered
+    }
+
+    /// Puts on record what was done under a request, or why not.
+    async fn log(
+        &self,
+        request: &SignedRequest,
+        statement: String,
+        columns: BTreeMap<DatasetId, BTreeSet<ColumnPath>>,
+        outcome: Result<Outcome, &DeskError>,
+    ) -> Result<(), DeskError> {
+        let outcome = match outcome {
+            Ok(done) => done,
             Err(e) if e.class() == Class::Refused => Outcome::Refused { reason: reason(e) },
             Err(_) => Outcome::Failed,
         };
@@ -386,42 +490,56 @@ impl Desk {
             role: RoleName::new("researcher")?,
             purpose: asked.purpose,
             kind: AccessKind::UnderPermit,
-            statement: text.to_owned(),
+            statement,
             datasets: columns,
             outcome,
         };
         self.parts.audit.append(entry).await?;
-        answered
+        Ok(())
     }
 
-    async fn decide(
+    /// Checks a request once, before a key is touched.
+    async fn admitted(
         &self,
         request: &SignedRequest,
-        text: &str,
-        prepared: Prepared,
-    ) -> Result<Reply, DeskError> {
+        work: &Work,
+    ) -> Result<(PermitChecked<Secondary>, Admitted), DeskError> {
         let asked = request.unverified();
-        if Question::digest(text) != asked.question {
+        if work.digest() != asked.question {
             return Err(DeskError::OtherQuestion);
         }
-        let here = built_in_code();
+        let here = work.code();
         if asked.code != here {
             return Err(DeskError::OtherCode { here });
         }
-        let (permit, admitted) = self.admit(request, prepared).await?;
+        let (permit, admitted) = self.admit(request, work).await?;
         self.only_once(request)?;
-        if let Some(following) = admitted.prepared.standing {
-            let names = (request.digest(), asked.question);
-            return self.follow(permit, admitted, following, names).await;
-        }
+        Ok((permit, admitted))
+    }
+
+    async fn decide(&self, request: &SignedRequest, work: Work) -> Result<Reply, DeskError> {
+        let (permit, admitted) = self.admitted(request, &work).await?;
+        let work = match work {
+            Work::Question { prepared, digest } => match prepared.standing {
+                Some(following) => {
+                    let names = (request.digest(), digest);
+                    return self.follow(permit, *prepared, admitted, (following, names)).await;
+                }
+                None => Work::Question { prepared, digest },
+            },
+            job @ Work::Job(_) => job,
+        };
         // Two who ask the same at once: the second gets the first one's answer.
         let turn = self.turn(&admitted.memory);
         let _mine = turn.lock().await;
         if let Some(reply) = self.earlier(&admitted.memory).await? {
             return Ok(Reply { charges: BTreeMap::new(), ..reply });
         }
-        let seen = (request.digest(), asked.expires);
-        self.release(permit, admitted, seen).await
+        if let Work::Job(job) = &work {
+            job.begin().map_err(ComputeError::Job)?;
+        }
+        let seen = (request.digest(), request.unverified().expires);
+        self.release(permit, work, admitted, seen).await
     }
 
     fn turn(&self, memory: &Digest) -> Arc<tokio::sync::Mutex<()>> {
@@ -459,12 +577,12 @@ impl Desk {
     async fn admit(
         &self,
         request: &SignedRequest,
-        prepared: Prepared,
+        work: &Work,
     ) -> Result<(PermitChecked<Secondary>, Admitted), DeskError> {
         let asked = request.unverified();
         let holder = self.parts.lake.holder();
         let member = MemberId::new(holder.as_str())?;
-        let wanted = prepared.wanted();
+        let wanted = work.wanted();
         let reference =
             |dataset: &DatasetId| DatasetRef { holder: member.clone(), dataset: dataset.clone() };
         let mut facts = vec![Fact::Permit(asked.permit.clone()), Fact::OptOuts(member.clone())];
@@ -475,7 +593,9 @@ impl Desk {
         let now = self.parts.clock.now();
         let permit =
             PermitChecked::verify_request(request, holder, &wanted, &state, now, freshness)?;
-        check_invited(&asked.permit, &state, &prepared)?;
+        if let Work::Question { prepared, .. } = work {
+            check_invited(&asked.permit, &state, prepared)?;
+        }
         let mut versions = BTreeMap::new();
         let mut seen = Vec::new();
         for dataset in wanted.keys() {
@@ -499,7 +619,7 @@ impl Desk {
         );
         let scope = Scope::new(holder.clone(), asked.deal.clone());
         let id = asked.permit.clone();
-        Ok((permit, Admitted { scope, permit: id, state, prepared, versions, memory }))
+        Ok((permit, Admitted { scope, permit: id, state, versions, memory }))
     }
 
     /// Takes a request once: a recording of it, sent again, would charge the account again.
@@ -532,15 +652,16 @@ impl Desk {
     async fn release(
         &self,
         permit: PermitChecked<Secondary>,
+        work: Work,
         admitted: Admitted,
         (request, request_expires): (Digest, Timestamp),
     ) -> Result<Reply, DeskError> {
         let key_release = self.key_release(permit, &admitted)?;
-        let Admitted { prepared, versions, memory, .. } = admitted;
+        let Admitted { versions, memory, .. } = admitted;
         let session = self.parts.lake.open_at(key_release, &versions).await?;
         let read = input(&session.versions())?;
-        let computed = prepared.compute(session, self.parts.partitions).await?;
-        let held = seal_result(computed, &mut OsEntropy)?;
+        let computed = work.compute(session, self.parts.partitions).await?;
+        let held = seal_result(computed.compute(|checked| checked.result), &mut OsEntropy)?;
         let signed = self.parts.ledger.sign(held.receipt_wanted(&read, None)?).await?;
         let (holder, key) = (self.parts.lake.holder(), &self.parts.keeping);
         let entry = Entry {
@@ -582,7 +703,7 @@ impl Desk {
         receipt: Vec<u8>,
         memory: Digest,
     ) -> Result<Reply, DeskError> {
-        let cleared = self.cleared(held, receipt);
+        let cleared = self.cleared(held, receipt, memory);
         match cleared {
             Ok(reply) => {
                 let forgotten = self.remembered.lock().released(memory, reply.clone());
@@ -600,12 +721,13 @@ impl Desk {
         &self,
         held: Held<SealedResult, Secondary>,
         receipt: Vec<u8>,
+        memory: Digest,
     ) -> Result<Reply, DeskError> {
         let (charged, on_record) = BudgetCharged::verify(&receipt, &self.parts.anchor, &held)?;
         let (charges, deal) = (held.charges().clone(), held.deal().clone());
         let sealed = release(held, SecondaryClearance::Charged(charged), on_record)?.into_inner();
         let salt = *sealed.salt();
-        Ok(Reply { deal, message: sealed.into_message(), salt, receipt, charges })
+        Ok(Reply { deal, message: sealed.into_message(), salt, receipt, charges, memory })
     }
 }
 

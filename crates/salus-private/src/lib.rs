@@ -8,6 +8,10 @@
 //! The rest of the way is the spine's: [`salus_spine::seal_result`], receipt, release. [`Desk`] walks
 //! all of it for a holder's node.
 //!
+//! What a holder's own program makes of rows, such as a synthetic table, goes the same way as a
+//! [`Job`]: the desk reads, seals, charges and releases, the job computes and says the price. A job
+//! whose result has no bound is held until reviewers have decided ([`Desk::for_review`]).
+//!
 //! A question comes as JSON ([`Question::parse`]) or as a subset of SQL ([`sql::parse`]).
 //!
 //! **Invariant:** no SQL engine takes part. What a question can do is what [`Predicate`] and
@@ -23,6 +27,7 @@
 
 mod compute;
 mod desk;
+mod job;
 pub mod joint;
 mod outbox;
 mod predicate;
@@ -34,7 +39,10 @@ pub mod sql;
 pub mod standing;
 
 pub use compute::ComputeError;
-pub use desk::{Desk, DeskError, DeskParts, Ledger, LedgerRefused, Reply, built_in_code};
+pub use desk::{
+    Desk, DeskError, DeskParts, Gated, HeldResult, Ledger, LedgerRefused, Reply, built_in_code,
+};
+pub use job::{Job, JobFailed, MAX_RESULT_BYTES, read_texts, texts_of};
 pub use outbox::{Outbox, SignedRelease};
 pub use predicate::{Comparison, Literal, Predicate, PredicateError};
 pub use profile::{Profile, ProfileError, Profiles};

@@ -46,10 +46,11 @@ pub use release::{AuthoriseError, KeyRelease, PermitChecked, authorise};
 pub use rows::{DatasetAccess, NoSubject, RowRule, SubjectSet};
 pub use scope::{Care, Scope, ScopeMismatch, Secondary, Use};
 pub use secondary::{
-    BudgetCharged, Freshness, InputRead, KeepError, KeptState, MAX_REQUEST_MICROS, OptOutList,
-    OptOutsApplied, OptOutsRefused, Priced, ReceiptFinal, ReceiptRefused, ReleaseApproved,
-    RequestRefused, SealResultRefused, SealedResult, SecondaryClearance, SecondaryRequest,
-    SecondaryTerms, SignedRequest, result_hash, seal_result,
+    BudgetCharged, Checked, ForReview, ForReviewRefused, Freshness, InputRead, KeepError,
+    KeptState, MAX_REQUEST_MICROS, OptOutList, OptOutsApplied, OptOutsRefused, Priced,
+    ReceiptFinal, ReceiptRefused, ReleaseApproved, RequestRefused, ReviewCopy, SealResultRefused,
+    SealedResult, SecondaryClearance, SecondaryRequest, SecondaryTerms, SignedRequest, result_hash,
+    seal_for_review, seal_result,
 };
 pub use unreleased::{
     Acknowledges, Held, Recipient, ReleaseRefused, Released, Unreleased, release, seal,

@@ -71,12 +71,12 @@ pub(crate) fn measure(
 }
 
 /// The expected L1 distance that noise alone makes.
-fn noise_distance(deviation: f64, cells: usize) -> f64 {
+pub(crate) fn noise_distance(deviation: f64, cells: usize) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * deviation * cells as f64
 }
 
 /// Joins a measurement to an earlier one of the same scope; true when there was none.
-fn add(measured: &mut Vec<Measured>, fresh: Measured) -> bool {
+pub(crate) fn add(measured: &mut Vec<Measured>, fresh: Measured) -> bool {
     match measured.iter_mut().find(|m| m.scope == fresh.scope) {
         Some(earlier) => {
             earlier.join(&fresh);
@@ -89,7 +89,12 @@ fn add(measured: &mut Vec<Measured>, fresh: Measured) -> bool {
     }
 }
 
-fn expected(sizes: &[usize], estimator: &Estimator, scope: &Scope, rows: f64) -> Vec<i64> {
+pub(crate) fn expected(
+    sizes: &[usize],
+    estimator: &Estimator,
+    scope: &Scope,
+    rows: f64,
+) -> Vec<i64> {
     let shares = match scope.attrs.as_slice() {
         [a, b] => estimator.junction.pair(&estimator.beliefs, *a, *b),
         [a] => estimator

@@ -5,12 +5,12 @@
 //! logarithmic scale, after Durfee 2023, "Unbounded Differentially Private Quantile and Maximum
 //! Estimation".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use salus_dp::{
     Answer, Bounds, Column, ContributionBound, Cost, Delta, Domain, Field, Mechanism, ObserveError,
-    PlanError, PrivacyUnit, Query, RowsPerUnit, Schema, SchemaError, Spend, UnitError, UnitKey,
-    plan,
+    PlanError, PrivacyUnit, Query, RowsPerUnit, Schema, SchemaError, SelectionError, Spend,
+    UnitError, UnitKey, plan, select,
 };
 use salus_model::{Class, Classified, ColumnPath, IdError, MicroRho};
 
@@ -40,6 +40,9 @@ pub enum DiscoverError {
     /// A row could not be taken in.
     #[error("a row could not be counted")]
     Observe(#[from] ObserveError),
+    /// An end of the numbers could not be selected.
+    #[error("bounds could not be selected")]
+    Select(#[from] SelectionError),
     /// What was found is no domain.
     #[error("the values found are no usable domain")]
     Schema(#[from] SchemaError),
@@ -55,6 +58,7 @@ impl Classified for DiscoverError {
     fn class(&self) -> Class {
         match self {
             Self::Plan(e) => e.class(),
+            Self::Select(e) => e.class(),
             Self::Observe(_) | Self::Name(_) => Class::Bug,
             _ => Class::BadRequest,
         }
@@ -97,6 +101,8 @@ struct Look<'a> {
     rows: &'a [(UnitKey, Vec<Option<String>>)],
     column: usize,
     bound: ContributionBound,
+    /// The most rows of a unit that count.
+    rows_per_unit: u32,
 }
 
 impl Look<'_> {
@@ -150,7 +156,7 @@ pub fn noisy_rows(
     let bound = ContributionBound::new(rows_per_unit, rows_per_unit)?;
     let counts: Vec<(UnitKey, Vec<Option<String>>)> =
         rows.iter().map(|(unit, _)| (*unit, vec![Some("row".to_owned())])).collect();
-    let look = Look { rows: &counts, column: 0, bound };
+    let look = Look { rows: &counts, column: 0, bound, rows_per_unit };
     let over = words(["row".to_owned()].into_iter())?;
     let answer = look.count(over, None, rho, |text| Some(text.to_owned()))?;
     Ok(answer.rows.first().and_then(|r| r.estimate).map_or(0.0, |e| e.value))
@@ -183,7 +189,7 @@ pub fn discover(
     let mut found =
         Discovery { attributes: Vec::new(), without_gaps: Vec::new(), left_out: Vec::new(), cost };
     for (column, (name, reading)) in columns.iter().enumerate() {
-        let look = Look { rows, column, bound };
+        let look = Look { rows, column, bound, rows_per_unit };
         match attribute(name, *reading, &look, each, each_delta) {
             Ok((attribute, gaps)) => {
                 found.attributes.push(attribute);
@@ -226,10 +232,7 @@ fn attribute(
             Kind::Category(Domain::new(found)?)
         }
         Reading::Number { decimals } => {
-            let half = MicroRho::new(rest.get() / 2);
-            let wide = bounds(name, look, half, decimals)?;
-            let other_half = MicroRho::new(rest.get() - half.get());
-            Kind::Number { bounds: look.tightened(wide, other_half)?, bins: BINS }
+            Kind::Number { bounds: look.bounds(name, rest, decimals)?, bins: BINS }
         }
     };
     Ok((Attribute::new(name.clone(), kind, Missing::Possible)?, gaps))
@@ -246,63 +249,123 @@ impl Look<'_> {
                 (*unit, vec![gone.then(|| "missing".to_owned())])
             })
             .collect();
-        let look = Look { rows: &missing, column: 0, bound: self.bound };
+        let look = Look { rows: &missing, column: 0, ..*self };
         let over = words(["missing".to_owned()].into_iter())?;
         let counted = look.count(over, None, rho, |text| Some(text.to_owned()))?;
         let estimate = counted.rows.first().and_then(|r| r.estimate);
         Ok(estimate.is_some_and(|e| e.value > 3.5 * e.standard_error))
     }
 
+    /// Bounds of a number column: first by powers of two, then more closely.
+    fn bounds(
+        &self,
+        name: &ColumnPath,
+        rho: MicroRho,
+        decimals: u8,
+    ) -> Result<Bounds, DiscoverError> {
+        let half = MicroRho::new(rho.get() / 2);
+        let wide = sizes(name, self, half, decimals)?;
+        self.tightened(wide, MicroRho::new(rho.get() - half.get()))
+    }
+
+    /// The numbers, at most so many of a unit as count.
+    fn numbers(&self) -> Vec<f64> {
+        let mut seen: HashMap<UnitKey, u32> = HashMap::new();
+        let mut kept = Vec::with_capacity(self.rows.len());
+        for (unit, row) in self.rows {
+            let Some(x) = row.get(self.column).and_then(|v| number(v.as_deref()?)) else {
+                continue;
+            };
+            let seen = seen.entry(*unit).or_insert(0);
+            if *seen < self.rows_per_unit {
+                *seen += 1;
+                kept.push(x);
+            }
+        }
+        kept
+    }
+
     /// Bounds that leave the empty cells at both ends out.
+    ///
+    /// Each end is one selection by the exponential mechanism: a cell that is kept costs a little,
+    /// and so does a person who is cut off. One selection errs by a few of its own noise scales,
+    /// however many empty cells there are; noisy counts summed up from the end err by the root of
+    /// their number, and so cut off a third of the people where cells were many and people few. Too
+    /// wide costs resolution, too narrow costs people, so width is cheap: the whole of it as much
+    /// as six scales.
     fn tightened(&self, wide: Bounds, rho: MicroRho) -> Result<Bounds, DiscoverError> {
         let span = i128::from(wide.high() - wide.low()) + 1;
         let cells = i128::from(u32::try_from(span).unwrap_or(u32::MAX)).min(CELLS as i128);
-        let cell = |steps: i64| i128::from(steps - wide.low()) * cells / span;
-        let over = words((0..cells).map(|c| c.to_string()))?;
-        let counts =
-            self.count(over, None, rho, |text| Some(cell(wide.clamp(number(text)?)?).to_string()))?;
-        let mut noisy: Vec<(i128, f64, f64)> = counts
-            .rows
-            .iter()
-            .filter_map(|row| {
-                let (cell, e) = (row.key.first()?.parse().ok()?, row.estimate?);
-                Some((cell, e.value, e.standard_error))
-            })
-            .collect();
-        noisy.sort_by_key(|(cell, ..)| *cell);
-        let Some((first, last)) = reached(noisy.iter()).zip(reached(noisy.iter().rev())) else {
+        let mut counts = vec![0i64; cells as usize];
+        for x in self.numbers() {
+            let cell = wide.clamp(x).map(|s| i128::from(s - wide.low()) * cells / span);
+            let slot = cell.and_then(|c| usize::try_from(c).ok()).and_then(|c| counts.get_mut(c));
+            slot.into_iter().for_each(|n| *n += 1);
+        }
+        let half = MicroRho::new(rho.get() / 2);
+        let first = self.end(&counts, half)?;
+        counts.reverse();
+        let last = counts.len() - 1 - self.end(&counts, MicroRho::new(rho.get() - half.get()))?;
+        if first > last {
             return Ok(wide);
-        };
+        }
         // The tail beyond is too thin to be seen: leave it an eighth of the span.
         let spare = (last - first + 1) / 8 + 1;
-        let (first, last) = ((first - spare).max(0), (last + spare).min(cells - 1));
-        let start =
-            |c: i128| wide.low() + i64::try_from((c * span + cells - 1) / cells).unwrap_or(0);
+        let (first, last) = (first.saturating_sub(spare), (last + spare).min(counts.len() - 1));
+        let start = |c: usize| {
+            wide.low() + i64::try_from((c as i128 * span + cells - 1) / cells).unwrap_or(0)
+        };
         let (low, high) = (start(first), start(last + 1) - 1);
         let tight = Bounds::new(
             wide.value(low.into()),
             wide.value(high.max(low + 1).min(wide.high()).into()),
-            decimals_of(wide),
+            wide.decimals(),
         );
         Ok(tight.unwrap_or(wide))
     }
-}
 
-/// The first cell by which counts from one end on stand out of their noise together.
-fn reached<'a>(counts: impl Iterator<Item = &'a (i128, f64, f64)>) -> Option<i128> {
-    let (mut sum, mut variance) = (0.0, 0.0);
-    for (cell, count, error) in counts {
-        sum += count;
-        variance += error * error;
-        if sum > 3.5 * variance.sqrt() {
-            return Some(*cell);
-        }
+    /// The first cell to be kept, of counts from the end that is looked for.
+    fn end(&self, counts: &[i64], rho: MicroRho) -> Result<usize, DiscoverError> {
+        /// Scores are in parts of a person, so that a cell may cost less than one.
+        const PARTS: u32 = 64;
+        let scale = f64::from(self.rows_per_unit) / (2e-6 * rho.get().max(1) as f64).sqrt();
+        let cell = 6.0 * scale * f64::from(PARTS) / counts.len().max(1) as f64;
+        let mut cut = 0;
+        let scores: Vec<i64> = counts
+            .iter()
+            .enumerate()
+            .map(|(first, here)| {
+                let width = ((counts.len() - first) as f64 * cell).round() as i64;
+                let score = -(cut * i64::from(PARTS)) - width;
+                cut += here;
+                score
+            })
+            .collect();
+        Ok(select(&scores, PARTS.saturating_mul(self.rows_per_unit), rho)?)
     }
-    None
 }
 
-fn decimals_of(bounds: Bounds) -> u8 {
-    <(i64, i64, u8)>::from(bounds).2
+/// Bounds of one column of numbers, found privately.
+///
+/// # Privacy
+/// `rho`-zCDP for a unit with at most `rows_per_unit` of its rows.
+///
+/// # Errors
+/// When hardly any number is frequent, or too little is allowed.
+pub fn discover_bounds(
+    name: &ColumnPath,
+    numbers: &[(UnitKey, f64)],
+    rows_per_unit: u32,
+    rho: MicroRho,
+    decimals: u8,
+) -> Result<Bounds, DiscoverError> {
+    if rho.get() < 20 {
+        return Err(DiscoverError::TooLittle);
+    }
+    let rows: Vec<(UnitKey, Vec<Option<String>>)> =
+        numbers.iter().map(|(unit, x)| (*unit, vec![Some(x.to_string())])).collect();
+    let bound = ContributionBound::new(rows_per_unit, rows_per_unit)?;
+    Look { rows: &rows, column: 0, bound, rows_per_unit }.bounds(name, rho, decimals)
 }
 
 /// The signed size of a number: 0, or one more than its power of two above the smallest.
@@ -325,26 +388,37 @@ fn span_of(size: i32) -> (f64, f64) {
     }
 }
 
-fn bounds(
+/// Bounds by powers of two.
+fn sizes(
     name: &ColumnPath,
     look: &Look<'_>,
     rho: MicroRho,
     decimals: u8,
 ) -> Result<Bounds, DiscoverError> {
     let most = SIZES.end() - SIZES.start() + 1;
-    let sizes = words((-most..=most).map(|size| size.to_string()))?;
+    let over = words((-most..=most).map(|size| size.to_string()))?;
     let counts =
-        look.count(sizes, None, rho, |text| number(text).map(|x| size_of(x).to_string()))?;
+        look.count(over, None, rho, |text| number(text).map(|x| size_of(x).to_string()))?;
+    let errors: BTreeMap<i32, f64> = counts
+        .rows
+        .iter()
+        .filter_map(|row| {
+            let (size, e) = (row.key.first()?.parse().ok()?, row.estimate?);
+            Some((size, e.value / e.standard_error))
+        })
+        .collect();
     // 4.5 standard errors: none of 75 empty sizes passes, but for one time in 4,000.
-    let occupied = counts.rows.iter().filter_map(|row| {
-        let seen = row.estimate.is_some_and(|e| e.value > 4.5 * e.standard_error);
-        row.key.first().filter(|_| seen)?.parse::<i32>().ok()
-    });
-    let spans: Vec<(f64, f64)> = occupied.map(span_of).collect();
-    let low = spans.iter().map(|s| s.0).reduce(f64::min);
-    let high = spans.iter().map(|s| s.1).reduce(f64::max);
-    let nothing = || DiscoverError::NothingFrequent { column: name.clone() };
-    let (low, high) = low.zip(high).ok_or_else(nothing)?;
+    let mut occupied = errors.iter().filter(|(_, errors)| **errors > 4.5).map(|(size, _)| *size);
+    let Some(lowest) = occupied.next() else {
+        return Err(DiscoverError::NothingFrequent { column: name.clone() });
+    };
+    let highest = occupied.next_back().unwrap_or(lowest);
+    // The size beside what stands out holds its tail, which is not to vanish: far less is enough
+    // there, for what is empty of it is left out again.
+    let seen = |size: i32| errors.get(&size).is_some_and(|errors| *errors > 2.0);
+    let lowest = if seen(lowest - 1) { lowest - 1 } else { lowest };
+    let highest = if seen(highest + 1) { highest + 1 } else { highest };
+    let (low, high) = (span_of(lowest).0, span_of(highest).1);
     // A column of nothing but zeros still needs a range; a wide one has no room for every decimal.
     let fits = |decimals| Bounds::new(low, high.max(low + 1.0), decimals);
     let finest = (0..=decimals.min(9)).rev().map(fits).find(Result::is_ok);

@@ -97,11 +97,31 @@ pub struct Reply {
     variances: Vec<f64>,
 }
 
+impl Reply {
+    /// Which round it answers, counted from 1.
+    #[must_use]
+    pub const fn round(&self) -> u8 {
+        self.round
+    }
+}
+
 impl Ask {
     /// What this costs a holder.
     #[must_use]
     pub fn cost(&self) -> Cost {
-        Cost::of_rho(MicroRho::new(self.rho.get() * self.scopes.len() as u64))
+        Cost::of_rho(MicroRho::new(self.rho.get().saturating_mul(self.scopes.len() as u64)))
+    }
+
+    /// The attributes that are asked about.
+    #[must_use]
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    /// Which round it is, counted from 1.
+    #[must_use]
+    pub const fn round(&self) -> u8 {
+        self.round
     }
 
     /// Measures a holder's own table.

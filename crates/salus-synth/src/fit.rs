@@ -15,7 +15,7 @@ use crate::{aim, copula, mst, privbayes};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// A tree of two-way marginals: fast, and blind to what the tree leaves out.
+    /// A tree of two-way marginals, and a few more where the tree errs most: fast.
     Mst,
     /// Two-way marginals chosen one after the other where the model errs most.
     Aim,
@@ -219,9 +219,55 @@ pub fn fit(table: &Table, method: Method, rho: MicroRho) -> Result<Model, FitErr
 
 const LAST_ROUNDS: u32 = 400;
 
-pub(crate) fn finish(mut measured: Vec<Measured>, sizes: &[usize]) -> Graph {
+pub(crate) fn finish(measured: Vec<Measured>, sizes: &[usize]) -> Graph {
+    finish_in(measured, sizes, LAST_ROUNDS)
+}
+
+fn finish_in(mut measured: Vec<Measured>, sizes: &[usize], rounds: u32) -> Graph {
     let rows = total(&measured);
     let mut estimator = Estimator::new(sizes, &measured);
-    estimator.fit(&mut measured, rows, LAST_ROUNDS);
+    estimator.fit(&mut measured, rows, rounds);
     Graph::new(sizes.to_vec(), measured.into_iter().map(|m| (m.scope.attrs, m.potential)).collect())
+}
+
+/// Marginals of a refit are fitted in so many steps: it is one of many, and its momentum gets it
+/// where the last digits start.
+const REFIT_ROUNDS: u32 = 120;
+
+/// Fits a model that looks where another one looked, at a loss of `rho`: what that one chose is
+/// public, and choosing again is most of the work of a fit.
+///
+/// # Privacy
+/// `rho`-zCDP for a unit with all of its rows in the table.
+///
+/// # Errors
+/// As [`fit`].
+pub fn refit(table: &Table, like: &Model, rho: MicroRho) -> Result<Model, FitError> {
+    let Inner::Graph(graph) = like.inner() else { return fit(table, like.method(), rho) };
+    let sizes: Vec<usize> = table.attributes.iter().map(|a| a.size()).collect();
+    let attributes = sizes.len() as u64;
+    let pairs: Vec<&Vec<usize>> =
+        graph.potentials.iter().map(|(attrs, _)| attrs).filter(|attrs| attrs.len() > 1).collect();
+    if rho.get() / 10 < attributes + pairs.len() as u64 {
+        return Err(FitError::TooLittle);
+    }
+    let mut looks = Looks::new(&table.columns, table.rows_per_unit, rho);
+    let share = if pairs.is_empty() { 1.0 } else { aim::ONE_WAY_SHARE };
+    let each = MicroRho::new(part(rho, share).get() / attributes);
+    let one_way = (0..sizes.len())
+        .map(|a| looks.measure(&Scope::new(vec![a], &sizes), each))
+        .collect::<Result<Vec<_>, _>>()?;
+    let compression = Compression::of(&one_way);
+    let short = compression.columns(&table.columns);
+    let mut looks = Looks::new(&short, table.rows_per_unit, looks.left);
+    let mut measured = compression.measured(&one_way);
+    let rows = total(&measured);
+    let sizes = compression.sizes();
+    let each = MicroRho::new(looks.left().get() / pairs.len().max(1) as u64);
+    for attrs in pairs {
+        measured.push(looks.measure(&Scope::new(attrs.clone(), &sizes), each)?);
+    }
+    let inner = Inner::Graph(finish_in(measured, &sizes, REFIT_ROUNDS));
+    let attributes = table.attributes.to_vec();
+    Ok(Model::new(attributes, like.method(), Cost::of_rho(rho), rows, compression, inner))
 }

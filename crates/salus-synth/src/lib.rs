@@ -3,6 +3,7 @@
 //! ```text
 //! Attributes (public) + rows ──TableBuilder──▶ Table      codes; rows bounded per unit
 //! Table + Method + ρ ──fit──▶ Model                       every look at the rows is paid here
+//! Model ──independent──▶ Model                            a fair outcome; costs nothing
 //! Model + seed ──sample──▶ Sample ──decode──▶ rows        costs nothing, as often as wanted
 //! ```
 //!
@@ -23,6 +24,7 @@ mod constraint;
 mod copula;
 mod discover;
 mod estimate;
+mod fair;
 mod federated;
 mod fit;
 mod junction;
@@ -41,11 +43,12 @@ mod table;
 
 pub use attribute::{Attribute, AttributeError, Kind, Missing};
 pub use constraint::Constraint;
-pub use discover::{DiscoverError, Discovery, Reading, discover, noisy_rows};
+pub use discover::{DiscoverError, Discovery, Reading, discover, discover_bounds, noisy_rows};
+pub use fair::FairError;
 pub use federated::{Ask, Federation, FederationError, Next, Reply};
-pub use fit::{FitError, Method, fit};
-pub use linked::{Link, LinkedError, LinkedModel, LinkedSample, Row, fit_linked};
-pub use model::{Condition, Model, SampleError};
+pub use fit::{FitError, Method, fit, refit};
+pub use linked::{Link, LinkedError, LinkedModel, LinkedSample, Row, Terms, fit_linked};
+pub use model::{Condition, Model, SampleError, check_wanted, satisfies};
 pub use sample::Sample;
 pub use sequence::{SequenceError, SequenceModel, Shape};
 pub use table::{Table, TableBuilder, TableError};

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 use crate::attribute::{Attribute, AttributeError, Kind, Missing};
+use crate::constraint::Constraint;
 use crate::fit::{FitError, Method, fit, part};
 use crate::model::{Condition, Model, SampleError};
 use crate::table::{TableBuilder, TableError};
@@ -86,6 +87,15 @@ pub struct LinkedModel {
     people: Model,
     rows: Model,
     depends_on: Vec<usize>,
+}
+
+/// What everybody, or every row, has to satisfy.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Terms {
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+    /// Constraints.
+    pub constraints: Vec<Constraint>,
 }
 
 /// Synthetic people and rows that refer to them.
@@ -191,12 +201,45 @@ impl LinkedModel {
         sequential([self.people.cost(), self.rows.cost()])
     }
 
+    /// The model of people; its last attribute is the number of a person's rows.
+    #[must_use]
+    pub const fn people(&self) -> &Model {
+        &self.people
+    }
+
+    /// The model of rows; its first attributes are those of people that rows depend on.
+    #[must_use]
+    pub const fn rows(&self) -> &Model {
+        &self.rows
+    }
+
+    /// How many of the rows' attributes are those of people that rows depend on.
+    #[must_use]
+    pub const fn inherited(&self) -> usize {
+        self.depends_on.len()
+    }
+
     /// Synthetic people with their rows.
     ///
     /// # Errors
     /// When a model was stored without its attributes.
     pub fn sample(&self, people: usize, seed: u64) -> Result<LinkedSample, SampleError> {
-        let drawn = self.people.sample(people, seed, &[], &[])?;
+        self.sample_where(people, seed, &Terms::default(), &Terms::default())
+    }
+
+    /// Synthetic people who satisfy terms, with rows that satisfy others.
+    ///
+    /// # Errors
+    /// As [`Model::sample`].
+    pub fn sample_where(
+        &self,
+        people: usize,
+        seed: u64,
+        of_people: &Terms,
+        of_rows: &Terms,
+    ) -> Result<LinkedSample, SampleError> {
+        let drawn =
+            self.people.sample(people, seed, &of_people.conditions, &of_people.constraints)?;
         let mut found = LinkedSample { people: Vec::with_capacity(people), rows: Vec::new() };
         // People who agree in what rows depend on have their rows drawn together.
         let mut alike: BTreeMap<Vec<Option<String>>, Vec<usize>> = BTreeMap::new();
@@ -213,7 +256,9 @@ impl LinkedModel {
                 continue;
             }
             let seed = seed.wrapping_add(0x517C_C1B7 * (1 + group as u64));
-            let rows = self.rows.sample(owners.len(), seed, &self.conditions(&key), &[])?;
+            let mut conditions = self.conditions(&key);
+            conditions.extend(of_rows.conditions.iter().cloned());
+            let rows = self.rows.sample(owners.len(), seed, &conditions, &of_rows.constraints)?;
             for (owner, row) in owners.into_iter().zip(rows.records()) {
                 let own = row.get(self.depends_on.len()..).unwrap_or_default().to_vec();
                 found.rows.push((owner, own));

@@ -8,7 +8,7 @@ use crate::constraint::Constraint;
 use crate::copula::Copula;
 use crate::fit::Method;
 use crate::marginal::Scope;
-use crate::sample::{Sample, draw};
+use crate::sample::{Sample, check, draw};
 
 /// Why no rows could be sampled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,6 +151,18 @@ pub(crate) struct Allowed {
     pub(crate) range: Option<(f64, f64)>,
 }
 
+impl Allowed {
+    /// What both allow.
+    fn and(&self, other: &Self) -> Self {
+        let codes = self.codes.iter().zip(&other.codes).map(|(a, b)| *a && *b).collect();
+        let range = match (self.range, other.range) {
+            (Some(a), Some(b)) => Some((a.0.max(b.0), a.1.min(b.1))),
+            (a, b) => a.or(b),
+        };
+        Self { codes, range }
+    }
+}
+
 impl Model {
     pub(crate) const fn new(
         attributes: Vec<Attribute>,
@@ -187,19 +199,17 @@ impl Model {
         self.rows
     }
 
+    /// The same model with other potentials.
+    pub(crate) fn with_graph(&self, graph: Graph) -> Self {
+        Self { inner: Inner::Graph(graph), ..self.clone() }
+    }
+
     pub(crate) const fn inner(&self) -> &Inner {
         &self.inner
     }
 
     pub(crate) const fn compression(&self) -> &Compression {
         &self.compression
-    }
-
-    pub(crate) fn position(&self, name: &ColumnPath) -> Result<usize, SampleError> {
-        self.attributes
-            .iter()
-            .position(|a| a.name() == name)
-            .ok_or_else(|| SampleError::UnknownAttribute { attribute: name.clone() })
     }
 
     /// Rows from the model: all satisfy the conditions and the constraints.
@@ -216,51 +226,110 @@ impl Model {
         conditions: &[Condition],
         constraints: &[Constraint],
     ) -> Result<Sample, SampleError> {
-        let mut allowed: Vec<Option<Allowed>> = self.attributes.iter().map(|_| None).collect();
-        for condition in conditions {
-            let (at, codes, range) = self.resolve(condition)?;
-            if let Some(slot) = allowed.get_mut(at) {
-                let before = slot.take();
-                let both = before.as_ref().map_or_else(
-                    || codes.clone(),
-                    |b| b.codes.iter().zip(&codes).map(|(a, c)| *a && *c).collect(),
-                );
-                let old = before.and_then(|b| b.range);
-                let range = match (old, range) {
-                    (Some(a), Some(b)) => Some((a.0.max(b.0), a.1.min(b.1))),
-                    (a, b) => a.or(b),
-                };
-                *slot = Some(Allowed { codes: both, range });
-            }
-        }
-        for (allowed, attribute) in allowed.iter().zip(&self.attributes) {
-            if allowed.as_ref().is_some_and(|a| !a.codes.contains(&true)) {
-                return Err(SampleError::OutsideDomain { attribute: attribute.name().clone() });
-            }
-        }
+        let allowed = allowed(&self.attributes, conditions)?;
         draw(self, rows, seed, &allowed, constraints)
     }
+}
 
-    #[allow(clippy::type_complexity)]
-    fn resolve(
-        &self,
-        c: &Condition,
-    ) -> Result<(usize, Vec<bool>, Option<(f64, f64)>), SampleError> {
-        let (name, low, high) = match c {
-            Condition::OneOf { attribute, .. } => (attribute, 0.0, 0.0),
-            Condition::Between { attribute, low, high } => (attribute, *low, *high),
-        };
-        let at = self.position(name)?;
-        let wrong = || SampleError::WrongKind { attribute: name.clone() };
-        let attribute = self.attributes.get(at).ok_or_else(wrong)?;
-        match (c, attribute.kind()) {
-            (Condition::OneOf { values, .. }, Kind::Category(_)) => {
-                Ok((at, attribute.codes_where(|v| values.iter().any(|w| w == v)), None))
-            }
-            (Condition::Between { .. }, Kind::Number { .. }) => {
-                Ok((at, attribute.codes_between(low, high), Some((low, high))))
-            }
-            _ => Err(wrong()),
+/// Whether attributes can satisfy conditions and constraints, as far as their public domains tell:
+/// to be asked before anything is spent on a model.
+///
+/// # Errors
+/// Where [`Model::sample`] would refuse, whatever the model has learnt.
+pub fn check_wanted(
+    attributes: &[Attribute],
+    conditions: &[Condition],
+    constraints: &[Constraint],
+) -> Result<(), SampleError> {
+    allowed(attributes, conditions)?;
+    constraints.iter().try_for_each(|c| check(attributes, c).map(|_| ()))
+}
+
+/// Whether a row as it was taken in satisfies conditions and constraints, seen as the model sees it:
+/// numbers beyond the bounds count as the nearest, values outside the domain as missing.
+///
+/// # Errors
+/// As [`check_wanted`].
+pub fn satisfies(
+    attributes: &[Attribute],
+    conditions: &[Condition],
+    constraints: &[Constraint],
+    row: &[Option<String>],
+) -> Result<bool, SampleError> {
+    for condition in conditions {
+        let (Condition::OneOf { attribute, .. } | Condition::Between { attribute, .. }) = condition;
+        let at = position(attributes, attribute)?;
+        let value = row.get(at).and_then(Option::as_deref);
+        if !condition.admits(attributes.get(at).map(Attribute::kind), value) {
+            return Ok(false);
         }
+    }
+    for constraint in constraints {
+        if !check(attributes, constraint)?.holds(row) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl Condition {
+    fn admits(&self, kind: Option<&Kind>, value: Option<&str>) -> bool {
+        match (self, kind, value) {
+            (Self::OneOf { values, .. }, Some(Kind::Category(domain)), Some(value)) => {
+                domain.code(value).is_some() && values.iter().any(|v| v == value)
+            }
+            (Self::Between { low, high, .. }, Some(Kind::Number { bounds, .. }), Some(value)) => {
+                let steps = value.trim().parse().ok().and_then(|x| bounds.clamp(x));
+                let number = steps.map(|steps| bounds.value(steps.into()));
+                number.is_some_and(|x| (*low..=*high).contains(&x))
+            }
+            _ => false,
+        }
+    }
+}
+
+pub(crate) fn position(attributes: &[Attribute], name: &ColumnPath) -> Result<usize, SampleError> {
+    let found = attributes.iter().position(|a| a.name() == name);
+    found.ok_or_else(|| SampleError::UnknownAttribute { attribute: name.clone() })
+}
+
+/// For each attribute what all conditions leave of it; none where there is no condition.
+fn allowed(
+    attributes: &[Attribute],
+    conditions: &[Condition],
+) -> Result<Vec<Option<Allowed>>, SampleError> {
+    let mut allowed: Vec<Option<Allowed>> = attributes.iter().map(|_| None).collect();
+    for condition in conditions {
+        let (at, new) = resolve(attributes, condition)?;
+        if let Some(slot) = allowed.get_mut(at) {
+            *slot = Some(match slot.take() {
+                Some(before) => before.and(&new),
+                None => new,
+            });
+        }
+    }
+    for (allowed, attribute) in allowed.iter().zip(attributes) {
+        if allowed.as_ref().is_some_and(|a| !a.codes.contains(&true)) {
+            return Err(SampleError::OutsideDomain { attribute: attribute.name().clone() });
+        }
+    }
+    Ok(allowed)
+}
+
+fn resolve(attributes: &[Attribute], c: &Condition) -> Result<(usize, Allowed), SampleError> {
+    let (Condition::OneOf { attribute: name, .. } | Condition::Between { attribute: name, .. }) = c;
+    let at = position(attributes, name)?;
+    let wrong = || SampleError::WrongKind { attribute: name.clone() };
+    let attribute = attributes.get(at).ok_or_else(wrong)?;
+    match (c, attribute.kind()) {
+        (Condition::OneOf { values, .. }, Kind::Category(_)) => {
+            let codes = attribute.codes_where(|v| values.iter().any(|w| w == v));
+            Ok((at, Allowed { codes, range: None }))
+        }
+        (Condition::Between { low, high, .. }, Kind::Number { .. }) => {
+            let codes = attribute.codes_between(*low, *high);
+            Ok((at, Allowed { codes, range: Some((*low, *high)) }))
+        }
+        _ => Err(wrong()),
     }
 }

@@ -3,9 +3,14 @@
 //! # Privacy
 //! Reads real rows without noise: for the holder's steward, not for release.
 
+mod association;
+
+pub use association::{Pair, Values, association, associations};
+
 use crate::attribute::{Attribute, Kind};
 use crate::logistic::{Logistic, area_under_curve, sigmoid};
 use crate::marginal::Scope;
+use crate::random::Random;
 use crate::table::Table;
 
 /// Bins into which numbers are taken together before tables are compared.
@@ -84,6 +89,11 @@ fn features(table: &Table, without: usize) -> Vec<&[u16]> {
 /// `target` has the code `positive`. None when the test table has one class only.
 #[must_use]
 pub fn train_test_auc(train: &Table, test: &Table, target: usize, positive: u16) -> Option<f64> {
+    auc(train, test, target, &|code| code == positive)
+}
+
+/// The same for whether the target's code is a good one.
+fn auc(train: &Table, test: &Table, target: usize, good: &dyn Fn(u16) -> bool) -> Option<f64> {
     let sizes: Vec<usize> = train
         .attributes
         .iter()
@@ -92,12 +102,66 @@ pub fn train_test_auc(train: &Table, test: &Table, target: usize, positive: u16)
         .map(|(_, a)| a.size())
         .collect();
     let labels = |t: &Table| -> Vec<bool> {
-        t.columns.get(target).into_iter().flatten().map(|c| *c == positive).collect()
+        t.columns.get(target).into_iter().flatten().map(|c| good(*c)).collect()
     };
     let model = Logistic::fit(&features(train, target), &sizes, &labels(train));
     let columns = features(test, target);
     let scores: Vec<f64> = (0..test.rows()).map(|row| model.margin(&columns, row)).collect();
     area_under_curve(&scores, &labels(test))
+}
+
+/// What is learnt from synthetic rows, beside what is learnt from real ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usefulness {
+    /// The area under the ROC curve of a classifier trained on a half of the real rows.
+    pub real: f64,
+    /// The same of one trained on the synthetic rows. Both are tested on the other half of the real
+    /// rows; the model that the synthetic rows come from has seen those, as far as ε lets it.
+    pub synthetic: f64,
+}
+
+/// Train on synthetic, test on real, beside train on real: how well each class of `target` is told
+/// from all others, as the mean over classes by how frequent they are. Numbers are told from those
+/// below the median. None where the test rows have one class only.
+#[must_use]
+pub fn usefulness(real: &Table, synthetic: &Table, target: usize) -> Option<Usefulness> {
+    let attribute = real.attributes.get(target)?;
+    let mut order: Vec<usize> = (0..real.rows()).collect();
+    Random::new(11).shuffle(&mut order);
+    let (train, test) = order.split_at(order.len() / 2);
+    let (train, test) = (real.at(train), real.at(test));
+    let codes = test.columns.get(target)?;
+    if matches!(attribute.kind(), Kind::Number { .. }) {
+        let mut sorted = codes.clone();
+        sorted.sort_unstable();
+        let middle = *sorted.get(sorted.len() / 2)?;
+        let good = |code: u16| code >= middle;
+        return Some(Usefulness {
+            real: auc(&train, &test, target, &good)?,
+            synthetic: auc(synthetic, &test, target, &good)?,
+        });
+    }
+    let mut counts = vec![0usize; attribute.size()];
+    for code in codes {
+        if let Some(slot) = counts.get_mut(usize::from(*code)) {
+            *slot += 1;
+        }
+    }
+    let present: Vec<u16> =
+        (0u16..).zip(&counts).filter(|(_, n)| **n > 0).map(|(code, _)| code).collect();
+    // Of two classes each is the other's opposite.
+    let asked = if present.len() == 2 { present.get(..1)? } else { present.as_slice() };
+    let (mut sums, mut weights) = ([0.0; 2], 0.0);
+    for code in asked {
+        let good = |c: u16| c == *code;
+        let own = auc(&train, &test, target, &good).zip(auc(synthetic, &test, target, &good));
+        let weight = counts.get(usize::from(*code)).copied().unwrap_or(0) as f64;
+        if let Some((real, synthetic)) = own {
+            sums = [sums[0] + weight * real, sums[1] + weight * synthetic];
+            weights += weight;
+        }
+    }
+    (weights > 0.0).then(|| Usefulness { real: sums[0] / weights, synthetic: sums[1] / weights })
 }
 
 /// How well a classifier tells real from synthetic rows: area under its ROC curve on rows that it

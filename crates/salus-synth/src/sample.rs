@@ -2,7 +2,7 @@ use crate::attribute::{Attribute, Kind};
 use crate::constraint::{Check, Constraint};
 use crate::junction::Junction;
 use crate::marginal::{Scope, sum_by};
-use crate::model::{Allowed, Graph, Inner, Model, SampleError};
+use crate::model::{Allowed, Graph, Inner, Model, SampleError, position};
 use crate::random::Random;
 use crate::table::Table;
 
@@ -37,10 +37,13 @@ pub(crate) fn draw(
     allowed: &[Option<Allowed>],
     constraints: &[Constraint],
 ) -> Result<Sample, SampleError> {
-    let checks = constraints.iter().map(|c| check(model, c)).collect::<Result<Vec<_>, _>>()?;
+    let checks =
+        constraints.iter().map(|c| check(model.attributes(), c)).collect::<Result<Vec<_>, _>>()?;
     let attributes: std::sync::Arc<[Attribute]> = model.attributes().to_vec().into();
-    let mut columns = vec![Vec::with_capacity(rows); attributes.len()];
-    let mut records = Vec::with_capacity(rows);
+    // A number of rows that does not fit memory ends where memory does, and not before the first.
+    let room = rows.min(1 << 20);
+    let mut columns = vec![Vec::with_capacity(room); attributes.len()];
+    let mut records = Vec::with_capacity(room);
     for batch in 0..MOST_BATCHES {
         let missing = rows - records.len();
         if missing == 0 {
@@ -87,20 +90,24 @@ pub(crate) fn draw(
     Ok(Sample { table: Table { attributes, columns, rows_per_unit: 1 }, records })
 }
 
-fn check<'a>(model: &Model, constraint: &'a Constraint) -> Result<Check<'a>, SampleError> {
+pub(crate) fn check<'a>(
+    attributes: &[Attribute],
+    constraint: &'a Constraint,
+) -> Result<Check<'a>, SampleError> {
     match constraint {
         Constraint::NotAbove { smaller, larger } => {
             for name in [smaller, larger] {
-                let at = model.position(name)?;
+                let at = position(attributes, name)?;
                 let number = |a: &Attribute| matches!(a.kind(), Kind::Number { .. });
-                if !model.attributes().get(at).is_some_and(number) {
+                if !attributes.get(at).is_some_and(number) {
                     return Err(SampleError::WrongKind { attribute: name.clone() });
                 }
             }
-            Ok(Check::NotAbove(model.position(smaller)?, model.position(larger)?))
+            Ok(Check::NotAbove(position(attributes, smaller)?, position(attributes, larger)?))
         }
         Constraint::Never { attribute, value, with, with_value } => {
-            Ok(Check::Never(model.position(attribute)?, value, model.position(with)?, with_value))
+            let (a, b) = (position(attributes, attribute)?, position(attributes, with)?);
+            Ok(Check::Never(a, value, b, with_value))
         }
     }
 }

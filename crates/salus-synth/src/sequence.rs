@@ -85,6 +85,18 @@ impl Shape {
         Ok(Self { bounds, bins, longest })
     }
 
+    /// The bounds of values.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// The most values of a series that count.
+    #[must_use]
+    pub const fn longest(&self) -> u32 {
+        self.longest
+    }
+
     fn steps(&self) -> i128 {
         i128::from(self.bounds.high()) - i128::from(self.bounds.low()) + 1
     }
@@ -128,6 +140,9 @@ pub struct SequenceModel {
     version: u8,
     shape: Shape,
     cost: Cost,
+    /// A noisy count of people with a series.
+    #[serde(default)]
+    people: f64,
     starts: Vec<f64>,
     /// By bin, the chances of the next one.
     follows: Vec<Vec<f64>>,
@@ -139,6 +154,8 @@ struct Stored {
     version: u8,
     shape: Shape,
     cost: Cost,
+    #[serde(default)]
+    people: f64,
     starts: Vec<f64>,
     follows: Vec<Vec<f64>>,
     lengths: Vec<f64>,
@@ -161,11 +178,11 @@ impl TryFrom<Stored> for SequenceModel {
             && s.follows.len() == bins
             && s.follows.iter().all(|row| chances(row, bins))
             && chances(&s.lengths, LENGTH_BINS);
-        if !whole {
+        if !whole || !s.people.is_finite() {
             return Err("the model's tables do not fit its shape");
         }
-        let Stored { version, shape, cost, starts, follows, lengths } = s;
-        Ok(Self { version, shape, cost, starts, follows, lengths })
+        let Stored { version, shape, cost, people, starts, follows, lengths } = s;
+        Ok(Self { version, shape, cost, people, starts, follows, lengths })
     }
 }
 
@@ -214,6 +231,7 @@ impl SequenceModel {
             version: 1,
             shape,
             cost,
+            people: noisy_starts.counts.iter().map(|n| *n as f64).sum(),
             starts: chances(noisy_starts.counts.iter().map(|n| *n as f64)),
             follows: follows
                 .chunks(bins)
@@ -228,6 +246,18 @@ impl SequenceModel {
     #[must_use]
     pub const fn cost(&self) -> Cost {
         self.cost
+    }
+
+    /// A noisy count of the people whom the model was fitted to.
+    #[must_use]
+    pub const fn people(&self) -> f64 {
+        self.people
+    }
+
+    /// What is known of the series publicly.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// New series. The seed drives sampling and nothing else.

@@ -126,6 +126,14 @@ impl Table {
         &self.attributes
     }
 
+    /// The rows at these places.
+    pub(crate) fn at(&self, rows: &[usize]) -> Self {
+        let pick =
+            |column: &Vec<u16>| rows.iter().filter_map(|row| column.get(*row)).copied().collect();
+        let columns = self.columns.iter().map(pick).collect();
+        Self { attributes: self.attributes.clone(), columns, rows_per_unit: self.rows_per_unit }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.columns.first().map_or(0, Vec::len)
     }

@@ -384,6 +384,90 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/console/releases/{dataset}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is known of a dataset before it is released; no row is read.
+         * @description For whoever has signed in as steward.
+         */
+        get: operations["release_outset"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/releases/{dataset}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Understand a plan: its text, what it makes and its greatest cost. Nothing is begun.
+         * @description For whoever has signed in as steward.
+         */
+        post: operations["read_release_plan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/releases/{dataset}/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to assess, advise on, rehearse or release a dataset.
+         * @description For whoever has signed in as steward.
+         */
+        post: operations["begin_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/console/studies/{study}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How far one's own study is, and what it found.
+         * @description For whoever has signed in as steward.
+         */
+        get: operations["study"];
+        put?: never;
+        post?: never;
+        /**
+         * Stop one's own study at the end of its attempt; a release goes on.
+         * @description For whoever has signed in as steward.
+         */
+        delete: operations["stop_study"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/console/devices": {
         parameters: {
             query?: never;
@@ -946,6 +1030,756 @@ export interface components {
              */
             revocation_seconds: number;
         };
+        /** @description What is known of a dataset before it is released. */
+        ReleaseOutset: {
+            dataset: string;
+            /** Format: uint64 */
+            version: number;
+            /**
+             * Format: uint64
+             * @description Rows in its files, superseded ones among them.
+             */
+            rows: number;
+            /**
+             * Format: uint64
+             * @description The most rows that a study takes.
+             */
+            most_rows: number;
+            /** @description The column that says whose a row is; it is never published. */
+            person: string | null;
+            /**
+             * Format: uint32
+             * @description How many rows of a person count, where the privacy profile bounds that.
+             */
+            records_per_person: number | null;
+            /** @description Why no study is possible, in words. */
+            withheld: string | null;
+            columns: components["schemas"]["ReleaseColumn"][];
+            /** @description None where it has no account on the ledger. */
+            account: components["schemas"]["ReleaseAccount"] | null;
+            /** @description Why there is no account, in words. */
+            no_account: string | null;
+            /** @description Permits on it whose key this site has. */
+            permits: components["schemas"]["ReleasePermit"][];
+            /** @description What was released of it. */
+            published: components["schemas"]["ReleasedBefore"][];
+            /** @description What waits for reviewers. */
+            reviews: components["schemas"]["ReleaseReview"][];
+            /** @description The study that this account has running, of whichever dataset. */
+            running: string | null;
+        };
+        ReleaseColumn: {
+            name: string;
+            /** @description `integer`, `number`, `text`, `boolean`, `date`, `timestamp` or `other`. */
+            kind: string;
+            /** @description How sensitive it was declared; none where it has a key of its own. */
+            key_class: string | null;
+            domain: components["schemas"]["ReleaseDomain"];
+            /** @description Whether a study gets its values. */
+            readable: boolean;
+        };
+        /** @description What the privacy profile publishes of a column. */
+        ReleaseDomain: {
+            /** @constant */
+            kind: "number";
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            high: number;
+            /** Format: uint8 */
+            decimals: number;
+        } | {
+            /** @constant */
+            kind: "category";
+            values: string[];
+        } | {
+            /** @constant */
+            kind: "instant";
+            low: string;
+            high: string;
+        } | {
+            /** @constant */
+            kind: "open";
+        } | {
+            /** @constant */
+            kind: "none";
+        };
+        ReleaseAccount: {
+            /** Format: double */
+            delta: number;
+            /** Format: double */
+            epsilon: number;
+            /** Format: double */
+            epsilon_left: number;
+            /** @description `dp-only` or `gate-allowed`. */
+            releases: string;
+            /**
+             * Format: uint64
+             * @description Releases so far that had no bound.
+             */
+            not_bounded: number;
+        };
+        ReleasePermit: {
+            permit: string;
+            /** @description `applied`, `granted`, `refused` or `revoked`. */
+            state: string;
+            purpose: string;
+            columns: string[];
+            expires: string;
+            /**
+             * Format: double
+             * @description What one more release may cost, of the permit's and of the dataset's budget.
+             */
+            epsilon_left: number;
+            /** @description `dp-only` or `gate-allowed`. */
+            releases: string;
+            usable: boolean;
+            /** @description Why nothing can be released under it now, in words. */
+            why_not: string | null;
+        };
+        ReleasedBefore: {
+            dataset: string;
+            /** @description `synthetic` or `anonymised`. */
+            kind: string;
+            purpose: string;
+            /** Format: uint64 */
+            records: number;
+            /**
+             * Format: double
+             * @description None where it has no bound.
+             */
+            epsilon: number | null;
+            permit: string;
+            receipt: string;
+            made: string;
+            /** @description Whether it is in the lake and on the ledger; otherwise the same release finishes it. */
+            complete: boolean;
+        };
+        ReleaseReview: {
+            review: string;
+            permit: string;
+            /** @description `waiting`, `approved` or `refused`. */
+            standing: string;
+            /**
+             * Format: uint8
+             * @description What the automatic checks gave, 0 to 100.
+             */
+            score: number | null;
+            /**
+             * Format: uint
+             * @description Approvals that count.
+             */
+            found: number;
+            /**
+             * Format: uint8
+             * @description How many it takes.
+             */
+            needed: number;
+        };
+        /** @description A plan that was understood. */
+        ReleasePlanRead: {
+            /** @description As `salus release` takes it. */
+            plan_toml: string;
+            /** @description `synthetic` or `anonymised`. */
+            makes: string;
+            /** @description The dataset to be made. */
+            dataset: string;
+            /** @description The most that it can cost; none without a bound, or without an account whose δ tells. */
+            most: components["schemas"]["ReleaseCost"] | null;
+            /** @description Whether it has a bound; otherwise it leaves through the release gate. */
+            bounded: boolean;
+        };
+        /** @description The most that a plan can cost. */
+        ReleaseCost: {
+            /**
+             * Format: double
+             * @description At the account's δ, all attempts together.
+             */
+            epsilon: number;
+            /** Format: uint64 */
+            micro_rho: number;
+        };
+        /** @description A study that has begun. */
+        StudyBegun: {
+            study: string;
+            /** @description `assess`, `advise`, `rehearse` or `release`. */
+            kind: string;
+            plan_toml: string | null;
+            /** @description The most that the plan can cost; none without a plan, a bound or an account. */
+            most: components["schemas"]["ReleaseCost"] | null;
+            /** @description Whether the plan has a bound; none without a plan. */
+            bounded: boolean | null;
+        };
+        /** @description A study: how far it is, and what it found. */
+        Study: {
+            study: string;
+            dataset: string;
+            /** @description `assess`, `advise`, `rehearse` or `release`. */
+            kind: string;
+            /** @description `running`, `done`, `stopped` or `failed`. */
+            state: string;
+            /** @description What is being done, or was done last. */
+            stage: string;
+            begun: string;
+            /** Format: double */
+            seconds: number;
+            /** @description None before they are read, and for a release, which reads under its permit. */
+            rows: components["schemas"]["StudyRows"] | null;
+            /** @description What was tried so far. */
+            tried: components["schemas"]["ReleaseTried"][];
+            assessed: components["schemas"]["Assessed"] | null;
+            advised: components["schemas"]["Advised"] | null;
+            rehearsed: components["schemas"]["Rehearsed"] | null;
+            released: components["schemas"]["ReleaseDone"] | null;
+            /** @description Why it came to nothing, when it did. */
+            problem: components["schemas"]["StudyProblem"] | null;
+        };
+        StudyRows: {
+            /** Format: uint64 */
+            read: number;
+            /** Format: uint64 */
+            opted_out: number;
+            /**
+             * Format: uint64
+             * @description Without a value in the column that says whose they are.
+             */
+            of_nobody: number;
+            /** Format: uint64 */
+            studied: number;
+        };
+        /** @description An attempt that has ended. */
+        ReleaseTried: {
+            /** Format: uint32 */
+            number: number;
+            settings: components["schemas"]["ReleaseSettings"];
+            /** @description The same as options of `salus anonymise`. */
+            options: string[];
+            /** @default [] */
+            models: string[];
+            /**
+             * Format: double
+             * @description None when no attack could run, or nothing was made.
+             */
+            score: number | null;
+            /** @default false */
+            passes: boolean;
+            /**
+             * Format: double
+             * @description What it is still good for, by the purpose: 1 is untouched.
+             */
+            utility: number | null;
+            /** Format: double */
+            granularity: number | null;
+            /** Format: double */
+            loss: number | null;
+            /** Format: double */
+            discernibility: number | null;
+            /** Format: uint64 */
+            suppressed: number | null;
+            /** Format: uint64 */
+            smallest_group: number | null;
+            accuracy: components["schemas"]["ReleaseAccuracy"] | null;
+            /** @default [] */
+            attacks: components["schemas"]["ReleaseAttack"][];
+            /** @description Why nothing was made. */
+            problem: string | null;
+        };
+        ReleaseSettings: {
+            /** Format: uint32 */
+            k: number | null;
+            /** Format: double */
+            l: number | null;
+            /** Format: double */
+            t: number | null;
+            /** Format: double */
+            suppression: number;
+            local: boolean;
+        };
+        /** @description How often a classifier of the target is right. */
+        ReleaseAccuracy: {
+            /**
+             * Format: double
+             * @description By always guessing the most frequent value.
+             */
+            baseline: number;
+            /**
+             * Format: double
+             * @description Trained on the dataset as it is.
+             */
+            input: number;
+            /**
+             * Format: double
+             * @description Trained on the release.
+             */
+            output: number;
+            /**
+             * Format: double
+             * @description How much of the gain over the baseline the release keeps.
+             */
+            relative: number;
+        };
+        /** @description One attack: what it achieved, or why it could not run. */
+        ReleaseAttack: {
+            /** @description Its name, such as `singling-out-univariate`, `linkability`, `inference` or `membership`. */
+            attack: string;
+            /** @description The column that was guessed, where it guesses one. */
+            secret?: string | null;
+            /**
+             * Format: double
+             * @description The share of members exposed by being in the data.
+             */
+            risk?: number | null;
+            /** @description Where that lies, jointly over all attacks and tries at 95 %. */
+            interval?: number[] | null;
+            /**
+             * Format: uint64
+             * @description Attempts on members; as many were made on control people.
+             */
+            attempts?: number | null;
+            /** Format: uint64 */
+            successes?: number | null;
+            /** Format: uint64 */
+            control_successes?: number | null;
+            /** @description Whether members are exposed beyond what chance explains. */
+            leak?: boolean | null;
+            /** @description Why it could not run. */
+            not_run?: string | null;
+        };
+        /** @description What was found of a dataset as it is. */
+        Assessed: {
+            roles: components["schemas"]["ReleaseRole"][];
+            risk: components["schemas"]["ReleaseRisk"];
+        };
+        ReleaseRole: {
+            column: string;
+            /** @description `identifier`, `quasi`, `sensitive` or `other`. */
+            role: string;
+            why: string;
+            /**
+             * Format: uint64
+             * @description Different values; none for a column that was not read.
+             */
+            distinct: number | null;
+            /**
+             * Format: double
+             * @description Different values for each record: 1 tells everybody apart.
+             */
+            distinction: number | null;
+            /**
+             * Format: uint64
+             * @description Records without a value.
+             */
+            missing: number | null;
+        };
+        /** @description As `salus risk --json` says it. */
+        ReleaseRisk: {
+            /** Format: uint64 */
+            records: number;
+            quasi_identifiers: string[];
+            /** Format: uint64 */
+            classes: number;
+            /** Format: double */
+            average_risk: number;
+            /** Format: double */
+            highest_risk: number;
+            /** Format: double */
+            records_at_highest_risk: number;
+            /** Format: double */
+            sample_unique: number;
+            /** Format: double */
+            population_unique: number | null;
+            population_estimator: string | null;
+            telling_columns: components["schemas"]["TellingColumns"][];
+            attacks: components["schemas"]["ReleaseAttack"][];
+            /** Format: double */
+            score: number | null;
+            next: components["schemas"]["ReleaseAdjustment"] | null;
+            notes: string[];
+        };
+        TellingColumns: {
+            columns: string[];
+            /** Format: double */
+            distinction: number;
+        };
+        /** @description What to change next, and why. */
+        ReleaseAdjustment: {
+            /** @description As an option of `salus anonymise`. */
+            option: string;
+            why: string;
+        };
+        /** @description Which release is recommended, and why. */
+        Advised: {
+            purpose: components["schemas"]["ReleasePurpose"];
+            /** Format: double */
+            least_score: number;
+            /**
+             * Format: double
+             * @description The best score that any release of so many people can be shown to have.
+             */
+            attainable: number;
+            /**
+             * Format: uint32
+             * @description Among how many ways each try was judged (Bonferroni).
+             */
+            looks: number;
+            /**
+             * Format: uint32
+             * @description The number of the best try that passes.
+             */
+            recommended: number | null;
+            /** @description Why, a sentence each. */
+            why: string[];
+            plan: components["schemas"]["ReleasePlan"] | null;
+            plan_toml: string | null;
+        };
+        /** @description What a release is for. */
+        ReleasePurpose: "statistics" | {
+            train: {
+                /** @description The column. */
+                target: string;
+            };
+        };
+        /** @description A plan of a release, with the fields of plan.toml of a site's dataset. */
+        ReleasePlan: {
+            /** @description What the release is for, in words; stands in the certificate. */
+            purpose: string;
+            /** @description The columns that are read; those of the permit if none is named. */
+            columns?: string[] | null;
+            volume?: components["schemas"]["VolumePlan"] | null;
+            /** @description Options of `salus anonymise` under their own names. */
+            anonymise?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Options of `salus synthesise` under their own names. */
+            synthesise?: {
+                [key: string]: unknown;
+            } | null;
+            augment?: components["schemas"]["AugmentPlan"] | null;
+            /** @description Options of `salus unbias` under their own names. */
+            unbias?: {
+                [key: string]: unknown;
+            } | null;
+            publish: components["schemas"]["PublishPlan"];
+        };
+        /** @description When a release is large and varied enough. */
+        VolumePlan: {
+            /** @description The column that is to be predicted. */
+            target: string;
+            /**
+             * Format: double
+             * @description Enough when twice as many records gain less than this in balanced accuracy.
+             */
+            gain: number;
+            /**
+             * Format: uint64
+             * @description Records that each class needs.
+             */
+            "least-per-class": number;
+        };
+        /** @description How many records there are to be. */
+        AugmentPlan: {
+            /**
+             * Format: uint32
+             * @description Records in all.
+             */
+            to: number;
+            /** @description How the published records are modelled: `mst`, `aim`, `privbayes` or `copula`. */
+            method?: string | null;
+        };
+        /** @description Where it goes, and what it needs for that. */
+        PublishPlan: {
+            /** @description The dataset to be made. */
+            dataset: string;
+            /**
+             * Format: double
+             * @description The score of the whole chain below which nothing is published.
+             */
+            "least-score": number;
+            /** @description The type of FHIR resource that is published as well. */
+            fhir?: string | null;
+        };
+        /** @description What a plan would make. */
+        Rehearsed: {
+            /** @description Whether it would be published. */
+            passes: boolean;
+            /** @description Why not. */
+            words: string | null;
+            report: components["schemas"]["ReleaseReport"];
+        };
+        /** @description What went through the whole chain, as `salus release --json` says it. */
+        ReleaseReport: {
+            purpose: string;
+            assessment: components["schemas"]["ReleaseAssessment"];
+            anonymised: components["schemas"]["ReleaseAnonymised"] | null;
+            synthesised: components["schemas"]["ReleaseSynthesised"] | null;
+            volume: components["schemas"]["ReleaseVolume"] | null;
+            enough: boolean | null;
+            augmented: components["schemas"]["ReleaseAugmented"] | null;
+            unbiased: components["schemas"]["ReleaseUnbiased"] | null;
+            attacks: components["schemas"]["ReleaseAttack"][];
+            /** Format: double */
+            score: number | null;
+            /** Format: uint64 */
+            records: number;
+            notes: string[];
+        };
+        ReleaseAssessment: {
+            /** Format: uint64 */
+            records: number;
+            /** Format: double */
+            average_risk: number;
+            /** Format: double */
+            sample_unique: number;
+            /** Format: double */
+            score: number | null;
+            volume: components["schemas"]["ReleaseVolume"] | null;
+        };
+        /** @description How well a target is learnt, by the number of records. */
+        ReleaseVolume: {
+            /** Format: uint64 */
+            records: number;
+            /**
+             * Format: double
+             * @description Balanced accuracy of a learner that knows nothing.
+             */
+            chance: number;
+            curve: components["schemas"]["LearningCurvePoint"][];
+            /**
+             * Format: double
+             * @description What the last doubling of the records gained.
+             */
+            gain: number;
+            /** Format: double */
+            gain_error: number | null;
+            /** @description The rarest first; one that is not public has a number in place of its name. */
+            classes: components["schemas"]["ReleaseClass"][];
+        };
+        LearningCurvePoint: {
+            /** Format: uint64 */
+            records: number;
+            /** Format: double */
+            accuracy: number;
+            /** Format: double */
+            error: number | null;
+        };
+        ReleaseClass: {
+            class: string;
+            /** Format: uint64 */
+            records: number;
+        };
+        ReleaseAnonymised: {
+            /** Format: uint64 */
+            records: number;
+            quasi_identifiers: string[];
+            models: string[];
+            /** Format: double */
+            loss: number;
+            /** Format: double */
+            granularity: number;
+            /** @description By column; none where groups have their own. */
+            levels: {
+                [key: string]: number;
+            } | null;
+            /** Format: uint64 */
+            suppressed: number;
+            /** Format: uint64 */
+            checked: number;
+            /** Format: uint64 */
+            combinations: number | null;
+            optimal: boolean;
+            /** Format: double */
+            cpu_ms: number;
+            /** Format: uint64 */
+            smallest_group: number;
+            /** Format: double */
+            average_risk: number;
+            /** Format: double */
+            score: number | null;
+            attacks: components["schemas"]["ReleaseAttack"][];
+            notes: string[];
+        };
+        ReleaseSynthesised: {
+            /** Format: uint64 */
+            records: number;
+            method: string;
+            /** Format: double */
+            epsilon_spent: number;
+            /** Format: double */
+            delta: number;
+            /** Format: uint64 */
+            micro_rho: number;
+            /** Format: double */
+            quality: number;
+            similarity: components["schemas"]["ReleaseSimilarity"];
+            /** Format: double */
+            cpu_ms: number;
+            left_out: string[];
+            /** Format: double */
+            score: number | null;
+            attacks: components["schemas"]["ReleaseAttack"][];
+            notes: string[];
+        };
+        /** @description How alike released and real records are in single columns, pairs and triples: 1 is alike. */
+        ReleaseSimilarity: {
+            /** Format: double */
+            one: number;
+            /** Format: double */
+            two: number;
+            /** Format: double */
+            three: number | null;
+        };
+        ReleaseAugmented: {
+            /** Format: uint64 */
+            added: number;
+            /** Format: uint64 */
+            records: number;
+            /** Format: uint64 */
+            for_rare_classes: number;
+        };
+        ReleaseUnbiased: {
+            method: string;
+            before: components["schemas"]["ReleaseBias"];
+            after: components["schemas"]["ReleaseBias"];
+            /** @default [] */
+            weights: components["schemas"]["ReleaseWeight"][];
+            /** @default [] */
+            thresholds: components["schemas"]["ReleaseThreshold"][];
+            /** @default [] */
+            repaired: components["schemas"]["ReleaseRepaired"][];
+        };
+        ReleaseBias: {
+            /** @description One that is not public has a number in place of its name. */
+            groups: components["schemas"]["ReleaseGroup"][];
+            /**
+             * Format: double
+             * @description Difference in the rate of favourable outcomes: 0 is fair.
+             */
+            statistical_parity: number;
+            /**
+             * Format: double
+             * @description Ratio of those rates: 1 is fair.
+             */
+            disparate_impact: number;
+        };
+        ReleaseGroup: {
+            group: string;
+            /** Format: double */
+            records: number;
+            /**
+             * Format: double
+             * @description The rate of favourable outcomes.
+             */
+            favourable: number;
+        };
+        ReleaseWeight: {
+            group: string;
+            /** Format: double */
+            favourable: number;
+            /** Format: double */
+            unfavourable: number;
+        };
+        ReleaseThreshold: {
+            group: string;
+            /** Format: double */
+            threshold: number;
+        };
+        ReleaseRepaired: {
+            column: string;
+            /** Format: double */
+            gap_before: number;
+            /** Format: double */
+            gap_after: number;
+        };
+        /** @description What became of a release. */
+        ReleaseDone: {
+            outcome: components["schemas"]["ReleaseOutcome"];
+            permit: string;
+            /** @description What was charged this time. */
+            charged: components["schemas"]["ReleaseCost"] | null;
+        };
+        /** @description What came of a release; read from what the operation says, so that nothing else is handed on. */
+        ReleaseOutcome: {
+            published: {
+                /** @description As everybody sees it. */
+                published: components["schemas"]["Published"];
+                /** @description What was measured; none when an earlier command showed it. */
+                report: components["schemas"]["ReleaseReport"] | null;
+            };
+        } | {
+            withheld: {
+                /** @description Why. */
+                words: string;
+            };
+        } | {
+            "under-review": components["schemas"]["UnderReview"];
+        };
+        /** @description A table that was released, as everybody sees it. */
+        Published: {
+            dataset: string;
+            source: string;
+            /** @description `synthetic` or `anonymised`. */
+            kind: string;
+            purpose: string;
+            columns: components["schemas"]["PublishedColumn"][];
+            /** Format: uint64 */
+            records: number;
+            /**
+             * Format: double
+             * @description None where it has no bound.
+             */
+            epsilon: number | null;
+            /** Format: uint64 */
+            micro_rho: number | null;
+            permit: string;
+            receipt: string;
+            made: string;
+            /** @description SHA-256 of the CSV. */
+            sha256: string;
+            /** @description On the ledger, once it stands there. */
+            artefact: string | null;
+            /**
+             * Format: uint64
+             * @description In the site's lake, once it is there.
+             */
+            version: number | null;
+        };
+        PublishedColumn: {
+            name: string;
+            holds: string;
+        };
+        /**
+         * @description A release that is before its reviewers. Their report, which may tell small counts, stays on the
+         *     node: `salus gate report` writes it.
+         */
+        UnderReview: {
+            review: string;
+            /** @description The dataset to be made. */
+            name: string;
+            /** @description `waiting` or `refused`. */
+            state: string;
+            /** @description `now` by this release, or `earlier`. */
+            submission: string;
+            /**
+             * Format: uint
+             * @description Approvals that count.
+             */
+            approvals: number;
+            /**
+             * Format: uint8
+             * @description How many it takes.
+             */
+            needed: number;
+            /**
+             * Format: uint8
+             * @description What the automatic checks gave, 0 to 100.
+             */
+            score: number | null;
+        };
+        StudyProblem: {
+            error: string;
+            /** @description Who has to act: `bad-request`, `refused`, `unavailable`, `peer`, `corrupt` or `bug`. */
+            class: string;
+        };
         /** @description The fleet as the last published reports tell it. */
         Devices: {
             /** @description When this was read. */
@@ -1241,6 +2075,65 @@ export interface components {
             issued: string;
             /** @description At most ten minutes later. */
             expires: string;
+        };
+        /** @description A plan. */
+        PlanWanted2: {
+            plan: components["schemas"]["ReleasePlan"];
+        };
+        /** @description What a study is to find out. */
+        StudyWanted: {
+            assess: components["schemas"]["AssessWanted"];
+        } | {
+            advise: components["schemas"]["AdviseWanted"];
+        } | {
+            rehearse: components["schemas"]["PlanWanted2"];
+        } | {
+            release: components["schemas"]["ReleaseWanted"];
+        };
+        AssessWanted: {
+            /**
+             * @description Columns that others may know; those that their roles suggest if none is named.
+             * @default null
+             */
+            quasi_identifiers: string[] | null;
+            /**
+             * Format: uint64
+             * @description How many people the dataset is a sample of.
+             * @default null
+             */
+            population_size: number | null;
+            /**
+             * Format: double
+             * @description The score below which the next step is proposed; 80 if none is said.
+             * @default 80
+             */
+            least_score: number;
+        };
+        AdviseWanted: {
+            /** @description What the release is for. */
+            purpose: components["schemas"]["ReleasePurpose"];
+            /** @description Columns that others may know; they are coarsened. */
+            quasi_identifiers: string[];
+            /**
+             * @description Columns that nobody should learn of a person.
+             * @default []
+             */
+            sensitive: string[];
+            /**
+             * @description Columns that are published as they are, beside those.
+             * @default []
+             */
+            unchanged: string[];
+            /**
+             * Format: double
+             * @description The score that a release needs.
+             */
+            least_score: number;
+        };
+        ReleaseWanted: {
+            plan: components["schemas"]["ReleasePlan"];
+            /** @description The permit under which it is released. */
+            permit: string;
         };
         /** @description Which devices the list has. */
         Show: "all" | "alerts" | "vulnerable" | "silent" | "low-battery";
@@ -2034,6 +2927,167 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["KeysShown"];
                 };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_outset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is known of a dataset before it is released; no row is read. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReleaseOutset"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_release_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanWanted2"];
+            };
+        };
+        responses: {
+            /** @description Understand a plan: its text, what it makes and its greatest cost. Nothing is begun. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReleasePlanRead"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                dataset: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyWanted"];
+            };
+        };
+        responses: {
+            /** @description Begin to assess, advise on, rehearse or release a dataset. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyBegun"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How far one's own study is, and what it found. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description What was wrong and what to do. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stop_study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                study: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop one's own study at the end of its attempt; a release goes on. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description What was wrong and what to do. */
             default: {

@@ -55,14 +55,14 @@ export function whenSessionEnds(done: () => void): void {
   onEnd = done;
 }
 
-const api = createClient<paths>({
+export const api = createClient<paths>({
   baseUrl: window.location.origin,
   credentials: "same-origin",
   cache: "no-store",
 });
 
 /** The answer's data, or the refusal that it tells. */
-async function said<T>(
+export async function said<T>(
   request: Promise<{ data?: T; error?: unknown; response: Response }>,
 ): Promise<T> {
   const { data, error, response } = await request;

@@ -1,7 +1,7 @@
-import { Button, Input, Label, NumberField, Group } from "react-aria-components";
+import { Button } from "react-aria-components";
 
 import type { ColumnKind, Profile } from "./api";
-import { Choice, Field } from "./parts";
+import { Choice, Field, Quantity } from "./parts";
 import { MEASURES, comparisons, fitting, kindOf, takesNumber, takesSecond, type Built, type Condition, type Measure } from "./question";
 
 /** A question by mouse or keyboard; only what the dataset can answer is offered. */
@@ -52,9 +52,11 @@ export function Builder({
           />
         ) : null}
         {takesNumber(built.measure) ? (
-          <Many
+          <Quantity
             label={built.measure === "histogram" ? "Bins" : "Groups"}
             value={built.number}
+            least={1}
+            most={200}
             onChange={(number) => onChange({ ...built, number })}
           />
         ) : null}
@@ -82,27 +84,6 @@ export function Builder({
         </Button>
       </fieldset>
     </div>
-  );
-}
-
-function Many({ label, value, onChange }: { label: string; value: number; onChange: (value: number) => void }) {
-  return (
-    <NumberField
-      className="control many"
-      value={value}
-      minValue={1}
-      maxValue={200}
-      onChange={(changed) => {
-        if (Number.isInteger(changed)) onChange(changed);
-      }}
-    >
-      <Label>{label}</Label>
-      <Group className="stepper">
-        <Button slot="decrement">−</Button>
-        <Input className="field" />
-        <Button slot="increment">+</Button>
-      </Group>
-    </NumberField>
   );
 }
 

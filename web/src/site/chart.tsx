@@ -1,55 +1,8 @@
-import { BarChart, CustomChart, LineChart, ScatterChart } from "echarts/charts";
-import { GridComponent, LegendComponent, TooltipComponent } from "echarts/components";
-import * as echarts from "echarts/core";
 import type { EChartsCoreOption } from "echarts/core";
-import { CanvasRenderer, SVGRenderer } from "echarts/renderers";
 import { useEffect, useRef } from "react";
 
 import { domainOf, number as figure, regressionOf, rowName, type Answer, type AnswerRow, type Estimate, type Form, type Shown } from "./answer";
-
-echarts.use([
-  BarChart,
-  CustomChart,
-  LineChart,
-  ScatterChart,
-  GridComponent,
-  LegendComponent,
-  TooltipComponent,
-  CanvasRenderer,
-  SVGRenderer,
-]);
-
-interface Look {
-  ink: string;
-  muted: string;
-  line: string;
-  surface: string;
-  accent: string;
-}
-
-function look(): Look {
-  const style = getComputedStyle(document.documentElement);
-  const of = (name: string) => style.getPropertyValue(name).trim();
-  return {
-    ink: of("--ink"),
-    muted: of("--muted"),
-    line: of("--line"),
-    surface: of("--surface"),
-    accent: of("--accent"),
-  };
-}
-
-/** What is drawn in print and elsewhere: dark on white, whatever the page looks like. */
-const PAPER: Look = {
-  ink: "#14212a",
-  muted: "#52626d",
-  line: "#dbe2e4",
-  surface: "#ffffff",
-  accent: "#0b6a6c",
-};
-
-// Single quotes: the vectors have it in an attribute between double ones.
-const FONT = "ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif";
+import { box, echarts, FONT, look, PAPER, resolvedAll, scale, shades, type Look } from "./plot";
 
 interface Bar {
   x: number;
@@ -93,28 +46,6 @@ interface WhiskerApi {
   value(dimension: number): number;
   coord(point: number[]): number[];
   size(of: number[]): number[];
-}
-
-/** Shades of the one accent, told apart by lightness; the legend and the table name them too. */
-function shades(count: number, accent: string, surface: string): string[] {
-  const mix = (part: number) => `color-mix(in srgb, ${accent} ${part}%, ${surface})`;
-  return resolvedAll(Array.from({ length: count }, (_, at) => mix(72 - (at * 48) / Math.max(1, count - 1))));
-}
-
-function resolvedAll(colours: string[]): string[] {
-  return colours.map(resolved);
-}
-
-/** A colour that the canvas and other programs understand. */
-function resolved(colour: string): string {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const context = canvas.getContext("2d");
-  if (context === null) return colour;
-  context.fillStyle = colour;
-  context.fillRect(0, 0, 1, 1);
-  const [red = 0, green = 0, blue = 0] = context.getImageData(0, 0, 1, 1).data;
-  return `rgb(${red}, ${green}, ${blue})`;
 }
 
 function frame(at: Look, names: string[], isLong: boolean): EChartsCoreOption {
@@ -328,15 +259,6 @@ function interval(low: number, high: number, colour: string): object {
   };
 }
 
-function scale(at: Look): object {
-  return {
-    type: "value",
-    axisLabel: { color: at.muted, fontSize: 12, hideOverlap: true, formatter: (value: number) => figure(value) },
-    axisLine: { show: true, onZero: false, lineStyle: { color: at.muted } },
-    splitLine: { lineStyle: { color: at.line } },
-  };
-}
-
 /** The line over the whole of x's bounds, and the band around it. */
 function regression(shown: Shown, at: Look): EChartsCoreOption {
   const line = regressionOf(shown);
@@ -409,15 +331,6 @@ function regression(shown: Shown, at: Look): EChartsCoreOption {
 function rounded(value: number, how: (value: number) => number, width: number): number {
   const step = 10 ** Math.floor(Math.log10(Math.max(width, 1e-9) / 5));
   return Number((how(value / step) * step).toPrecision(12));
-}
-
-function box(at: Look): object {
-  return {
-    backgroundColor: at.surface,
-    borderColor: at.line,
-    textStyle: { color: at.ink, fontSize: 13 },
-    renderMode: "richText",
-  };
 }
 
 function tooltip(answer: Answer, at: Look): object {

@@ -1,9 +1,12 @@
 import { useState, type FormEvent, type ReactNode } from "react";
 import {
   Button,
+  Checkbox,
+  CheckboxGroup,
   Dialog,
   FieldError,
   Form,
+  Group,
   Heading,
   Input,
   Label,
@@ -11,6 +14,7 @@ import {
   ListBoxItem,
   Modal,
   ModalOverlay,
+  NumberField,
   Select,
   SelectValue,
   Text,
@@ -55,6 +59,96 @@ export function Field({
       {hint === undefined ? null : <Text slot="description">{hint}</Text>}
       <FieldError>{error}</FieldError>
     </TextField>
+  );
+}
+
+/** A whole number within bounds. */
+export function Quantity({
+  label,
+  value,
+  least,
+  most,
+  onChange,
+  hint,
+}: {
+  label: string;
+  value: number;
+  least: number;
+  most: number;
+  onChange: (value: number) => void;
+  hint?: ReactNode;
+}) {
+  return (
+    <NumberField
+      className="control many"
+      value={value}
+      minValue={least}
+      maxValue={most}
+      onChange={(changed) => {
+        if (Number.isInteger(changed)) onChange(changed);
+      }}
+    >
+      <Label>{label}</Label>
+      <Group className={most > 9_999 ? "stepper wide" : "stepper"}>
+        <Button slot="decrement">−</Button>
+        <Input className="field" />
+        <Button slot="increment">+</Button>
+      </Group>
+      {hint === undefined ? null : <Text slot="description">{hint}</Text>}
+    </NumberField>
+  );
+}
+
+/** Something that is wanted or not. */
+export function Check({
+  isSelected,
+  onChange,
+  children,
+}: {
+  isSelected: boolean;
+  onChange: (wanted: boolean) => void;
+  children: ReactNode;
+}) {
+  return (
+    <Checkbox className="check" isSelected={isSelected} onChange={onChange}>
+      <Tick />
+      {children}
+    </Checkbox>
+  );
+}
+
+/** Any of several. */
+export function Several({
+  label,
+  value,
+  options,
+  onChange,
+}: {
+  label: string;
+  value: string[];
+  options: readonly string[];
+  onChange: (value: string[]) => void;
+}) {
+  return (
+    <CheckboxGroup className="control" value={value} onChange={onChange}>
+      <Label>{label}</Label>
+      <div className="checks">
+        {options.map((one) => (
+          <Checkbox key={one} value={one} className="check">
+            <Tick />
+            {one}
+          </Checkbox>
+        ))}
+      </div>
+    </CheckboxGroup>
+  );
+}
+
+function Tick() {
+  return (
+    <svg className="tick" viewBox="0 0 18 18" aria-hidden="true">
+      <path d="M4 9.5l3.5 3.5L14 5.5" />
+    </svg>
   );
 }
 
@@ -200,7 +294,7 @@ export function sentence(error: unknown): string {
       ? error.message
       : String(error);
   const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
+  return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
 /** A secret that is shown once, to be copied. */

@@ -88,7 +88,7 @@ export function ResultView({ shown }: { shown: Shown }) {
       <ResultStrip
         result={{
           permit: shown.permit,
-          interval: form === "single" && one !== undefined ? interval(one) : `${answer.rows.length} intervals, below`,
+          interval: one !== undefined && (form === "single" || answer.rows.length === 1) ? interval(one) : `${answer.rows.length} intervals, below`,
           spent: answered.repeated ? 0 : answered.epsilon_spent,
           left: answered.epsilon_left,
           receipt: { id: answered.receipt.id, transaction: answered.receipt.transaction },

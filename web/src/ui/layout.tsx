@@ -36,6 +36,7 @@ const WORK: Record<Role, readonly Entry[]> = {
   ],
   steward: [
     ["/holdings", "Own datasets"],
+    ["/releases", "Release studio"],
     ["/intake", "Intake"],
     ["/keys", "Keys"],
     ["/devices", "Devices"],

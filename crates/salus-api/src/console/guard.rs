@@ -58,7 +58,7 @@ pub(super) fn problem(
     (status, Json(Problem { error: error.to_string(), class, reason })).into_response()
 }
 
-const fn word(class: Class) -> &'static str {
+pub(super) const fn word(class: Class) -> &'static str {
     match class {
         Class::BadRequest => "bad-request",
         Class::Refused => "refused",

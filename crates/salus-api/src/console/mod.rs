@@ -17,6 +17,7 @@
 //! | [`studio`] | questions: what may be asked, what it costs, asking, the history |
 //! | [`steward`] | datasets, quarantine, keys; decisions on permits |
 //! | [`intake`] | what came in and what was refused, source by source and dataset by dataset |
+//! | [`releases`] | the release studio: assessing, advising, rehearsing, releasing a dataset |
 //! | [`proposals`] | what the ledger's members decide together |
 //! | [`devices`] | the holder's own fleet, exact |
 //! | [`ledger`] | the ledger's explorer, handed on from a validator |
@@ -32,9 +33,12 @@ pub mod openapi;
 mod pages;
 mod people;
 mod proposals;
+pub(crate) mod releases;
 mod session;
 mod steward;
 mod studio;
+
+pub(crate) use session::{Body, read};
 
 use std::sync::Arc;
 
@@ -46,6 +50,7 @@ use salus_accounts::AccountRole::{Administrator, Auditor, Researcher, Steward, T
 use salus_accounts::{AccountRole, Accounts};
 use salus_collect::AlertRules;
 use salus_node::operations::Operations;
+use salus_node::study::Studies;
 use salus_node::{HolderLedger, Site, Vouching};
 use salus_validator::explorer::client::ExplorerClient;
 use tokio::sync::Semaphore;
@@ -89,6 +94,11 @@ enum Endpoint {
     Holding,
     Intake,
     Keys,
+    Outset,
+    ReadPlan,
+    BeginStudy,
+    Study,
+    StopStudy,
     Devices,
     Decide,
     Configuration,
@@ -103,7 +113,7 @@ const fn route(method: &'static str, path: &'static str, access: Access) -> Http
     HttpRoute::new(method, path, access)
 }
 
-const TABLE: RouteTable<Endpoint, 35> = RouteTable([
+const TABLE: RouteTable<Endpoint, 40> = RouteTable([
     (route("GET", "/console", Access::Published), Endpoint::Console),
     (route("GET", "/console/{*page}", Access::Published), Endpoint::Page),
     (route("GET", "/assets/{file}", Access::Published), Endpoint::Asset),
@@ -159,6 +169,20 @@ const TABLE: RouteTable<Endpoint, 35> = RouteTable([
     ),
     (route("GET", "/v1/console/intake", Access::Session(&[Steward])), Endpoint::Intake),
     (route("GET", "/v1/console/keys", Access::Session(&[Steward])), Endpoint::Keys),
+    (route("GET", "/v1/console/releases/{dataset}", Access::Session(&[Steward])), Endpoint::Outset),
+    (
+        route("POST", "/v1/console/releases/{dataset}/plan", Access::Session(&[Steward])),
+        Endpoint::ReadPlan,
+    ),
+    (
+        route("POST", "/v1/console/releases/{dataset}/studies", Access::Session(&[Steward])),
+        Endpoint::BeginStudy,
+    ),
+    (route("GET", "/v1/console/studies/{study}", Access::Session(&[Steward])), Endpoint::Study),
+    (
+        route("DELETE", "/v1/console/studies/{study}", Access::Session(&[Steward])),
+        Endpoint::StopStudy,
+    ),
     (
         route("GET", "/v1/console/devices", Access::Session(&[Technician, Steward])),
         Endpoint::Devices,
@@ -185,7 +209,7 @@ const TABLE: RouteTable<Endpoint, 35> = RouteTable([
 ]);
 
 /// Every route here.
-pub const ROUTES: [HttpRoute; 35] = TABLE.routes();
+pub const ROUTES: [HttpRoute; 40] = TABLE.routes();
 
 /// A site's place on a ledger, as the console uses it.
 pub struct ConsoleLedger {
@@ -203,6 +227,8 @@ pub struct ConsoleParts {
     pub accounts: Arc<Accounts>,
     /// What its operators may do.
     pub operations: Operations,
+    /// What its stewards study.
+    pub studies: Arc<Studies>,
     /// Its ledger, when it is on one.
     pub ledger: Option<ConsoleLedger>,
     /// When staff are alerted of devices.
@@ -216,6 +242,7 @@ pub type AlertRulesNow = Arc<dyn Fn() -> Result<AlertRules, String> + Send + Syn
 pub(crate) struct Console {
     site: Site,
     accounts: Arc<Accounts>,
+    studies: Arc<Studies>,
     operations: Operations,
     ledger: Option<ConsoleLedger>,
     vouching: Option<Vouching>,
@@ -227,12 +254,13 @@ type Shared = Arc<Console>;
 
 /// The routes over a site.
 pub fn router(parts: ConsoleParts) -> Router {
-    let ConsoleParts { site, accounts, operations, ledger, alert_rules } = parts;
+    let ConsoleParts { site, accounts, operations, studies, ledger, alert_rules } = parts;
     let vouching =
         ledger.as_ref().map(|on| Vouching::new(Arc::clone(&on.ledger), Arc::clone(&site.clock)));
     let console: Shared = Arc::new(Console {
         site,
         accounts,
+        studies,
         operations,
         ledger,
         vouching,
@@ -277,6 +305,11 @@ fn handled(endpoint: Endpoint) -> MethodRouter<Shared> {
         Endpoint::Holding => get(intake::holding),
         Endpoint::Intake => get(intake::intake),
         Endpoint::Keys => get(steward::keys),
+        Endpoint::Outset => get(releases::outset),
+        Endpoint::ReadPlan => post(releases::read_plan),
+        Endpoint::BeginStudy => post(releases::begin),
+        Endpoint::Study => get(releases::study),
+        Endpoint::StopStudy => delete(releases::stop),
         Endpoint::Devices => get(devices::devices),
         Endpoint::Decide => put(steward::decide),
         Endpoint::Configuration => get(proposals::configuration),

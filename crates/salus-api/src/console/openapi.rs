@@ -10,7 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::answers::{AccountShown, AskedShown, EventShown};
-use super::{Endpoint, TABLE, devices, guard, intake, people, proposals, session, steward, studio};
+use super::{
+    Endpoint, TABLE, devices, guard, intake, people, proposals, releases, session, steward, studio,
+};
 use crate::route::{Access, HttpRoute};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -20,6 +22,8 @@ struct Operation {
     id: &'static str,
     summary: &'static str,
     query: &'static [&'static str],
+    /// Of an answer that has a body.
+    status: &'static str,
     body: Option<SchemaOf>,
     answer: Option<SchemaOf>,
 }
@@ -32,7 +36,14 @@ const PAGING: &[&str] = &["before", "limit"];
 
 /// None for the page's own files, and for what another document describes.
 fn operation(endpoint: Endpoint) -> Option<Operation> {
-    let plain = |id, summary| Operation { id, summary, query: &[], body: None, answer: None };
+    let plain = |id, summary| Operation {
+        id,
+        summary,
+        query: &[],
+        status: "200",
+        body: None,
+        answer: None,
+    };
     let reads =
         |id, summary, answer: SchemaOf| Operation { answer: Some(answer), ..plain(id, summary) };
     let sends = |id, summary, body: SchemaOf| Operation { body: Some(body), ..plain(id, summary) };
@@ -126,6 +137,35 @@ fn operation(endpoint: Endpoint) -> Option<Operation> {
             reads("intake", "What came in lately, and from where.", of::<intake::IntakeShown>)
         }
         Endpoint::Keys => reads("keys", "The site's master keys.", of::<steward::KeysShown>),
+        Endpoint::Outset => reads(
+            "release_outset",
+            "What is known of a dataset before it is released; no row is read.",
+            of::<releases::OutsetShown>,
+        ),
+        Endpoint::ReadPlan => exchanges(
+            "read_release_plan",
+            "Understand a plan: its text, what it makes and its greatest cost. Nothing is begun.",
+            of::<releases::PlanSent>,
+            of::<releases::PlanShown>,
+        ),
+        Endpoint::BeginStudy => Operation {
+            status: "202",
+            ..exchanges(
+                "begin_study",
+                "Begin to assess, advise on, rehearse or release a dataset.",
+                of::<releases::StudySent>,
+                of::<releases::BegunShown>,
+            )
+        },
+        Endpoint::Study => reads(
+            "study",
+            "How far one's own study is, and what it found.",
+            of::<releases::StudyShown>,
+        ),
+        Endpoint::StopStudy => plain(
+            "stop_study",
+            "Stop one's own study at the end of its attempt; a release goes on.",
+        ),
         Endpoint::Devices => Operation {
             query: &["show", "os", "after", "limit"],
             ..reads("devices", "The holder's own devices.", of::<devices::DevicesShown>)
@@ -258,7 +298,7 @@ fn described(
         Some(answer) => {
             let schema = answer(&mut schemas.answered);
             let content = json!({ "application/json": { "schema": schema } });
-            ("200", json!({ "description": operation.summary, "content": content }))
+            (operation.status, json!({ "description": operation.summary, "content": content }))
         }
     };
     if matches!(route.access, Access::SignIn) {

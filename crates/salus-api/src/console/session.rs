@@ -15,9 +15,9 @@ use super::guard::{problem, refused, token, with_session, without_session};
 use super::{Console, Shared};
 
 /// A body of JSON, or what is wrong with it.
-pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
+pub(crate) type Body<T> = Result<Json<T>, JsonRejection>;
 
-pub(super) fn read<T>(body: Body<T>) -> Result<T, Response> {
+pub(crate) fn read<T>(body: Body<T>) -> Result<T, Response> {
     body.map(|Json(value)| value)
         .map_err(|e| problem(e.status(), "bad-request", None, e.body_text()))
 }

@@ -140,8 +140,12 @@ async fn share(
         return Err(crate::site::protocol());
     };
     output.print(&shared, |s| {
+        let besides = match s.not_bounded {
+            0 => String::new(),
+            n => format!("\nBooked besides, as not bounded: {n} releases that reviewers approved."),
+        };
         format!(
-            "{}/{} is on the ledger at version {} ({} new commitments); of ρ {:.6} are spent {:.6}.",
+            "{}/{} is on the ledger at version {} ({} new commitments); of ρ {:.6} are spent {:.6}.{besides}",
             s.dataset.holder,
             s.dataset.dataset,
             s.version,

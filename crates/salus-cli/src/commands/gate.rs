@@ -1,11 +1,15 @@
 //! `salus gate`: what wants out without a bound, and the people who decide on it.
 
+mod here;
+mod report;
+
 use std::path::{Path, PathBuf};
 
 use salus_ledger::ReviewId;
 use salus_ledger::contract::records::Decision;
 use salus_ledger::review::{Independence, ReviewRule, ReviewRuleForm, ReviewScore, Verdict};
 use salus_model::{Class, DatasetId};
+use salus_node::gate::GatePart;
 use salus_node::operations::{Call, Reply, ReviewCall};
 use salus_node::review::{MAX_REPORT_BYTES, ReviewOutcome, ReviewReport, ReviewStanding};
 use salus_node::{HolderLedger, Site};
@@ -20,6 +24,9 @@ pub(crate) enum Command {
         /// Also what was released or superseded.
         #[arg(long)]
         all: bool,
+        /// What was submitted from this site, by its name.
+        #[arg(long, conflicts_with = "all")]
+        here: bool,
     },
     /// One review: what was submitted, who decided what, what is still needed.
     Show {
@@ -29,6 +36,9 @@ pub(crate) enum Command {
         /// that was submitted.
         #[arg(long)]
         report: Option<PathBuf>,
+        /// The file for the certificate that is in the report, as a page.
+        #[arg(long, requires = "report")]
+        certificate: Option<PathBuf>,
     },
     /// Approve it, as a reviewer; it may go out once enough of them have.
     Approve {
@@ -46,7 +56,38 @@ pub(crate) enum Command {
     },
     /// Say how many have to approve what goes out of this site's dataset.
     Rule(RuleArgs),
+    /// Put a file that was made at this site before the reviewers: a table of counts, a model, a
+    /// plot. Given again, it says how far it is.
+    Submit(here::SubmitArgs),
+    /// Write the report of the automatic checks of what was submitted from this site, as the file
+    /// that reviewers need.
+    Report {
+        /// The review.
+        review: ReviewId,
+        /// The file.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Look at what was submitted from this site itself, before it is approved: on these premises,
+    /// by the holder's own people, on record.
+    Look {
+        /// The review.
+        review: ReviewId,
+        /// The file. It holds what is not released: keep it here, and remove it afterwards.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Take out a file that was submitted from this site, once reviewers have approved it.
+    Fetch {
+        /// The review.
+        review: ReviewId,
+        /// The file.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
+
+pub(crate) use here::{standing, write_report};
 
 #[derive(clap::Args)]
 pub(crate) struct RuleArgs {
@@ -190,10 +231,7 @@ impl ReviewShown {
                 said.verdict, said.reviewer, said.member, said.block
             ));
         }
-        if let Some(checks) = &self.checks {
-            let checks = serde_json::to_string_pretty(checks).unwrap_or_default();
-            lines.push(format!("\nThe automatic checks:\n{checks}"));
-        }
+        lines.extend(self.checks.as_ref().map(|checks| format!("\n{}", report::text(checks))));
         lines.join("\n")
     }
 }
@@ -338,12 +376,16 @@ async fn rule(site: &Site, args: RuleArgs, output: &Output) -> Result<(), Failur
 pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Result<(), Failure> {
     let site = crate::site::open(folder).await?;
     match command {
-        Command::List { all } => list(&site, all, output).await,
-        Command::Show { review, report } => {
+        Command::List { here: true, .. } => here::list(&site, output).await,
+        Command::List { all, .. } => list(&site, all, output).await,
+        Command::Show { review, report, certificate } => {
             let ledger = site.ledger().await?;
             let mut found = shown(&ledger, &review).await?;
             if let Some(path) = report {
                 found.checks = Some(report_of(&found, &path)?.checks().clone());
+            }
+            if let (Some(path), Some(checks)) = (certificate, &found.checks) {
+                report::write_certificate(checks, &path)?;
             }
             output.print(&found, ReviewShown::text);
             Ok(())
@@ -353,5 +395,13 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
         }
         Command::Refuse { review } => decide(&site, (review, Verdict::Refuse), None, output).await,
         Command::Rule(args) => rule(&site, args, output).await,
+        Command::Submit(args) => here::submit(&site, args, output).await,
+        Command::Report { review, out } => {
+            here::part(&site, (review, GatePart::Report), out, output).await
+        }
+        Command::Look { review, out } => {
+            here::part(&site, (review, GatePart::Result), out, output).await
+        }
+        Command::Fetch { review, out } => here::fetch(&site, review, out, output).await,
     }
 }

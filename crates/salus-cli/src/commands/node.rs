@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use salus_api::console::{self, ConsoleLedger, ConsoleParts};
 use salus_api::questions::Callers;
-use salus_api::{flight, joint, monitor, questions, sql};
+use salus_api::{flight, joint, monitor, published, questions, sql, studies};
 use salus_model::{Class, Classified as _};
 use salus_node::clients::{AnyOf, Clients};
 use salus_node::operations::{Listening, OnLedger, Operations, listen};
+use salus_node::study::Studies;
 use salus_node::{Certificates, Config, Hooks, Site, trust_of};
 use salus_query::Gateway;
 use salus_query::pg::{self, Transport};
@@ -117,7 +118,8 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
 
     let (listener, http) = bind(addresses.http, "the HTTP port")?;
     let known = sql::ROUTES.iter().chain(&monitor::ROUTES).chain(&questions::ROUTES);
-    let known = known.chain(&joint::ROUTES).chain(&console::ROUTES);
+    let known = known.chain(&published::ROUTES).chain(&joint::ROUTES).chain(&console::ROUTES);
+    let known = known.chain(&studies::ROUTES);
     let known = known.map(|route| route.path).collect();
     let watched =
         monitor::Monitor::new(site.clone(), audit, gateway.clone(), Arc::clone(&certificates));
@@ -149,12 +151,16 @@ pub(crate) async fn start(site: &Site, staff_folder: &Path) -> Result<Services, 
     if let Some(on) = &on_ledger {
         let (desk, holder) = (Arc::clone(on.desk()), site.config.holder.clone());
         router = router.merge(questions::router(desk, holder, callers()));
+        router = router.merge(published::router(site.clone(), callers()));
         tasks.spawn(publish_opt_outs(operations.clone()));
     }
     if let Some(party) = site.party().await? {
         router = router.merge(joint::router(Arc::new(party), callers()));
     }
-    router = router.merge(people(site, &operations, on_ledger.as_ref(), &mut tasks).await?);
+    let studied = Arc::new(Studies::new(operations.clone()));
+    router = router.merge(studies::router(Arc::clone(&studied), gateway.clone()));
+    let people = people(site, (&operations, studied), on_ledger.as_ref(), &mut tasks).await?;
+    router = router.merge(people);
     let router = monitor::counted(router, site.metrics.clone(), known);
     let protocols = ["h2", "http/1.1"];
     let tls = match on_ledger.as_ref().filter(|on| site.door(on.ledger()).is_some()) {
@@ -202,7 +208,7 @@ async fn on_ledger(site: &Site, audit: &Arc<AuditLog>) -> Result<Option<OnLedger
 /// The console, and what people who sign in there may do.
 async fn people(
     site: &Site,
-    operations: &Operations,
+    (operations, studies): (&Operations, Arc<Studies>),
     on_ledger: Option<&OnLedger>,
     tasks: &mut JoinSet<std::io::Result<()>>,
 ) -> Result<axum::Router, Failure> {
@@ -227,7 +233,8 @@ async fn people(
     let (site, operations) = (site.clone(), operations.clone());
     let folder = site.folder.clone();
     let alert_rules = Arc::new(move || super::collect::alert_rules(&folder));
-    Ok(console::router(ConsoleParts { site, accounts, operations, ledger, alert_rules }))
+    let parts = ConsoleParts { site, accounts, operations, studies, ledger, alert_rules };
+    Ok(console::router(parts))
 }
 
 /// How soon to try again when no validator answers.

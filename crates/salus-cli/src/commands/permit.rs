@@ -186,6 +186,8 @@ struct GroundShown {
     epsilon_spent: f64,
     epsilon_left: f64,
     delta: f64,
+    /// Releases without a bound, which reviewers approved each.
+    not_bounded: u64,
 }
 
 fn state(record: &PermitRecord) -> String {
@@ -204,7 +206,8 @@ async fn show(ledger: &HolderLedger, permit: &PermitId) -> Result<PermitShown, F
     let record = permit_on(ledger, permit).await?;
     let mut grounds = Vec::new();
     for ground in &record.terms.grounds {
-        let Left { spent, left, account, .. } = left(ledger, permit, &ground.dataset).await?;
+        let Left { spent, not_bounded, left, account, .. } =
+            left(ledger, permit, &ground.dataset).await?;
         grounds.push(GroundShown {
             dataset: format!("{}/{}", ground.dataset.holder, ground.dataset.dataset),
             columns: ground.columns.iter().map(|c| c.as_str().to_owned()).collect(),
@@ -212,6 +215,7 @@ async fn show(ledger: &HolderLedger, permit: &PermitId) -> Result<PermitShown, F
             epsilon_spent: as_epsilon(spent, &account)?,
             epsilon_left: as_epsilon(left, &account)?,
             delta: super::grounds::delta_of(&account)?.probability(),
+            not_bounded,
         });
     }
     Ok(PermitShown {
@@ -246,6 +250,12 @@ fn text(permit: &PermitShown) -> String {
             "Budget   ε {:.3} at δ {:e}; spent {:.3}, one more answer may cost {:.3}",
             ground.epsilon, ground.delta, ground.epsilon_spent, ground.epsilon_left
         ));
+        if ground.not_bounded > 0 {
+            lines.push(format!(
+                "Besides  {} releases without a bound, on reviewers' approvals",
+                ground.not_bounded
+            ));
+        }
     }
     lines.join("\n")
 }

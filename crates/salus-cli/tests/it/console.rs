@@ -170,6 +170,12 @@ fn body(route: &HttpRoute) -> Option<Json> {
         ("POST", path) if path.starts_with("/v1/console/proposals/") => {
             Some(json!({ "file": "00" }))
         }
+        ("POST", "/v1/console/releases/{dataset}/studies") => Some(json!({ "assess": {} })),
+        ("POST", "/v1/console/releases/{dataset}/plan") => {
+            let publish = json!({ "dataset": "x", "least-score": 1 });
+            let plan = json!({ "purpose": "p", "anonymise": { "k": 2 }, "publish": publish });
+            Some(json!({ "plan": plan }))
+        }
         ("PUT", "/v1/console/permits/{permit}") => Some(json!({ "decision": "grant" })),
         other => panic!("{other:?} is new: say here what it is sent, and what it must refuse"),
     }
@@ -198,6 +204,7 @@ fn each_route_of_the_console_refuses_strangers_other_origins_and_other_roles() {
             .replace("{id}", &target)
             .replace("{permit}", &format!("permit-{}", "0".repeat(32)))
             .replace("{dataset}", "vitals")
+            .replace("{study}", &format!("study-{}", "0".repeat(32)))
             .replace("{*path}", "overview")
             .replace("{*page}", "questions")
             .replace("{file}", "none.js");

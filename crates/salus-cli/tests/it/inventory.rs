@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use salus_api::{Access, HttpRoute, console, flight, joint, monitor, questions, sql, transit};
+use salus_api::{
+    Access, HttpRoute, console, flight, joint, monitor, published, questions, sql, studies, transit,
+};
 use salus_node::METRICS;
 
 /// The test that shows the refusal of an entry. An entry without one fails the test below; so does
@@ -26,12 +28,14 @@ const SHOWN_BY: &[(&str, &str)] = &[
         "question POST /v1/questions/plan",
         "question_door::where_the_site_wants_it_questions_come_from_members_alone",
     ),
+    ("published ", "question_door::where_the_site_wants_it_questions_come_from_members_alone"),
     ("joint ", "holders::who_is_not_trusted_takes_no_part_in_a_joint_answer"),
     ("collector ", "collect::whoever_is_not_enrolled_reports_nothing"),
     (
         "console ",
         "console::each_route_of_the_console_refuses_strangers_other_origins_and_other_roles",
     ),
+    ("study ", "studio::a_script_studies_with_a_stewards_token_and_no_other"),
     (
         "transit ",
         "refusals::each_route_of_the_key_server_refuses_no_token_a_strange_one_and_one_without_the_operation",
@@ -75,6 +79,22 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command query", "permits::without_a_permit_that_covers_it_no_question_is_answered"),
     ("command permit", "permits::who_may_not_decide_decides_nothing"),
     ("command gate", "gate::one_approval_is_too_few_a_second_lets_it_out_and_a_refusal_stops_it"),
+    (
+        "command gate submit",
+        "gated_files::plots_and_models_say_what_could_not_be_checked_and_only_the_holder_looks",
+    ),
+    (
+        "command gate look",
+        "gated::an_anonymised_release_waits_for_two_reviewers_and_goes_out_on_their_approvals_once",
+    ),
+    (
+        "command gate report",
+        "gated::an_anonymised_release_waits_for_two_reviewers_and_goes_out_on_their_approvals_once",
+    ),
+    (
+        "command gate fetch",
+        "gated_files::a_table_of_counts_is_checked_submitted_approved_and_fetched_once",
+    ),
     ("command holder", "permits::a_node_that_is_another_is_not_believed"),
     ("command optout", "permits::who_opts_out_is_not_counted_and_is_named_nowhere"),
     ("command ledger", "permits::forged_and_foreign_receipts_prove_nothing"),
@@ -106,11 +126,21 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("command risk", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command anonymise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command synthesise", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command sample", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    (
+        "command synthesise-together",
+        "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing",
+    ),
     ("command recode", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command transform", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command attack", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command review", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
-    ("command release", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
+    ("command release", "release::what_permit_profile_or_account_do_not_allow_is_not_released"),
+    ("command twin", "release::a_twin_is_paid_for_once_and_open_to_everybody"),
+    (
+        "command published",
+        "release::a_dataset_is_released_under_a_permit_and_everybody_can_fetch_what_came_of_it",
+    ),
     ("command unbias", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command exam", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
     ("command genome", "plain_files::wrong_requests_have_their_exit_codes_and_write_nothing"),
@@ -158,6 +188,16 @@ const COMMANDS: &[(&str, &str)] = &[
     ("gate approve", "a decision onto the ledger"),
     ("gate refuse", "a decision onto the ledger"),
     ("gate rule", "a rule onto the ledger"),
+    (
+        "gate submit",
+        "a salted hash of the file and of the checks' report, onto the ledger; the report into a file, for reviewers",
+    ),
+    ("gate report", "the checks' report into a file of mode 600, for reviewers; no record"),
+    (
+        "gate look",
+        "what is not released yet into a file of mode 600, for the holder's own people at the site; on record",
+    ),
+    ("gate fetch", "a file that reviewers approved, with its receipt"),
     ("holder add", "nothing of a record"),
     ("holder remove", "nothing of a record"),
     ("holder list", "names and addresses of holders' nodes"),
@@ -242,12 +282,23 @@ const COMMANDS: &[(&str, &str)] = &[
     ("recode", "counts, and a plain file recoded by a scheme into a file of mode 600"),
     ("transform", "what was done, and the changed plain file into a file of mode 600"),
     ("synthesise", "ε spent and quality, and synthetic records into a file of mode 600"),
+    ("sample", "synthetic records of a private model into a file of mode 600"),
+    ("synthesise-together plan", "names of hospitals and columns, public values, ε"),
+    (
+        "synthesise-together answer",
+        "noisy counts of the own records, once for each question, and ε spent; its account stays",
+    ),
+    ("synthesise-together ask", "the second question, made of noisy counts"),
+    ("synthesise-together fit", "a private model, made of noisy counts, into a file of mode 600"),
     ("attack", "risks and a score of plain files; no values"),
     ("review", "counts that are small or follow from others, and the plain table without them"),
     (
         "release",
-        "risks, scores and bias of a plain file, and what its plan publishes with a certificate into files of mode 600",
+        "risks, scores and bias of a plain file, and what its plan publishes with a certificate into files of mode 600; of a dataset under a permit the same to its steward, receipt and charge",
     ),
+    ("twin", "a synthetic twin's columns, ε, charge and receipt"),
+    ("published list", "columns, ε, permits and receipts of released tables"),
+    ("published fetch", "a released table and its certificate into files of mode 600"),
     (
         "unbias",
         "rates of groups by their values, and the mended plain file into a file of mode 600",
@@ -510,6 +561,8 @@ fn document() -> String {
     table(&mut out, "HTTP of `node run`", "http", &http(&node));
     let asked = http(&questions::ROUTES);
     table(&mut out, "Questions under permits, HTTP of `node run` on a ledger", "question", &asked);
+    let rows = http(&published::ROUTES);
+    table(&mut out, "Released tables, HTTP of `node run` on a ledger", "published", &rows);
     let title = "Sums of shares, HTTP of `node run` where the operator has named holders";
     table(&mut out, title, "joint", &http(&joint::ROUTES));
     let reports = made_in(&sources, "crates/salus-collect/src/http.rs");
@@ -524,6 +577,11 @@ fn document() -> String {
     });
     let rows: Vec<_> = rows.collect();
     table(&mut out, "The console, HTTP of `node run`", "console", &rows);
+    let rows = http(&studies::ROUTES).into_iter().map(|(what, _)| {
+        (what, "a staff token of the role `steward`, for operations; own studies alone".to_owned())
+    });
+    let rows: Vec<_> = rows.collect();
+    table(&mut out, "Studies before a release, HTTP of `node run`", "study", &rows);
     let [fhir, bulk, oauth, validator, witness, explorer] = other_http(&sources);
     table(&mut out, "FHIR over HTTP of `node run`", "fhir", &fhir);
     table(&mut out, "Bulk data over HTTP of `node run`", "fhir bulk", &bulk);

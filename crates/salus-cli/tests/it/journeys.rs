@@ -150,7 +150,7 @@ fn fleet(world: &World) -> Serving {
     }
 }
 
-fn web() -> PathBuf {
+pub(crate) fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web")
 }
 
@@ -176,18 +176,51 @@ fn packages() -> PathBuf {
     kept
 }
 
-/// The journey's scripts beside their packages, outside of the source tree.
-fn workplace() -> tempfile::TempDir {
-    let place = tempfile::tempdir().unwrap();
-    for file in ["sites.mjs", "totp.mjs"] {
-        std::fs::copy(web().join("test").join(file), place.path().join(file)).unwrap();
-    }
-    let packages = packages().join("node_modules");
-    std::os::unix::fs::symlink(packages, place.path().join("node_modules")).unwrap();
-    place
+/// A journey in a browser: its script, beside what it shares with others and its packages, outside
+/// of the source tree.
+pub(crate) struct Journey {
+    place: tempfile::TempDir,
+    command: Command,
 }
 
-fn code(world: &World, site: &str, login: &str, name: &str, role: &str) -> String {
+impl Journey {
+    pub(crate) fn new(script: &str) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        for file in [script, "browser.mjs", "totp.mjs"] {
+            std::fs::copy(web().join("test").join(file), place.path().join(file)).unwrap();
+        }
+        let packages = packages().join("node_modules");
+        std::os::unix::fs::symlink(packages, place.path().join("node_modules")).unwrap();
+        let mut command = Command::new(salus_testkit::program("node", "nodejs"));
+        let chromium = salus_testkit::program("chromium", "chromium");
+        command.current_dir(place.path()).arg(script).env("SALUS_CHROMIUM", chromium);
+        if std::env::var_os("SALUS_SCREENSHOTS").is_some_and(|v| v == "write") {
+            let folder = web().join("../docs/screenshots");
+            std::fs::create_dir_all(&folder).unwrap();
+            command.env("SALUS_SCREENSHOTS", folder.canonicalize().unwrap());
+        } else {
+            command.env_remove("SALUS_SCREENSHOTS");
+        }
+        Self { place, command }
+    }
+
+    pub(crate) fn tell(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Goes it to its end.
+    pub(crate) fn go(mut self) {
+        let output = self.command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}\n{errors}");
+        println!("{told}");
+        drop(self.place);
+    }
+}
+
+pub(crate) fn code(world: &World, site: &str, login: &str, name: &str, role: &str) -> String {
     let words = ["account", "create", login, "--name", name, "--role", role];
     world.json(site, &words)["code"].as_str().unwrap().to_owned()
 }
@@ -208,40 +241,26 @@ fn each_role_does_its_work_in_a_browser() {
     let permit = applied["permit"].as_str().unwrap().to_owned();
     let key = world.json("uni", &["permit", "key", &permit, "--out", &world.text("permit.json")]);
     let (uni, hub) = (world.serve("uni", &["node", "run"]), world.serve("hub", &["node", "run"]));
-    let place = workplace();
-    let mut journey = Command::new(salus_testkit::program("node", "nodejs"));
-    journey
-        .current_dir(place.path())
-        .arg("sites.mjs")
-        .env("SALUS_CHROMIUM", salus_testkit::program("chromium", "chromium"))
-        .env("SALUS_UNI", uni.told("http"))
-        .env("SALUS_HUB", hub.told("http"))
-        .env("SALUS_HOSPITAL", world.node().told("http"))
-        .env("SALUS_UNI_CODE", code(&world, "uni", "h.lind", "Hanna Lind", "administrator"))
-        .env(
+    Journey::new("sites.mjs")
+        .tell("SALUS_UNI", uni.told("http"))
+        .tell("SALUS_HUB", hub.told("http"))
+        .tell("SALUS_HOSPITAL", world.node().told("http"))
+        .tell("SALUS_UNI_CODE", code(&world, "uni", "h.lind", "Hanna Lind", "administrator"))
+        .tell(
             "SALUS_HUB_ADMINISTRATOR_CODE",
             code(&world, "hub", "k.holm", "Karl Holm", "administrator"),
         )
-        .env("SALUS_HUB_CODE", code(&world, "hub", "o.berg", "Olga Berg", "steward"))
-        .env("SALUS_HOSPITAL_CODE", code(&world, "st-mary", "s.roth", "Sara Roth", "steward"))
-        .env(
+        .tell("SALUS_HUB_CODE", code(&world, "hub", "o.berg", "Olga Berg", "steward"))
+        .tell("SALUS_HOSPITAL_CODE", code(&world, "st-mary", "s.roth", "Sara Roth", "steward"))
+        .tell(
             "SALUS_TECHNICIAN_CODE",
             code(&world, "st-mary", "t.novak", "Tereza Novák", "technician"),
         )
-        .env("SALUS_FLEET", world.json("st-mary", &["collect", "status"]).to_string())
-        .env("SALUS_PERMIT", &permit)
-        .env("SALUS_KEY_FILE", world.path("permit.json"))
-        .env("SALUS_KEY_CODE", key["code"].as_str().unwrap());
-    if std::env::var_os("SALUS_SCREENSHOTS").is_some_and(|v| v == "write") {
-        let folder = web().join("../docs/screenshots");
-        std::fs::create_dir_all(&folder).unwrap();
-        journey.env("SALUS_SCREENSHOTS", folder.canonicalize().unwrap());
-    }
-    let output = journey.output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}\n{errors}");
-    println!("{told}");
+        .tell("SALUS_FLEET", world.json("st-mary", &["collect", "status"]).to_string())
+        .tell("SALUS_PERMIT", &permit)
+        .tell("SALUS_KEY_FILE", world.path("permit.json"))
+        .tell("SALUS_KEY_CODE", key["code"].as_str().unwrap())
+        .go();
 
     // What the browser asked, the ledger has: two answers, one of them repeated for nothing.
     let shown = world.json("uni", &["permit", "show", &permit]);

@@ -503,13 +503,13 @@ fn a_node_killed_between_receipt_and_release_answers_later_for_nothing() {
 }
 
 /// A line to a server on which every answer takes long, once it is told so.
-struct SlowLine {
-    address: String,
-    slow: std::sync::Arc<std::sync::atomic::AtomicBool>,
+pub(crate) struct SlowLine {
+    pub(crate) address: String,
+    pub(crate) slow: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl SlowLine {
-    fn to(server: &str) -> Self {
+    pub(crate) fn to(server: &str) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let slow = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -1,7 +1,7 @@
 //! The commands on a person's own files, through the binary: no site, no account, no set-up.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 
@@ -97,6 +97,22 @@ fn wrong_requests_have_their_exit_codes_and_write_nothing() {
         (2, vec!["anonymise", "t.csv", "--k", "41", "--out", "o.csv"]),
         (3, vec!["anonymise", "t.csv", "--k", "2", "--least-score", "100", "--out", "o.csv"]),
         (2, vec!["synthesise", "t.csv", "--epsilon", "0", "--out", "o.csv"]),
+        (2, vec!["sample", "t.csv", "--out", "o.csv"]),
+        (
+            2,
+            vec![
+                "synthesise-together",
+                "plan",
+                "t.csv",
+                "--hospital",
+                "a",
+                "--epsilon",
+                "1",
+                "--out",
+                "o.csv",
+            ],
+        ),
+        (2, vec!["synthesise-together", "ask", "t.csv", "t.csv", "--out", "o.csv"]),
         (2, vec!["recode", "t.csv", "--scheme", "t.csv", "--out", "o.csv"]),
         (2, vec!["transform", "t.csv", "--round", "sex=5", "--out", "o.csv"]),
         (2, vec!["release", "t.csv", "--plan", "t.csv"]),
@@ -128,5 +144,31 @@ fn wrong_requests_have_their_exit_codes_and_write_nothing() {
         let error: Json = serde_json::from_slice(&output.stdout).unwrap();
         assert!(error["error"].is_string() && error["class"].is_string(), "{error}");
         assert!(!at.join("o.csv").exists());
+    }
+}
+
+/// `salus risk … | head -1`: who reads has enough, and what was done has its exit code.
+#[test]
+fn a_reader_who_leaves_is_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rows: String = (0..40).map(|i| format!("{},{}\n", 20 + i % 7, ["f", "m"][i % 2])).collect();
+    std::fs::write(at.join("people.csv"), format!("age,sex\n{rows}")).unwrap();
+    std::fs::write(at.join("counts.csv"), "ward,count\na,40\nb,3\n").unwrap();
+    let risk = ["risk", "people.csv", "--no-attacks"];
+    for (words, code) in [
+        (&risk[..], 0),
+        (&["risk", "people.csv", "--no-attacks", "--json"], 0),
+        (&["review", "counts.csv"], 3),
+        (&["risk", "absent.csv", "--json"], 2),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salus"));
+        command.current_dir(at).args(words).env_clear();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        assert!(!said.contains("panicked"), "{words:?}: {said}");
     }
 }

@@ -12,10 +12,12 @@ use serde_json::Value as Json;
 
 use crate::world::{World, count};
 
-const ROUTES: [(&str, &str, Option<&str>); 3] = [
+const ROUTES: [(&str, &str, Option<&str>); 5] = [
     ("POST", "/v1/questions", Some("{}")),
     ("POST", "/v1/questions/plan", Some(r#"{"question": "{}"}"#)),
     ("GET", "/v1/questions/profiles", None),
+    ("GET", "/v1/published", None),
+    ("GET", "/v1/published/visits_twin/records.csv", None),
 ];
 
 /// A membership as its file has it.

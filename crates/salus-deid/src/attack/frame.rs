@@ -1,6 +1,7 @@
 //! The tables of an attack in one coding.
 
 use hashbrown::{HashMap, HashSet};
+use serde::Serialize;
 
 use super::{AttackError, Scene};
 use crate::dice::Dice;
@@ -89,29 +90,27 @@ impl Frame {
     /// Draws equally many members and control people: an attack that has more members to find
     /// than control people succeeds more often for that reason alone.
     pub(super) fn new(scene: &Scene<'_>, dice: &mut Dice<'_>) -> Result<Self, AttackError> {
-        let names: Vec<&str> = scene
-            .released
-            .columns()
-            .iter()
-            .map(Column::name)
-            .filter(|name| scene.real.column(name).is_ok() && scene.control.column(name).is_ok())
-            .collect();
+        let names = shared_columns(scene);
         if names.len() < 2 {
             return Err(AttackError::Plan(
                 "the release shares fewer than two columns with the real and control tables",
             ));
         }
-        let people = scene.real.rows().min(scene.control.rows());
-        let real_rows = dice.choose(scene.real.rows(), people)?;
-        let control_rows = dice.choose(scene.control.rows(), people)?;
+        let (members, others) = (
+            people_of(scene.real, scene.person, dice)?,
+            people_of(scene.control, scene.person, dice)?,
+        );
+        let people = members.len().min(others.len());
+        let pick = |all: &[usize], dice: &mut Dice<'_>| -> Result<Vec<usize>, AttackError> {
+            Ok(dice.choose(all.len(), people)?.into_iter().map(|i| all[i]).collect())
+        };
+        let (real_rows, control_rows) = (pick(&members, dice)?, pick(&others, dice)?);
         // The order of a release must not tell: attacks see it shuffled.
         let released_rows = dice.choose(scene.released.rows(), scene.released.rows())?;
         let fields = names
             .iter()
             .map(|name| {
-                let hierarchy = scene.hierarchies.and_then(|q| {
-                    q.items().iter().find(|i| i.column == *name).map(|i| &i.hierarchy)
-                });
+                let hierarchy = hierarchy_of(scene, name);
                 let mut coder = Coder { known: HashMap::new() };
                 let real = coder.code(scene.real.column(name)?, &real_rows);
                 let control = coder.code(scene.control.column(name)?, &control_rows);
@@ -133,6 +132,79 @@ impl Frame {
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|f| f.name == name)
     }
+}
+
+/// Columns of the release that people have. Whose a record is, is nothing that an attack reads.
+pub(super) fn shared_columns<'a>(scene: &Scene<'a>) -> Vec<&'a str> {
+    let names = scene.released.columns().iter().map(Column::name);
+    names
+        .filter(|name| scene.person != Some(*name))
+        .filter(|name| scene.real.column(name).is_ok() && scene.control.column(name).is_ok())
+        .collect()
+}
+
+/// A column of the release with labels that stand for nobody's value: what they say is lost on
+/// every attack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unmatched {
+    /// The column.
+    pub column: String,
+    /// Released records with such a label.
+    pub records: u64,
+    /// The first of them, counted from 1.
+    pub first: u64,
+}
+
+/// The columns of a release with labels that stand for no value of a member or a control person:
+/// written otherwise, or generalised by hierarchies that the scene lacks.
+///
+/// # Errors
+/// When a shared column is missing.
+pub fn unmatched(scene: &Scene<'_>) -> Result<Vec<Unmatched>, AttackError> {
+    let mut found = Vec::new();
+    for name in shared_columns(scene) {
+        let released = scene.released.column(name)?;
+        let values = value_codes(scene.real, scene.control, name);
+        let covers = covers(released, &values, hierarchy_of(scene, name));
+        let numbers = numbers(&values, released);
+        let lost: Vec<bool> = covers
+            .iter()
+            .enumerate()
+            .map(|(label, cover)| {
+                let number = numbers.as_ref().is_some_and(|n| n.of_label[label].is_some());
+                matches!(cover, Cover::One(None)) && !number
+            })
+            .collect();
+        let mut records = released.codes().iter().map(|&label| lost[label as usize]);
+        if let Some(first) = records.position(|lost| lost) {
+            found.push(Unmatched {
+                column: name.to_owned(),
+                records: 1 + records.filter(|lost| *lost).count() as u64,
+                first: first as u64 + 1,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The hierarchy that a column's released labels come from.
+pub(super) fn hierarchy_of<'a>(scene: &Scene<'a>, name: &str) -> Option<&'a Hierarchy> {
+    let item = scene.hierarchies?.items().iter().find(|item| item.column == name)?;
+    Some(&item.hierarchy)
+}
+
+/// One record of each person, drawn by lot.
+fn people_of(
+    table: &Table,
+    person: Option<&str>,
+    dice: &mut Dice<'_>,
+) -> Result<Vec<usize>, AttackError> {
+    let Some(person) = person else { return Ok((0..table.rows()).collect()) };
+    let whose = table.column(person)?.codes();
+    let mut met = HashSet::new();
+    let mut rows = dice.choose(table.rows(), table.rows())?;
+    rows.retain(|&row| met.insert(whose[row]));
+    Ok(rows)
 }
 
 /// What each label of a released column stands for.

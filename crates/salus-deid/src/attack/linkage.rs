@@ -1,9 +1,9 @@
 //! Attacks that hold a release against other files: a population, earlier releases.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use salus_model::EntropyFailed;
 
-use super::frame::{Cover, Field, Frame, covers};
+use super::frame::{Cover, Field, Frame, covers, hierarchy_of};
 use super::{Attack, Plan, Scene, Tally};
 use crate::dice::Dice;
 use crate::risk::refine;
@@ -157,126 +157,4 @@ impl PopulationFile {
 
 fn dictionary_codes(column: &Column) -> HashMap<&str, u32> {
     column.dictionary().iter().enumerate().map(|(i, text)| (text.as_str(), i as u32)).collect()
-}
-
-fn hierarchy_of<'a>(scene: &Scene<'a>, name: &str) -> Option<&'a crate::hierarchy::Hierarchy> {
-    scene
-        .hierarchies
-        .and_then(|q| q.items().iter().find(|item| item.column == name))
-        .map(|item| &item.hierarchy)
-}
-
-/// What one release leaves possible: groups of records by known labels, with their secrets.
-struct Leftover {
-    /// By known column: codes of people's texts covered by each label.
-    groups: Vec<(Vec<u32>, HashSet<String>)>,
-    covers: Vec<Vec<Cover>>,
-}
-
-impl Leftover {
-    fn of(
-        release: &Table,
-        scene: &Scene<'_>,
-        frame: &Frame,
-        known: &[usize],
-        secret: &str,
-    ) -> Option<Self> {
-        let columns: Vec<&Column> = known
-            .iter()
-            .map(|&f| release.column(&frame.fields[f].name))
-            .collect::<Result<_, _>>()
-            .ok()?;
-        let secrets = release.column(secret).ok()?;
-        let mut index: HashMap<Vec<u32>, usize> = HashMap::new();
-        let mut groups: Vec<(Vec<u32>, HashSet<String>)> = Vec::new();
-        for row in 0..release.rows() {
-            let labels: Vec<u32> = columns.iter().map(|c| c.codes()[row]).collect();
-            let at = *index.entry(labels.clone()).or_insert_with(|| {
-                groups.push((labels, HashSet::new()));
-                groups.len() - 1
-            });
-            groups[at].1.insert(secrets.value(row).unwrap_or_default().to_owned());
-        }
-        let covers = known
-            .iter()
-            .zip(&columns)
-            .map(|(&f, column)| {
-                let name = &frame.fields[f].name;
-                let texts = super::frame::value_codes(scene.real, scene.control, name);
-                covers(column, &texts, hierarchy_of(scene, name))
-            })
-            .collect();
-        Some(Self { groups, covers })
-    }
-
-    /// Secrets of the records that fit; none when no record fits.
-    fn possible(&self, values: &[u32]) -> Option<HashSet<String>> {
-        let mut possible: Option<HashSet<String>> = None;
-        for (labels, secrets) in &self.groups {
-            let fits = labels
-                .iter()
-                .zip(&self.covers)
-                .zip(values)
-                .all(|((&label, covers), &value)| covers[label as usize].holds(value));
-            if fits {
-                possible.get_or_insert_default().extend(secrets.iter().cloned());
-            }
-        }
-        possible
-    }
-}
-
-/// Intersects the secrets that every release leaves possible for a person; a single one left is
-/// the guess.
-///
-/// # Source
-/// Ganta, Kasiviswanathan and Smith 2008, "Composition attacks and auxiliary information in data
-/// privacy", section 3 (intersection attack).
-pub(super) fn differencing(
-    frame: &Frame,
-    scene: &Scene<'_>,
-    plan: &Plan,
-    secret: &str,
-    dice: &mut Dice<'_>,
-) -> Result<Tally, EntropyFailed> {
-    let attack = Attack::Differencing;
-    if scene.earlier.is_empty() {
-        return Ok(Tally::not_run(attack, "there is no earlier release"));
-    }
-    let Some(at) = frame.position(secret) else {
-        return Ok(Tally::not_run(attack, format!("the release has no column '{secret}'")));
-    };
-    let known: Vec<usize> = (0..frame.fields.len()).filter(|&f| f != at).collect();
-    let releases: Option<Vec<Leftover>> = std::iter::once(&scene.released)
-        .chain(scene.earlier)
-        .map(|release| Leftover::of(release, scene, frame, &known, secret))
-        .collect();
-    let Some(releases) = releases else {
-        return Ok(Tally::not_run(attack, "an earlier release lacks a column of this one"));
-    };
-    let texts = super::frame::value_codes(scene.real, scene.control, secret);
-    let mut text_of: Vec<&str> = vec![""; texts.len()];
-    for (text, &code) in &texts {
-        text_of[code as usize] = text;
-    }
-    let targets = dice.choose(frame.people, plan.attempts)?;
-    let found = |row: usize, member: bool| {
-        let pick = |f: &Field| if member { f.real[row] } else { f.control[row] };
-        let values: Vec<u32> = known.iter().map(|&f| pick(&frame.fields[f])).collect();
-        let left = releases
-            .iter()
-            .filter_map(|release| release.possible(&values))
-            .reduce(|a, b| a.intersection(&b).cloned().collect());
-        left.is_some_and(|set| {
-            set.len() == 1 && set.contains(text_of[pick(&frame.fields[at]) as usize])
-        })
-    };
-    let count = |member| targets.iter().filter(|&&row| found(row, member)).count() as u64;
-    Ok(Tally::Counted {
-        attack,
-        secret: Some(secret.to_owned()),
-        attempts: targets.len() as u64,
-        hits: count(true),
-        control: count(false),
-    })
 }

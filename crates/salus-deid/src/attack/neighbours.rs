@@ -1,5 +1,7 @@
 //! Attacks by nearest released records: inference, membership.
 
+use std::cmp::Ordering;
+
 use hashbrown::HashMap;
 use salus_model::EntropyFailed;
 
@@ -17,11 +19,38 @@ struct Nearest<'f> {
     /// First row of each distinct combination of labels.
     rows: Vec<u32>,
     exact: HashMap<Vec<u32>, u32>,
+    /// By column and label: what a label adds to the distance of a value that it stands for.
+    wide: Vec<Vec<f64>>,
+}
+
+/// What labels that stand for several values say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Labels {
+    /// One of their values as well as a single value would.
+    Alike,
+    /// The less, the more values they stand for: of the records that a person fits, the one with
+    /// the narrowest labels is the nearest, and a record of suppressed cells is near to nobody.
+    NarrowFirst,
+}
+
+/// What standing for every value adds to the distance of one: little, so that any mismatch weighs
+/// more.
+const WIDEST: f64 = 0.01;
+
+fn widths(field: &Field, labels: Labels) -> Vec<f64> {
+    let others = field.values.saturating_sub(1).max(1) as f64;
+    let width = |cover: &Cover| match (labels, cover) {
+        (Labels::Alike, _) | (_, Cover::One(_)) => 0.0,
+        (_, Cover::Some(values)) => WIDEST * values.len().saturating_sub(1) as f64 / others,
+        (_, Cover::All) => WIDEST,
+    };
+    field.covers.iter().map(width).collect()
 }
 
 impl<'f> Nearest<'f> {
-    fn new(frame: &'f Frame, columns: &[usize]) -> Self {
+    fn new(frame: &'f Frame, columns: &[usize], labels: Labels) -> Self {
         let fields: Vec<&Field> = columns.iter().map(|&f| &frame.fields[f]).collect();
+        let wide = fields.iter().map(|field| widths(field, labels)).collect();
         let mut known: HashMap<Vec<u32>, ()> = HashMap::new();
         let mut rows = Vec::new();
         let mut exact = HashMap::new();
@@ -41,7 +70,7 @@ impl<'f> Nearest<'f> {
                 }
             }
         }
-        Self { fields, rows, exact }
+        Self { fields, rows, exact, wide }
     }
 
     /// The nearest released row and its distance.
@@ -52,8 +81,9 @@ impl<'f> Nearest<'f> {
         let mut best = (0, f64::INFINITY);
         for &row in &self.rows {
             let mut distance = 0.0;
-            for (field, &value) in self.fields.iter().zip(values) {
-                distance += field.gap(field.released[row as usize], value);
+            for ((field, wide), &value) in self.fields.iter().zip(&self.wide).zip(values) {
+                let label = field.released[row as usize];
+                distance += field.gap(label, value) + wide[label as usize];
                 if distance >= best.1 {
                     break;
                 }
@@ -83,7 +113,7 @@ pub(super) fn inference(
         return Ok(Tally::not_run(Attack::Inference, reason));
     };
     let known: Vec<usize> = (0..frame.fields.len()).filter(|&f| f != at).collect();
-    let nearest = Nearest::new(frame, &known);
+    let nearest = Nearest::new(frame, &known, Labels::Alike);
     let field = &frame.fields[at];
     let targets = dice.choose(frame.people, plan.attempts)?;
     let guessed = |row: usize, member: bool| {
@@ -116,8 +146,58 @@ fn right(field: &Field, label: u32, truth: u32) -> bool {
     }
 }
 
-/// Calls everybody a member whose nearest record is at most as far as a threshold, which is
-/// chosen on one half of the people and judged on the other.
+/// Whom the attacker calls members.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Call {
+    /// Everybody nearer than this,
+    at: f64,
+    /// and of those exactly as near so large a share, drawn by lot.
+    share: f64,
+}
+
+impl Call {
+    /// The call with the most members above control people, of those that are wrong on at most
+    /// half of the control people: one that is wrong on more would say little, and its interval
+    /// nothing. Where records are generalised most people are equally near, and a whole call would
+    /// be wrong on too many: then a part of them is called.
+    ///
+    /// `marks` are distances, of members (1) and control people (−1), as many of each.
+    fn best(mut marks: Vec<(f64, i64)>) -> Self {
+        marks.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let most_wrong = marks.len() as f64 / 4.0;
+        // Below every distance: where nobody can be told apart, nobody is called a member.
+        let (mut best, mut most) = (Self { at: -1.0, share: 0.0 }, 0.0);
+        let (mut right, mut wrong) = (0.0, 0.0);
+        for equal in marks.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+            let members = equal.iter().filter(|(_, mark)| *mark > 0).count() as f64;
+            let others = equal.len() as f64 - members;
+            let room = most_wrong - wrong;
+            let share = if others <= room { 1.0 } else { room / others };
+            let advantage = right - wrong + share * (members - others);
+            if advantage > most {
+                (best, most) = (Self { at: equal[0].0, share }, advantage);
+            }
+            if share < 1.0 {
+                break;
+            }
+            (right, wrong) = (right + members, wrong + others);
+        }
+        best
+    }
+
+    fn calls(self, distance: f64, dice: &mut Dice<'_>) -> Result<bool, EntropyFailed> {
+        Ok(match distance.total_cmp(&self.at) {
+            Ordering::Less => true,
+            Ordering::Equal if self.share >= 1.0 => true,
+            // 53 bits, as many as a double has.
+            Ordering::Equal => (dice.bits()? >> 11) as f64 / ((1u64 << 53) as f64) < self.share,
+            Ordering::Greater => false,
+        })
+    }
+}
+
+/// Calls everybody a member whose nearest record is near enough, which is chosen on one half of
+/// the people and judged on the other.
 ///
 /// # Source
 /// Chen et al. 2020, "GAN-Leaks", section 4.2 (distance to the nearest generated record).
@@ -127,36 +207,59 @@ pub(super) fn membership(
     dice: &mut Dice<'_>,
 ) -> Result<Tally, EntropyFailed> {
     let all: Vec<usize> = (0..frame.fields.len()).collect();
-    let nearest = Nearest::new(frame, &all);
+    let nearest = Nearest::new(frame, &all, Labels::NarrowFirst);
     let targets = dice.choose(frame.people, plan.attempts.saturating_mul(2))?;
     let distance = |row: usize, member| nearest.find(&values(frame, &all, row, member)).1;
     let (tuning, judged) = targets.split_at(targets.len() / 2);
     if tuning.is_empty() {
         return Ok(Tally::not_run(Attack::Membership, "fewer than two people to tell apart"));
     }
-    let mut marks: Vec<(f64, i64)> = tuning
-        .iter()
-        .flat_map(|&row| [(distance(row, true), 1), (distance(row, false), -1)])
-        .collect();
-    marks.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Below every distance: where nobody can be told apart, nobody is called a member.
-    let (mut threshold, mut most, mut advantage, mut wrong) = (-1.0, 0, 0, 0);
-    for (i, &(at, mark)) in marks.iter().enumerate() {
-        advantage += mark;
-        wrong += usize::from(mark < 0);
-        let last_of_its_kind = marks.get(i + 1).is_none_or(|next| next.0 > at);
-        // A call that is wrong on most others would say nothing, and its interval neither.
-        if last_of_its_kind && advantage > most && wrong * 2 <= tuning.len() {
-            (threshold, most) = (at, advantage);
+    let marks =
+        tuning.iter().flat_map(|&row| [(distance(row, true), 1), (distance(row, false), -1)]);
+    let call = Call::best(marks.collect());
+    let mut count = |member| -> Result<u64, EntropyFailed> {
+        let mut called = 0;
+        for &row in judged {
+            called += u64::from(call.calls(distance(row, member), dice)?);
         }
-    }
-    let count =
-        |member| judged.iter().filter(|&&row| distance(row, member) <= threshold).count() as u64;
+        Ok(called)
+    };
+    let (hits, control) = (count(true)?, count(false)?);
     Ok(Tally::Counted {
         attack: Attack::Membership,
         secret: None,
         attempts: judged.len() as u64,
-        hits: count(true),
-        control: count(false),
+        hits,
+        control,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Call;
+
+    fn marks(distances: &[(f64, usize, usize)]) -> Vec<(f64, i64)> {
+        let equal = |&(at, members, others): &(f64, usize, usize)| {
+            std::iter::repeat_n((at, 1), members).chain(std::iter::repeat_n((at, -1), others))
+        };
+        distances.iter().flat_map(equal).collect()
+    }
+
+    #[test]
+    fn a_part_of_those_equally_near_is_called_where_all_would_be_wrong_on_too_many() {
+        // All members and 80 of 100 others fit a record: 5 of 8 are called, wrong on half.
+        let call = Call::best(marks(&[(0.0, 100, 80), (1.0, 0, 20)]));
+        assert_eq!(call, Call { at: 0.0, share: 0.625 });
+        // Up to a half the whole is called.
+        let call = Call::best(marks(&[(0.0, 60, 10), (0.5, 30, 40), (1.0, 10, 50)]));
+        assert_eq!(call, Call { at: 0.0, share: 1.0 });
+        let call = Call::best(marks(&[(0.0, 40, 10), (0.5, 50, 20), (1.0, 10, 70)]));
+        assert_eq!(call, Call { at: 0.5, share: 1.0 });
+        // The second distance is taken in part: 30 more may be wrong of 60.
+        let call = Call::best(marks(&[(0.0, 20, 20), (0.5, 80, 60), (1.0, 0, 20)]));
+        assert_eq!(call, Call { at: 0.5, share: 0.5 });
+        // Nobody is nearer for being in the data.
+        let call = Call::best(marks(&[(0.0, 50, 50), (1.0, 50, 50)]));
+        assert!(call.share.abs() < 1e-12 && call.at < 0.0);
+    }
 }

@@ -5,10 +5,23 @@ use std::num::NonZeroU32;
 use serde::Serialize;
 
 use super::statistics::{normal_quantile, residual, wilson};
-use super::{Entry, Finding, Tally};
+use super::{Attack, Entry, Finding, Tally};
 
 /// The chance that any interval of a report misses.
 const ERROR: f64 = 0.05;
+
+/// The chance that a single interval may miss. Each attack has two rates, so that with m attacks
+/// each interval takes 0.05 / 2m of the error (Bonferroni), and of that its part of the looks.
+fn error_of_each(attacks: usize, looks: NonZeroU32) -> f64 {
+    ERROR / (2.0 * attacks.max(1) as f64 * f64::from(looks.get()))
+}
+
+/// The chance with which each single interval holds, so that those of so many attacks hold together
+/// with 95 % over so many looks.
+#[must_use]
+pub fn confidence_of_each(attacks: usize, looks: NonZeroU32) -> f64 {
+    1.0 - error_of_each(attacks, looks)
+}
 
 /// What the attacks found, together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +32,9 @@ pub struct Report {
     pub entries: Vec<Entry>,
     /// Members with a value that nobody else has and whose whole record is in the release.
     pub published_verbatim: u64,
+    /// Control people with a value that nobody else has and whose whole record is in the release:
+    /// they are no control people then.
+    pub control_verbatim: u64,
     /// The chance that each single interval holds; all hold together with 95 %, over all looks.
     pub confidence: f64,
     /// The result in a few sentences.
@@ -26,21 +42,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// Puts intervals around the counts. Each attack has two rates, so that with m attacks each
-    /// interval takes 0.05 / 2m of the error (Bonferroni), and of that its part of the looks.
+    /// Puts intervals around the counts.
     pub(super) fn from_tallies(
         tallies: Vec<Tally>,
         published_verbatim: u64,
         looks: NonZeroU32,
     ) -> Self {
-        let run = tallies.iter().filter(|t| matches!(t, Tally::Counted { .. })).count().max(1);
-        let error = ERROR / (2.0 * run as f64 * f64::from(looks.get()));
+        let run = tallies.iter().filter(|t| matches!(t, Tally::Counted { .. })).count();
+        let error = error_of_each(run, looks);
         let z = normal_quantile(1.0 - error / 2.0);
         let entries: Vec<Entry> = tallies.into_iter().map(|tally| entry(tally, z)).collect();
         let mut report = Self {
             score: 0.0,
             entries,
             published_verbatim,
+            control_verbatim: 0,
             confidence: 1.0 - error,
             words: String::new(),
         };
@@ -70,6 +86,28 @@ impl Report {
     /// Attacks whose risk is above chance beyond doubt.
     pub fn proven(&self) -> impl Iterator<Item = &Finding> {
         self.findings().filter(|f| f.risk.lower > 0.0)
+    }
+
+    /// The attack that does better on control people than on members beyond doubt, if one does:
+    /// then the control people are in the data, or the two are exchanged, and no rate says
+    /// anything.
+    ///
+    /// Only attacks that look for a person's own record are asked: of a generalised release each
+    /// member fits several records, and a control person may well fit a single one.
+    #[must_use]
+    pub fn backwards(&self) -> Option<&Finding> {
+        let own = |attack: Attack| {
+            matches!(
+                attack,
+                Attack::SinglingOutUnivariate
+                    | Attack::SinglingOutMultivariate
+                    | Attack::Membership
+                    | Attack::PopulationLinkage
+                    | Attack::LikelihoodRatio
+                    | Attack::ShadowModels
+            )
+        };
+        self.findings().find(|f| own(f.attack) && f.control.lower > f.rate.upper)
     }
 
     fn say(&self) -> String {

@@ -3,11 +3,11 @@
 use hashbrown::HashSet;
 use salus_model::EntropyFailed;
 
-use super::frame::{Cover, Field, Frame};
+use super::frame::{Cover, Field, Frame, shared_columns};
 use super::{Attack, Plan, Scene, Tally};
 use crate::dice::Dice;
 use crate::risk::joint_classes;
-use crate::table::{Column, TableError};
+use crate::table::{Table, TableError};
 
 /// Fewer predicates than this give an interval that says nothing.
 const FEWEST: usize = 20;
@@ -192,19 +192,39 @@ fn median(field: &Field) -> Option<f64> {
     (!all.is_empty()).then(|| *all.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
+/// Who has a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    /// One person: a member or a control person, and which.
+    One((usize, u32)),
+    Several,
+}
+
+impl Owner {
+    fn and(self, person: (usize, u32)) -> Self {
+        match self {
+            Self::Nobody => Self::One(person),
+            Self::One(known) if known == person => self,
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
+}
+
 /// Members with a value that nobody else has and whose whole record is in the release as it is.
 ///
 /// Not a rate: one such record is one person exposed, and so all members are looked at, not a
 /// draw of them. Chance does not explain it, for it would have to repeat a unique value and every
 /// other value along with it.
 pub(super) fn verbatim_tail(scene: &Scene<'_>) -> Result<u64, TableError> {
-    let names: Vec<&str> = scene
-        .released
-        .columns()
-        .iter()
-        .map(Column::name)
-        .filter(|name| scene.real.column(name).is_ok() && scene.control.column(name).is_ok())
-        .collect();
+    let names = shared_columns(scene);
+    let whose = |table: &Table| -> Result<Vec<u32>, TableError> {
+        match scene.person {
+            Some(person) => Ok(table.column(person)?.codes().to_vec()),
+            None => Ok((0..table.rows() as u32).collect()),
+        }
+    };
+    let (members, others) = (whose(scene.real)?, whose(scene.control)?);
     let tables = [scene.real, scene.released];
     let (split, classes) = joint_classes(&tables, &names)?;
     let mut published = vec![false; classes];
@@ -214,15 +234,21 @@ pub(super) fn verbatim_tail(scene: &Scene<'_>) -> Result<u64, TableError> {
     let mut alone = vec![false; scene.real.rows()];
     for name in &names {
         let (split, values) = joint_classes(&[scene.real, scene.control], &[name])?;
-        let mut owners = vec![0u32; values];
-        for &value in split.iter().flatten() {
-            owners[value as usize] += 1;
+        let mut owners: Vec<Owner> = vec![Owner::Nobody; values];
+        for (side, (people, values)) in [&members, &others].into_iter().zip(&split).enumerate() {
+            for (&person, &value) in people.iter().zip(values) {
+                let own = &mut owners[value as usize];
+                *own = own.and((side, person));
+            }
         }
         for (alone, &value) in alone.iter_mut().zip(&split[0]) {
-            *alone |= owners[value as usize] == 1;
+            *alone |= matches!(owners[value as usize], Owner::One(_));
         }
     }
-    let exposed =
-        alone.iter().zip(&split[0]).filter(|(alone, class)| **alone && published[**class as usize]);
-    Ok(exposed.count() as u64)
+    let records = alone.iter().zip(&split[0]).zip(&members);
+    let exposed: HashSet<u32> = records
+        .filter(|((alone, class), _)| **alone && published[**class as usize])
+        .map(|(_, person)| *person)
+        .collect();
+    Ok(exposed.len() as u64)
 }

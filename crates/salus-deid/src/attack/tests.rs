@@ -3,9 +3,9 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::{
-    Aggregate, Attack, AttackError, COUNT, Entry, Generator, Genotypes, Halves, Likelihoods,
-    Linking, Plan, Report, Scene, Shadow, allele_frequencies, normal_quantile, residual, run,
-    wilson,
+    Aggregate, Attack, AttackError, COUNT, Entry, Finding, Generator, Genotypes, Halves,
+    Likelihoods, Linking, Plan, Report, Scene, Shadow, allele_frequencies, normal_quantile,
+    residual, run, wilson,
 };
 use crate::test_entropy::Sequence;
 use crate::{Column, Hierarchy, QuasiIdentifier, QuasiIdentifiers, Table};
@@ -433,4 +433,185 @@ fn a_file_without_columns_of_the_release_links_nothing_and_an_unknown_column_is_
         assert_eq!(report.entries.iter().filter(not_run).count(), 1);
     }
     assert!(matches!(with(&["height"]), Err(AttackError::Table(_))));
+}
+
+/// Two releases of a growing table, whose joiners can be counted on paper.
+fn growing(joiners: usize, wards: usize) -> (Table, Table, Table) {
+    let illness = |i: usize| format!("d{}", (i * 7 + i / 5) % 10);
+    let of = |rows: Vec<usize>, shift: usize| {
+        Table::from_columns(vec![
+            Column::from_values("ward", rows.iter().map(|i| format!("w{}", i % wards))).unwrap(),
+            Column::from_values("sex", rows.iter().map(|i| ["f", "m"][i / wards % 2])).unwrap(),
+            Column::from_values("illness", rows.iter().map(|i| illness(i + shift))).unwrap(),
+        ])
+        .unwrap()
+    };
+    let (stayed, all) = (20 * wards, 20 * wards + joiners);
+    (of((0..all).collect(), 0), of((0..stayed).collect(), 0), of((0..all).collect(), 3))
+}
+
+fn joining(now: &Table, before: &Table, control: &Table) -> Result<Finding, String> {
+    let plan = Plan { secrets: vec!["illness".into()], attempts: 5_000, ..plan() };
+    let scene = Scene { earlier: &[before], ..Scene::new(now, control, now) };
+    let report = run(&scene, &plan, &mut Sequence::new(5)).unwrap();
+    let mut entries = report.entries.into_iter();
+    match entries.find(|e| {
+        matches!(
+            e,
+            Entry::NotRun { attack: Attack::Joining, .. }
+                | Entry::Run(Finding { attack: Attack::Joining, .. })
+        )
+    }) {
+        Some(Entry::Run(found)) => Ok(found),
+        Some(Entry::NotRun { reason, .. }) => Err(reason),
+        None => Err("no such entry".to_owned()),
+    }
+}
+
+#[test]
+fn who_joined_is_found_by_subtracting_counts() {
+    // One joiner in each of 40 wards: what each gained is the joiner's illness, and of the 21 in
+    // the ward with the same sex those who happen to have it are guessed right as well.
+    let (now, before, control) = growing(40, 40);
+    let found = joining(&now, &before, &control).unwrap();
+    let value = |table: &Table, name: &str, row: usize| {
+        table.column(name).unwrap().value(row).unwrap().to_owned()
+    };
+    let key = |t: &Table, row| (value(t, "ward", row), value(t, "sex", row));
+    // By the definition alone: the joiner of a group is the only one that gained.
+    let gained: std::collections::BTreeMap<_, _> =
+        (800..840).map(|row| (key(&now, row), value(&now, "illness", row))).collect();
+    assert_eq!(gained.len(), 40);
+    let right = |t: &Table| {
+        let grown: Vec<usize> =
+            (0..t.rows()).filter(|&r| gained.contains_key(&key(t, r))).collect();
+        let hits = grown.iter().filter(|&&r| gained[&key(t, r)] == value(t, "illness", r)).count();
+        (grown.len() as u64, hits as u64)
+    };
+    println!("{found:?}");
+    assert_eq!((found.attempts, found.successes), right(&now));
+    assert_eq!(found.control_successes, right(&control).1);
+    // The same table twice: no group grew.
+    let none = joining(&before, &before, &control).unwrap_err();
+    assert!(none.contains("only 0 people"), "{none}");
+}
+
+#[test]
+fn joiners_alone_are_exposed_beyond_chance() {
+    // In place of the whole table, those who joined are the members that are asked about.
+    let (now, before, control) = growing(80, 40);
+    let joined = now.select(800..880).unwrap();
+    let plan = Plan { secrets: vec!["illness".into()], attempts: 5_000, ..plan() };
+    let of = |real: &Table, released: &Table, before: &Table| {
+        let control = control.select(0..80).unwrap();
+        let scene = Scene { earlier: &[before], ..Scene::new(real, &control, released) };
+        let report = run(&scene, &plan, &mut Sequence::new(5)).unwrap();
+        report.findings().find(|f| f.attack == Attack::Joining).cloned()
+    };
+    let found = of(&joined, &now, &before).unwrap();
+    println!("joined: {found:?}");
+    assert_eq!(found.successes, found.attempts);
+    assert!(found.risk.lower > 0.3, "{found:?}");
+}
+
+#[test]
+fn an_earlier_release_with_fewer_columns_is_intersected_by_those_it_has() {
+    // Ward and sex leave two illnesses in the first release, sex and age two others in the second.
+    let people = 200usize;
+    let text = |f: &dyn Fn(usize) -> String| (0..people).map(f).collect::<Vec<_>>();
+    let illness = |i: usize| format!("d{i}");
+    let real = Table::from_columns(vec![
+        Column::from_values("ward", text(&|i| format!("w{}", i / 2))).unwrap(),
+        Column::from_values("age", text(&|i| format!("{}", i.div_ceil(2)))).unwrap(),
+        Column::from_values("illness", text(&illness)).unwrap(),
+    ])
+    .unwrap();
+    let control = Table::from_columns(vec![
+        Column::from_values("ward", text(&|i| format!("w{}", i / 2))).unwrap(),
+        Column::from_values("age", text(&|i| format!("{}", i.div_ceil(2)))).unwrap(),
+        Column::from_values("illness", text(&|i| illness((i + 77) % people))).unwrap(),
+    ])
+    .unwrap();
+    // Neither tells anybody's illness alone: the first knows wards, the second ages.
+    let now = real
+        .clone()
+        .with_column(Column::from_values("age", text(&|_| "*".into())).unwrap())
+        .unwrap();
+    let before = real.clone().without_columns(&["ward"]).unwrap();
+    let plan = Plan { secrets: vec!["illness".into()], attempts: people, ..plan() };
+    let scene = Scene { earlier: &[&before], ..Scene::new(&real, &control, &now) };
+    let report = run(&scene, &plan, &mut Sequence::new(5)).unwrap();
+    let found = report.findings().find(|f| f.attack == Attack::Differencing).unwrap();
+    println!("{found:?}");
+    // Wards hold {2k, 2k + 1} and ages {2k − 1, 2k}: they share one person.
+    assert_eq!((found.successes, found.control_successes), (people as u64, 0));
+    let lacking = before.clone().without_columns(&["illness"]).unwrap();
+    let scene = Scene { earlier: &[&lacking], ..Scene::new(&real, &control, &now) };
+    let report = run(&scene, &plan, &mut Sequence::new(5)).unwrap();
+    let reason = |e: &Entry| matches!(e, Entry::NotRun { attack: Attack::Differencing, reason } if reason.contains("has the guessed column"));
+    assert!(report.entries.iter().any(reason));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+    /// Against every assignment of secrets that has the same published counts: what all of them
+    /// agree on is found. Counts by rows and by columns of people make a transportation polytope,
+    /// whose corners are whole, so that fitting forces nothing less.
+    #[test]
+    fn reconstruction_finds_what_every_table_with_these_counts_says(
+        places in proptest::collection::btree_set((0u8..4, 0u8..4), 3..11),
+        secrets in proptest::collection::vec(proptest::prelude::any::<bool>(), 16),
+    ) {
+        let places: Vec<(u8, u8)> = places.into_iter().collect();
+        let n = places.len();
+        let text = |secret: bool| if secret { "ill" } else { "well" };
+        let table = |of: &dyn Fn(usize) -> bool| {
+            Table::from_columns(vec![
+                Column::from_values("a", places.iter().map(|p| format!("a{}", p.0))).unwrap(),
+                Column::from_values("b", places.iter().map(|p| format!("b{}", p.1))).unwrap(),
+                Column::from_values("result", (0..n).map(|i| text(of(i)))).unwrap(),
+            ])
+            .unwrap()
+        };
+        let counts = |by: usize, of: &dyn Fn(usize) -> bool| -> Vec<u32> {
+            let mut counts = vec![0; 8];
+            for (i, place) in places.iter().enumerate() {
+                let at = [place.0, place.1][by] as usize;
+                counts[2 * at + usize::from(of(i))] += 1;
+            }
+            counts
+        };
+        let truth = |i: usize| secrets[i];
+        let published = [counts(0, &truth), counts(1, &truth)];
+        let aggregate = |by: usize| {
+            let name = ["a", "b"][by];
+            let cells = (0..8).map(|c| format!("{name}{}", c / 2));
+            let ill = (0..8).map(|c| text(c % 2 == 1));
+            Table::from_columns(vec![
+                Column::from_values(name, cells).unwrap(),
+                Column::from_values("result", ill).unwrap(),
+                Column::from_values(COUNT, published[by].iter().map(u32::to_string)).unwrap(),
+            ])
+            .unwrap()
+        };
+        // By brute force: who has the same secret in every assignment with these counts.
+        let consistent: Vec<u32> = (0..1u32 << n)
+            .filter(|bits| {
+                let of = |i: usize| bits >> i & 1 == 1;
+                [counts(0, &of), counts(1, &of)] == published
+            })
+            .collect();
+        let forced = (0..n)
+            .filter(|i| consistent.iter().all(|bits| bits >> i & 1 == consistent[0] >> i & 1))
+            .count() as u64;
+        let (one, two) = (aggregate(0), aggregate(1));
+        let aggregates = [Aggregate(&one), Aggregate(&two)];
+        let real = table(&truth);
+        let plan = Plan { attempts: n, ..plan() };
+        let scene = Scene { aggregates: &aggregates, ..Scene::new(&real, &real, &real) };
+        let report = run(&scene, &plan, &mut Sequence::new(3)).unwrap();
+        let found = report.findings().find(|f| f.attack == Attack::Reconstruction).unwrap();
+        proptest::prop_assert!(found.successes >= forced, "{forced} forced: {found:?}");
+    }
 }

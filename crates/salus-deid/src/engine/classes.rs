@@ -1,6 +1,7 @@
 //! Equivalence classes at one node, and the records that must go there.
 
 use crate::grouping::Groups;
+use crate::problem::Problem;
 
 /// Records that go, and what they add up to.
 pub(super) struct Pile {
@@ -65,8 +66,20 @@ impl Members {
     }
 }
 
+/// What a class adds up to.
+#[derive(Clone, Copy)]
+pub(super) struct Totals {
+    pub(super) records: u64,
+    /// What the models count: records, or the people whose they are.
+    pub(super) size: u64,
+    /// People of the population.
+    pub(super) population: u64,
+    /// One of its groups.
+    pub(super) first: usize,
+}
+
 pub(super) enum Classes {
-    /// Each group is a class: no sensitive column is in the key.
+    /// Each group is a class: the key holds quasi-identifiers alone.
     Same,
     Joined(Members),
 }
@@ -90,18 +103,21 @@ impl Classes {
         }
     }
 
-    /// Records, people and one group of a class.
+    /// What a class adds up to. All records of a person in a class are one group of it, for they
+    /// agree in every sensitive column.
     pub(super) fn totals<const W: usize>(
         &self,
         class: usize,
         groups: &Groups<W>,
-    ) -> (u64, u64, usize) {
-        let (mut size, mut people, mut first) = (0, 0, class);
+        problem: &Problem<'_>,
+    ) -> Totals {
+        let mut whole = Totals { records: 0, size: 0, population: 0, first: class };
         self.each_member(class, |group| {
-            size += u64::from(groups.counts[group]);
-            people += groups.population.get(group).map_or(0, |&p| u64::from(p));
-            first = group;
+            whole.records += u64::from(groups.counts[group]);
+            whole.size += u64::from(problem.weight(groups.counts[group]));
+            whole.population += groups.population.get(group).map_or(0, |&p| u64::from(p));
+            whole.first = group;
         });
-        (size, people, first)
+        whole
     }
 }

@@ -16,17 +16,20 @@ impl Judge {
         records >= self.least
     }
 
-    /// Whether base groups as one class satisfy the class rules; people do not count.
+    /// Whether base groups as one class satisfy the class rules; a population does not count.
     pub(crate) fn holds<const W: usize>(&mut self, engine: &Engine<'_, W>, groups: &[u32]) -> bool {
         let counts = &engine.base.counts;
-        let size = groups.iter().map(|&g| u64::from(counts[g as usize])).sum();
+        let once = engine.once_each(groups);
+        let groups = once.as_deref().unwrap_or(groups);
+        let weight = |g: u32| engine.problem.weight(counts[g as usize]);
+        let size = groups.iter().map(|&g| u64::from(weight(g))).sum();
         engine.problem.class_rules.iter().all(|rule| match rule {
             ClassRule::Sensitive { slot, .. } => {
                 let histogram = &mut self.histograms[*slot];
                 histogram.clear();
                 let place = engine.sensitive_slots[*slot];
                 for &g in groups {
-                    histogram.add(place.read(&engine.base.keys[g as usize]), counts[g as usize]);
+                    histogram.add(place.read(&engine.base.keys[g as usize]), weight(g));
                 }
                 rule.holds(size, 0, Some(histogram))
             }
@@ -42,6 +45,16 @@ impl<const W: usize> Engine<'_, W> {
             _ => None,
         });
         Judge { histograms: self.histograms.clone(), least: least.max().unwrap_or(1) }
+    }
+
+    /// Where people count: of some base groups, one of each person.
+    fn once_each(&self, groups: &[u32]) -> Option<Vec<u32>> {
+        self.problem.person?;
+        let place = *self.sensitive_slots.last()?;
+        let mut met = hashbrown::HashSet::new();
+        let mut once = groups.to_vec();
+        once.retain(|&g| met.insert(place.read(&self.base.keys[g as usize])));
+        Some(once)
     }
 
     /// The key of a base group at some levels, without its sensitive values.

@@ -1,6 +1,6 @@
 //! Hierarchies built from nothing but the values.
 
-use super::{CodeSystem, DateLevel, Hierarchy, HierarchyError, SUPPRESSED, code, date, interval};
+use super::{CodeSystem, Hierarchy, HierarchyError, SUPPRESSED, code, date, interval};
 use crate::number::{is_missing, parse};
 use crate::table::Column;
 
@@ -9,7 +9,8 @@ const FEW: usize = 8;
 
 impl Hierarchy {
     /// A hierarchy that fits a column as it looks: numbers become intervals that double in size,
-    /// dates month to decade, codes of one length prefixes; of many other texts the rare ones
+    /// dates month to decade, ICD-10 and ATC codes the groups of their system, other codes of one
+    /// length prefixes; of many other texts the rare ones
     /// (below a hundredth of the records) become `other` first; then everything is suppressed.
     ///
     /// Missing values, and up to a twentieth of texts among numbers or dates, stay apart until
@@ -50,7 +51,7 @@ impl Hierarchy {
     }
 }
 
-fn star(text: &str) -> bool {
+pub(super) fn star(text: &str) -> bool {
     text.trim() == SUPPRESSED
 }
 
@@ -67,11 +68,21 @@ fn steps(column: &Column, present: &[usize]) -> Vec<Vec<String>> {
         return spread(values, &part, interval::quantiles(&own, (own.len() / 32).max(2)));
     }
     if let Some(part) = fits(&|i| date::read(&values[i]).is_some()) {
-        let calendar = [DateLevel::Month, DateLevel::Quarter, DateLevel::Year, DateLevel::Decade];
         let days: Vec<_> = part.iter().filter_map(|&i| date::read(&values[i])).collect();
-        return spread(values, &part, date::steps(&days, &calendar));
+        return spread(values, &part, date::steps(&days, &date::CALENDAR));
     }
     let texts: Vec<String> = present.iter().map(|&i| values[i].clone()).collect();
+    let system = code::recognised(column.name(), &texts);
+    if let Some(system) = system {
+        let reads = |i: usize| match system {
+            CodeSystem::Atc => code::is_atc(&values[i]),
+            _ => code::is_icd10(&values[i]),
+        };
+        if let Some(part) = fits(&reads) {
+            let own: Vec<String> = part.iter().map(|&i| values[i].clone()).collect();
+            return spread(values, &part, code::steps(&own, system));
+        }
+    }
     if looks_coded(&texts) {
         return spread(values, present, code::steps(&texts, CodeSystem::Postcode));
     }
@@ -79,7 +90,11 @@ fn steps(column: &Column, present: &[usize]) -> Vec<Vec<String>> {
 }
 
 /// Steps over some of the values, as steps over all: the others stay what they are.
-fn spread(values: &[String], part: &[usize], steps: Vec<Vec<String>>) -> Vec<Vec<String>> {
+pub(super) fn spread(
+    values: &[String],
+    part: &[usize],
+    steps: Vec<Vec<String>>,
+) -> Vec<Vec<String>> {
     steps
         .into_iter()
         .map(|step| {

@@ -51,6 +51,51 @@ pub(super) fn steps(values: &[String], system: CodeSystem) -> Vec<Vec<String>> {
     nested(steps)
 }
 
+/// Three-character categories of ICD-10-CM that end in a letter.
+const LETTERED: [&str; 7] = ["C4A", "C7A", "C7B", "D3A", "M1A", "O9A", "Z3A"];
+
+/// Whether a text is written as an ICD-10 code of a chapter: a category, with or without what
+/// follows it, dotted or not.
+pub(super) fn is_icd10(text: &str) -> bool {
+    let code = normal(text.trim_end_matches(['*', '+', '!', '\u{2020}']));
+    let bytes = code.as_bytes();
+    let category = prefix(&code, 3);
+    let digits = matches!(bytes, [letter, tens, ones, ..]
+        if letter.is_ascii_uppercase() && tens.is_ascii_digit() && ones.is_ascii_digit());
+    (3..=7).contains(&bytes.len())
+        && (digits || LETTERED.contains(&category.as_str()))
+        && bytes.iter().all(u8::is_ascii_alphanumeric)
+        && icd10_chapter(&code) != NO_CHAPTER
+}
+
+/// Whether a text is written as an ATC code, of a substance or of a group.
+pub(super) fn is_atc(text: &str) -> bool {
+    let code = normal(text);
+    let bytes = code.as_bytes();
+    let shaped = bytes.iter().enumerate().all(|(i, byte)| match i {
+        0 => b"ABCDGHJLMNPRSV".contains(byte),
+        3 | 4 => byte.is_ascii_uppercase(),
+        _ => byte.is_ascii_digit(),
+    });
+    shaped && matches!(bytes.len(), 1 | 3 | 4 | 5 | 7)
+}
+
+/// The system that a column's values are codes of, by how they are written; at least nineteen in
+/// twenty have to be. A few letters and digits are postcodes as well: what tells ICD-10 apart is a
+/// dot, a fourth character, or the column's name, and what tells ATC apart is its fifth character.
+pub(super) fn recognised(column: &str, values: &[String]) -> Option<CodeSystem> {
+    let share = |reads: &dyn Fn(&str) -> bool| {
+        values.iter().filter(|v| reads(v)).count() as f64 / values.len().max(1) as f64
+    };
+    if share(&is_atc) >= 0.95 && share(&|v| is_atc(v) && v.trim().len() >= 5) >= 0.5 {
+        return Some(CodeSystem::Atc);
+    }
+    let column = column.to_lowercase();
+    let named = ["icd", "diag", "dx", "condition", "cause"].iter().any(|w| column.contains(w));
+    let longer = || share(&|v| is_icd10(v) && normal(v).len() > 3) > 0.0;
+    (share(&is_icd10) >= 0.95 && (named || longer())).then_some(CodeSystem::Icd10)
+}
+
 fn normal(code: &str) -> String {
     code.trim().to_uppercase().replace('.', "")
 }
@@ -111,10 +156,12 @@ const ICD10_CHAPTERS: [(&str, &str, &str); 22] = [
     ("U00", "U99", "XXII"),
 ];
 
+const NO_CHAPTER: &str = "no chapter";
+
 fn icd10_chapter(code: &str) -> String {
     let category = prefix(code, 3);
     ICD10_CHAPTERS
         .iter()
         .find(|(from, to, _)| category.as_str() >= *from && category.as_str() <= *to)
-        .map_or_else(|| "no chapter".to_owned(), |(_, _, chapter)| format!("chapter {chapter}"))
+        .map_or_else(|| NO_CHAPTER.to_owned(), |(_, _, chapter)| format!("chapter {chapter}"))
 }

@@ -38,6 +38,10 @@ impl DateLevel {
     }
 }
 
+/// The levels of a date where nobody says others.
+pub(super) const CALENDAR: [DateLevel; 4] =
+    [DateLevel::Month, DateLevel::Quarter, DateLevel::Year, DateLevel::Decade];
+
 impl Hierarchy {
     /// A hierarchy over dates (`2024-05-17`, `2024/05/17` or `17.05.2024`; a time behind it is
     /// dropped at level 1).

@@ -29,26 +29,29 @@ impl Hierarchy {
     /// # Errors
     /// When a value is no number, or the parameters make no intervals.
     pub fn intervals(values: &[String], plan: Intervals) -> Result<Self, HierarchyError> {
-        if !(plan.width > 0.0 && plan.width.is_finite() && plan.origin.is_finite()) {
-            return Err(HierarchyError::Parameter("an interval needs a width above zero"));
-        }
-        if plan.fanout < 2 || plan.levels == 0 {
-            return Err(HierarchyError::Parameter(
-                "intervals need at least one level and a fanout of two",
-            ));
-        }
-        if plan.lowest >= plan.highest {
-            return Err(HierarchyError::Parameter("the lowest bound must lie below the highest"));
-        }
         let numbers = parse(values)?;
-        let steps = (0..plan.levels)
-            .map(|level| {
-                let width = plan.width * f64::from(plan.fanout).powi(i32::from(level));
-                numbers.iter().map(|&x| plan.label(x, width)).collect()
-            })
-            .collect();
-        Self::from_steps(values, steps)
+        Self::from_steps(values, steps(&numbers, plan)?)
     }
+}
+
+/// The interval of each number at levels 1, 2 and so on.
+pub(super) fn steps(numbers: &[f64], plan: Intervals) -> Result<Vec<Vec<String>>, HierarchyError> {
+    if !(plan.width > 0.0 && plan.width.is_finite() && plan.origin.is_finite()) {
+        return Err(HierarchyError::Parameter("an interval needs a width above zero"));
+    }
+    if plan.fanout < 2 || plan.levels == 0 {
+        return Err(HierarchyError::Parameter(
+            "intervals need at least one level and a fanout of two",
+        ));
+    }
+    if plan.lowest >= plan.highest {
+        return Err(HierarchyError::Parameter("the lowest bound must lie below the highest"));
+    }
+    let step = |level: u8| {
+        let width = plan.width * f64::from(plan.fanout).powi(i32::from(level));
+        numbers.iter().map(|&x| plan.label(x, width)).collect()
+    };
+    Ok((0..plan.levels).map(step).collect())
 }
 
 impl Intervals {

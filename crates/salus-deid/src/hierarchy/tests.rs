@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::{CodeSystem, DateLevel, Hierarchy, HierarchyError, Intervals};
+use super::{CodeSystem, DateLevel, Hierarchy, HierarchyError, Intervals, Stated};
 use crate::table::{Column, CsvFormat};
 
 fn texts(values: &[&str]) -> Vec<String> {
@@ -98,4 +98,55 @@ fn automatic_hierarchies_fit_the_look_of_the_values() {
     assert_eq!(build(&texts(&["2024-01-31", "2024-02-01", "2020-01-01"])).top(), 5);
     assert_eq!(build(&texts(&["10115", "10117", "a0095"])).top(), 5);
     assert_eq!(build(&texts(&["red", "green", "blue"])).top(), 1);
+}
+
+fn named(name: &str, values: &[&str]) -> Column {
+    Column::from_values(name, values).unwrap()
+}
+
+#[test]
+fn icd_10_and_atc_codes_are_recognised_whatever_their_lengths() {
+    let mixed = ["E11", "E11.9", "I21.0", "I10", "C34.12", "", "J18.9"];
+    let h = Hierarchy::automatic(&named("code", &mixed)).unwrap();
+    assert_eq!(h.generalise("E11.9", 1), Some("E11"));
+    assert_eq!(h.generalise("E11", 3), Some("chapter IV"));
+    assert_eq!(h.generalise("C34.12", 3), Some("chapter II"));
+    // What is missing stays apart until the end.
+    assert_eq!((h.generalise("", 3), h.generalise("", 4)), (Some(""), Some("*")));
+    let drugs = ["A10BA02", "A10BB01", "C09AA05", "N02BE01", "C09"];
+    let h = Hierarchy::automatic(&named("drug", &drugs)).unwrap();
+    assert_eq!(h.generalise("A10BB01", 1), Some("A10BB"));
+    assert_eq!(h.generalise("C09AA05", 3), Some("C09"));
+    assert_eq!(h.generalise("C09AA05", 4), Some("C"));
+    // Three characters may be London's postcodes, unless the column's name says more.
+    let three = ["E11", "N16", "E14", "W12"];
+    assert_eq!(
+        Hierarchy::automatic(&named("area", &three)).unwrap().generalise("E11", 1),
+        Some("E1*")
+    );
+    let h = Hierarchy::automatic(&named("main_diagnosis", &three)).unwrap();
+    assert_eq!(h.generalise("E11", 3), Some("chapter IV"));
+    // Canadian postcodes have a letter in the third place.
+    let h = Hierarchy::automatic(&named("postcode", &["K1A0B1", "K1A0C2", "M5V3L9"])).unwrap();
+    assert_eq!(h.generalise("K1A0B1", 1), Some("K1A0B*"));
+}
+
+#[test]
+fn stated_kinds_read_what_they_can_and_suppress_the_rest() {
+    let ages = named("age", &["3", "21", "24.5", "unknown age", "NA", "95"]);
+    let (h, odd) = Hierarchy::stated(&ages, Stated::Intervals(5.0)).unwrap();
+    assert_eq!(odd, 1);
+    assert_eq!(h.generalise("24.5", 1), Some("[20, 25)"));
+    assert_eq!(h.generalise("21", 2), Some("[20, 30)"));
+    assert_eq!(h.generalise("unknown age", 1), Some("*"));
+    assert_eq!(h.generalise("NA", 1), Some("NA"));
+    // 5 · 2⁵ = 160 holds everybody.
+    assert_eq!((h.generalise("95", 6), h.top()), (Some("[0, 160)"), 7));
+    let days = named("day", &["2024-01-31", "2024-02-01"]);
+    let (h, _) = Hierarchy::stated(&days, Stated::Dates).unwrap();
+    assert_eq!(h.generalise("2024-01-31", 3), Some("2024"));
+    let wrong = Hierarchy::stated(&named("c", &["red", "blue"]), Stated::Codes(CodeSystem::Icd10));
+    assert!(matches!(wrong, Err(HierarchyError::Unreadable { entry: 1, expected: "ICD-10 code" })));
+    assert!(Hierarchy::stated(&ages, Stated::Intervals(0.0)).is_err());
+    assert!(Hierarchy::stated(&ages, Stated::Intervals(f64::NAN)).is_err());
 }

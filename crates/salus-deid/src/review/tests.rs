@@ -66,3 +66,25 @@ fn rules_that_protect_nobody_are_refused() {
     assert!(Rules::new(5, 0, 0.85, 0.1).is_err());
     assert!(Rules::new(5, 2, 1.0, 0.1).is_err());
 }
+
+#[test]
+fn the_largest_two_and_the_sum_are_judged_as_all_contributions_are() {
+    for all in
+        [&[90.0, 5.0, 2.0, 2.0, 1.0][..], &[10.0, 9.0, 8.0, 7.0, 6.0], &[50.0, 40.0, 1.0, 1.0, 1.0]]
+    {
+        let known = Rules::contributions(5, all.iter().sum(), all[0], all[1]).unwrap();
+        let told = |found: Vec<Objection>| -> Vec<String> {
+            found.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            told(rules().review(&[sum(&known)], &[])),
+            told(rules().review(&[sum(all)], &[]))
+        );
+    }
+    // Three others with at most 2 each cannot make up 90.
+    assert_eq!(Rules::contributions(5, 100.0, 8.0, 2.0), None);
+    assert_eq!(Rules::contributions(5, 10.0, 8.0, 9.0), None);
+    assert_eq!(Rules::contributions(2, 10.0, 6.0, 3.0), None);
+    assert_eq!(Rules::contributions(1, 10.0, 10.0, 0.0), Some(vec![10.0]));
+    assert_eq!(Rules::contributions(0, 0.0, 0.0, 0.0), Some(Vec::new()));
+}

@@ -78,3 +78,21 @@ fn estimates_fall_with_the_population_and_vanish_without_uniques() {
     let whole = sizes.population_unique(Estimator::Dankar, records);
     assert!((whole.share - alone).abs() < 1e-12);
 }
+
+#[test]
+fn people_with_several_records_are_as_safe_as_their_smallest_class() {
+    // Class a holds Ann and Ben, class b Ann three times, class c Ben and Cy.
+    let visits = table(&[
+        ("q", &["a", "a", "b", "b", "b", "c", "c"]),
+        ("who", &["Ann", "Ben", "Ann", "Ann", "Ann", "Ben", "Cy"]),
+    ]);
+    let records = Risk::of_table(&visits, &["q"], None).unwrap();
+    assert!(records.sample_unique.abs() < 1e-12 && (records.highest - 0.5).abs() < 1e-12);
+    let people = Risk::of_people(&visits, &["q"], "who", None).unwrap();
+    // Ann is alone in b, the others are two wherever they are.
+    assert!((people.highest - 1.0).abs() < 1e-12);
+    assert!((people.sample_unique - 1.0 / 3.0).abs() < 1e-12);
+    assert!((people.average - (1.0 + 0.5 + 0.5) / 3.0).abs() < 1e-12);
+    let sizes = ClassSizes::of_people(&visits, &["q"], "who").unwrap();
+    assert_eq!(sizes, ClassSizes::from_sizes([2, 1, 2]));
+}

@@ -82,7 +82,7 @@ impl<const W: usize> Walk<W> {
             (top, from_top.loss)
         } else {
             // With non-monotone models something below the top may hold where the top does not.
-            seeds.climb_until(engine, late).ok_or(SearchError::Unsatisfiable)?
+            seeds.climb_until(engine, late).ok_or_else(|| engine.problem.unsatisfiable())?
         };
         let mut walk = Self { seeds, best, loss, state: 0x5A15 };
         let (node, loss) = walk.descend(engine, walk.best.clone(), walk.loss, late);

@@ -75,7 +75,8 @@ impl Swift {
                 _ => return None,
             }
         }
-        if !problem.release_rules.is_empty() || problem.population.is_some() {
+        let plain = problem.population.is_none() && problem.person.is_none();
+        if !problem.release_rules.is_empty() || !plain {
             return None;
         }
         let lanes = (0..engine.width()).map(|c| Lane::of(engine, c)).collect();

@@ -76,6 +76,18 @@ impl Column {
         counts
     }
 
+    /// The number of each dictionary entry, none for those that stand for a missing value; nothing
+    /// at all where a used entry is something else, or no number is used.
+    #[must_use]
+    pub fn numbers_and_gaps(&self) -> Option<Vec<Option<f64>>> {
+        let numbers: Vec<Option<f64>> =
+            self.dictionary.iter().map(|text| crate::number::parse(text)).collect();
+        let used = self.counts().into_iter().zip(self.dictionary.iter().zip(&numbers));
+        let mut used = used.filter(|(count, _)| *count > 0).map(|(_, entry)| entry);
+        let readable = used.clone().all(|(text, n)| n.is_some() || crate::number::is_missing(text));
+        (readable && used.any(|(_, number)| number.is_some())).then_some(numbers)
+    }
+
     /// The same column with each distinct value rewritten; equal results merge.
     #[must_use]
     pub fn map(&self, mut rewrite: impl FnMut(&str) -> String) -> Self {

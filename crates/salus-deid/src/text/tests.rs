@@ -86,3 +86,47 @@ fn what_the_record_knows_is_found_anywhere_in_any_case() {
     let spans = by.spans("nothing here");
     assert!(spans.is_empty());
 }
+
+#[test]
+fn particles_are_words_of_their_own() {
+    for (text, clean) in [
+        ("Dr Hodgkin diagnosed lymphoma.", "Dr [name] diagnosed lymphoma."),
+        ("Mrs. Cushing denies pain.", "Mrs. [name] denies pain."),
+        ("Mr. Lee delivers letters.", "Mr. [name] delivers letters."),
+        ("Ms Duval details her lead exposure.", "Ms [name] details her lead exposure."),
+        ("Herr Otto von der Heide lachte.", "Herr [name] lachte."),
+        ("Signed by Peter van der Berg, MD", "Signed by [name], MD"),
+        ("Mme Anne de la Tour vandalised.", "Mme [name] vandalised."),
+        ("Mr. Vincent van Gogh was seen.", "Mr. [name] was seen."),
+    ] {
+        assert_eq!(redact(text), clean);
+    }
+}
+
+#[test]
+fn numbers_places_and_ages_of_other_countries_are_found() {
+    for (text, clean) in [
+        ("Tel. 030-1234567 or 0171/2345678.", "Tel. [contact] or [contact]."),
+        ("Wohnhaft in 10117 Berlin.", "Wohnhaft in [place]."),
+        ("Lives in London NW1 6XE.", "Lives in London [place]."),
+        ("Age 93, frail. Age: 101.", "Age [date], frail. Age: [date]."),
+        ("Patient: Huntington, Anna", "Patient: [name]"),
+        ("Huntington, Anna\nSeen for chorea.", "[name]\nSeen for chorea."),
+        ("Letter\nHuntington, Anna, born 1950-01-02", "Letter\n[name], born [date]"),
+    ] {
+        assert_eq!(redact(text), clean);
+    }
+}
+
+#[test]
+fn amounts_ages_and_lists_that_look_alike_stay() {
+    for text in [
+        "Heparin 10000 Units, platelets 15000 per microlitre, 12000 Leukocytes.",
+        "Vitamin B12 5MG weekly, T4 2MM, C5 3CM.",
+        "Age 89, aged 45; LOINC 2345-7, 0.5-1 mg.",
+        "Given: Aspirin, Metformin and Heparin.",
+        "Known Huntington disease, Anna's ward.",
+    ] {
+        assert_eq!(redact(text), text);
+    }
+}

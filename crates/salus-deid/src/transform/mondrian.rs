@@ -96,6 +96,13 @@ impl Problem<'_> {
 
     /// Whether some rows as one class satisfy all models.
     fn rows_hold(&self, rows: &[u32], histograms: &mut [Histogram]) -> bool {
+        let once = self.person.map(|person| {
+            let mut met = hashbrown::HashSet::new();
+            let mut once = rows.to_vec();
+            once.retain(|&row| met.insert(person.codes()[row as usize]));
+            once
+        });
+        let rows = once.as_deref().unwrap_or(rows);
         self.class_rules.iter().all(|rule| match rule {
             ClassRule::Sensitive { slot, .. } => {
                 let codes = self.table.columns()[self.sensitive[*slot]].codes();

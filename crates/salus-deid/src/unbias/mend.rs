@@ -74,10 +74,10 @@ impl Repair {
 
     /// Moves each number of a feature towards the median over groups of the number at the same
     /// rank, so that at level 1 the feature says nothing about the group while ranks within a
-    /// group stay.
+    /// group stay. Missing values stay, and whether one is missing may tell the group.
     ///
     /// # Errors
-    /// When a column is missing or a value is no number.
+    /// When a column is missing or a value is something else than a number.
     ///
     /// # Source
     /// Feldman et al. 2015, "Certifying and removing disparate impact", section 5.
@@ -91,14 +91,20 @@ impl Repair {
         let numbers = numbers_of(column)?;
         let (group_of, groups) = classes(table, sensitive)?;
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups];
+        let own = |row: usize| numbers[column.codes()[row] as usize];
         for (row, &group) in group_of.iter().enumerate() {
-            members[group as usize].push(row);
+            if own(row).is_some() {
+                members[group as usize].push(row);
+            }
         }
-        let number = |row: usize| numbers[column.codes()[row] as usize];
+        // Those without a number are nobody's neighbours.
+        members.retain(|rows| !rows.is_empty());
+        let number = |row: usize| own(row).unwrap_or_default();
         for rows in &mut members {
             rows.sort_by(|&a, &b| number(a).total_cmp(&number(b)).then(a.cmp(&b)));
         }
-        let mut repaired = vec![0.0; table.rows()];
+        let mut repaired: Vec<String> =
+            (0..table.rows()).map(|row| column.value(row).unwrap_or_default().to_owned()).collect();
         for rows in &members {
             for (rank, &row) in rows.iter().enumerate() {
                 let quantile = (rank as f64 + 0.5) / rows.len() as f64;
@@ -111,10 +117,10 @@ impl Repair {
                     .collect();
                 at.sort_by(f64::total_cmp);
                 let median = at[(at.len() - 1) / 2];
-                repaired[row] = (1.0 - self.0) * number(row) + self.0 * median;
+                repaired[row] = ((1.0 - self.0) * number(row) + self.0 * median).to_string();
             }
         }
-        Ok(Column::from_values(feature, repaired.iter().map(f64::to_string))?)
+        Ok(Column::from_values(feature, repaired)?)
     }
 }
 

@@ -1,6 +1,8 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use super::{BiasError, BiasReport, Favourable, Predictions, Repair, Thresholds, Weights};
+use proptest::strategy::Strategy as _;
+
+use super::{BiasError, BiasReport, Favourable, Predictions, Repair, Thresholds, Weights, trained};
 use crate::{Column, Table};
 
 fn favourable() -> Favourable {
@@ -129,4 +131,109 @@ fn representation_names_the_largest_shortfall_first() {
     assert_eq!(shares[0].group, "f");
     assert!((shares[0].share - 2.0 / 12.0).abs() < 1e-12);
     assert!((shares[0].reference - 0.5).abs() < 1e-12);
+}
+
+/// What a model is trained on decides what it does: skill tells the sexes apart, and repaired it
+/// does not.
+#[test]
+fn a_model_trained_on_repaired_numbers_treats_groups_more_alike() {
+    let n = 600usize;
+    let sex = (0..n).map(|i| if i % 2 == 0 { "m" } else { "f" });
+    let merit = |i: usize| ((i / 2 * 37) % 100) as f64;
+    let skill = (0..n).map(|i| (merit(i) + if i % 2 == 0 { 60.0 } else { 0.0 }).to_string());
+    let hired = (0..n).map(|i| {
+        let seen = merit(i) + if i % 2 == 0 { 40.0 } else { 0.0 };
+        if seen > 70.0 { "yes" } else { "no" }
+    });
+    let table = Table::from_columns(vec![
+        Column::from_values("sex", sex).unwrap(),
+        Column::from_values("hired", hired).unwrap(),
+        Column::from_values("skill", skill).unwrap(),
+    ])
+    .unwrap();
+    let impact = |table: &Table| {
+        let predictions = trained(table, &["skill"], &favourable(), None).unwrap();
+        let report =
+            BiasReport::measure(table, &["sex"], &favourable(), None, Some(&predictions)).unwrap();
+        report.disparate_impact
+    };
+    let repaired = Repair::new(1.0).unwrap().apply(&table, "skill", &["sex"]).unwrap();
+    let (before, after) = (impact(&table), impact(&table.clone().with_column(repaired).unwrap()));
+    println!("disparate impact of a trained model: {before:.3} before, {after:.3} after");
+    assert!(before < 0.6 && after > 0.9);
+    assert!(trained(&table, &[], &favourable(), None).is_err());
+    assert!(trained(&table, &["skill"], &favourable(), Some(&[1.0])).is_err());
+}
+
+/// With one column of words, naive Bayes is Bayes' rule on counts.
+#[test]
+fn a_trained_model_predicts_as_counted_shares_do() {
+    let n = 1_000usize;
+    let ward = |i: usize| ["a", "b", "c"][(i * 7 / 3) % 3];
+    let well = |i: usize| {
+        (i * 13 + i / 7) % 10
+            < match ward(i) {
+                "a" => 8,
+                "b" => 5,
+                _ => 2,
+            }
+    };
+    let table = Table::from_columns(vec![
+        Column::from_values("ward", (0..n).map(ward)).unwrap(),
+        Column::from_values("hired", (0..n).map(|i| if well(i) { "yes" } else { "no" })).unwrap(),
+    ])
+    .unwrap();
+    let found = trained(&table, &["ward"], &favourable(), None).unwrap();
+    for word in ["a", "b", "c"] {
+        let own: Vec<usize> = (0..n).filter(|&i| ward(i) == word).collect();
+        let share = own.iter().filter(|&&i| well(i)).count() as f64 / own.len() as f64;
+        let mean = own.iter().map(|&i| found.scores[i]).sum::<f64>() / own.len() as f64;
+        // Each fold leaves a fifth out, and one is added to every count.
+        assert!((mean - share).abs() < 0.02, "{word}: {mean} where {share}");
+    }
+    // A weight of three is a record three times.
+    let weights: Vec<f64> = (0..n).map(|i| if well(i) { 3.0 } else { 1.0 }).collect();
+    let heavy = trained(&table, &["ward"], &favourable(), Some(&weights)).unwrap();
+    let own: Vec<usize> = (0..n).filter(|&i| ward(i) == "b").collect();
+    let share = own.iter().filter(|&&i| well(i)).count() as f64 / own.len() as f64;
+    let mean = own.iter().map(|&i| heavy.scores[i]).sum::<f64>() / own.len() as f64;
+    assert!((mean - 3.0 * share / (1.0 + 2.0 * share)).abs() < 0.02, "{mean}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(100))]
+
+    /// Against every threshold that a group could have: none comes nearer to the rate of all.
+    #[test]
+    fn no_other_threshold_brings_a_group_nearer_to_the_rate_of_all(
+        order in proptest::prelude::Just((0..40usize).collect::<Vec<_>>()).prop_shuffle(),
+        good in proptest::collection::vec(proptest::prelude::any::<bool>(), 40),
+        threshold in 0.0..1.0f64,
+    ) {
+        let mut good = good;
+        // Each group has somebody with the good outcome.
+        (good[0], good[1]) = (true, true);
+        let table = Table::from_columns(vec![
+            Column::from_values("sex", (0..40).map(|i| ["m", "f"][i % 2])).unwrap(),
+            Column::from_values("hired", good.iter().map(|g| if *g { "yes" } else { "no" })).unwrap(),
+        ])
+        .unwrap();
+        let scores: Vec<f64> = order.iter().map(|&at| at as f64 / 40.0).collect();
+        let found =
+            Thresholds::equal_opportunity(&table, &["sex"], &favourable(), &scores, threshold)
+                .unwrap();
+        let rate = |rows: &mut dyn Iterator<Item = usize>, cut: f64| {
+            let own: Vec<usize> = rows.filter(|&row| good[row]).collect();
+            own.iter().filter(|&&row| scores[row] >= cut).count() as f64 / own.len() as f64
+        };
+        let all = rate(&mut (0..40), threshold);
+        for (group, (_, cut)) in found.by_group.iter().enumerate() {
+            let off = |cut: f64| (rate(&mut (group..40).step_by(2), cut) - all).abs();
+            let best = (0..=40).map(|at| off(f64::from(at) / 40.0)).fold(f64::INFINITY, f64::min);
+            proptest::prop_assert!(off(*cut) <= best + 1e-9, "{} where {best}", off(*cut));
+        }
+        for (row, favoured) in found.favoured.iter().enumerate() {
+            proptest::prop_assert_eq!(*favoured, scores[row] >= found.by_group[row % 2].1);
+        }
+    }
 }

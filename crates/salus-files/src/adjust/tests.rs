@@ -23,6 +23,8 @@ fn evidence(attack: Attack, secret: Option<&str>, risk: f64, interval: [f64; 2])
         attacks: vec![line],
         published_verbatim: 0,
         words: String::new(),
+        control_verbatim: 0,
+        backwards: None,
         confidence: 0.9975,
     }
 }

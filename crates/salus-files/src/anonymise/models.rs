@@ -2,7 +2,7 @@
 
 use salus_deid::{GroundDistance, Likeness, PrivacyModel};
 
-use super::{AnonymiseArgs, Distance, Diversity};
+use super::{AnonymiseArgs, Distance, Diversity, LikenessName};
 use crate::error::FilesError;
 use crate::file::Source;
 use crate::hierarchies;
@@ -87,8 +87,12 @@ impl Models {
             self.add(PrivacyModel::t_closeness(column, t, distance)?, word);
         }
         if let Some(beta) = args.beta {
-            let model = PrivacyModel::beta_likeness(column, beta, Likeness::Enhanced)?;
-            self.add(model, format!("enhanced {beta}-likeness of {column}"));
+            let (kind, word) = match args.likeness {
+                LikenessName::Basic => (Likeness::Basic, "basic"),
+                LikenessName::Enhanced => (Likeness::Enhanced, "enhanced"),
+            };
+            let model = PrivacyModel::beta_likeness(column, beta, kind)?;
+            self.add(model, format!("{word} {beta}-likeness of {column}"));
         }
         Ok(())
     }
@@ -103,9 +107,8 @@ fn distance(
         Distance::Equal => GroundDistance::Equal,
         Distance::Ordered => GroundDistance::Ordered,
         Distance::Hierarchical => {
-            let folder = args.hierarchies.as_deref();
             let one = std::slice::from_ref(column);
-            let found = hierarchies::of_columns(source, one, folder, None, args.format.encoding)?;
+            let found = hierarchies::of_columns(source, one, super::origins(args), None)?;
             match found.quasi.items() {
                 [item, ..] => GroundDistance::Hierarchical(item.hierarchy.clone()),
                 [] => GroundDistance::Equal,

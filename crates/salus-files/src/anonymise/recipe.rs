@@ -10,7 +10,7 @@ use salus_deid::{
 };
 use salus_model::{Clock, Entropy};
 
-use super::{AnonymiseArgs, Search};
+use super::{AnonymiseArgs, Partition, Search};
 use crate::error::FilesError;
 use crate::evidence::{self, Evidence, Trial};
 
@@ -26,6 +26,8 @@ pub(crate) struct Release {
     pub(super) table: Table,
     pub(super) loss: f64,
     pub(super) granularity: f64,
+    /// All of what it is still good for; none where the levels were given.
+    pub(super) utility: Option<Utility>,
     pub(super) outcome: Option<Outcome>,
     /// The levels that each quasi-identifier is generalised to; none where groups differ.
     pub(super) levels: Option<Vec<u8>>,
@@ -68,15 +70,23 @@ impl Recipe<'_> {
             Some(_) => SuppressionLimit::new(1.0)?,
             None => SuppressionLimit::new(self.args.suppression)?,
         };
-        let problem =
+        let mut problem =
             Problem::new(table, self.quasi, &self.models, limit, self.loss, self.population)?;
+        if let Some(person) = &self.args.person {
+            problem = problem.for_people(table.column(person)?)?;
+        }
+        let whose: Vec<&str> = self.args.person.as_deref().into_iter().collect();
         if self.args.local {
-            let local = problem.recode_locally()?;
+            let local = match self.args.partition {
+                Partition::Auto => problem.recode_locally()?,
+                Partition::Mondrian => problem.mondrian()?,
+            };
             let utility = Utility::measure(table, &local.table, self.quasi)?;
             return Ok(Release {
-                table: local.table,
+                table: local.table.without_columns(&whose)?,
                 loss: loss_of(&utility),
                 granularity: local.granularity,
+                utility: Some(utility),
                 outcome: None,
                 levels: None,
                 suppressed: Vec::new(),
@@ -93,12 +103,15 @@ impl Recipe<'_> {
             &outcome.suppressed,
             &hidden,
         )?;
+        // Of the half that is attacked, nobody asks what it is good for.
+        let utility = match levels {
+            Some(_) => None,
+            None => Some(Utility::measure(table, &released, self.quasi)?),
+        };
         Ok(Release {
-            granularity: match levels {
-                Some(_) => 0.0,
-                None => Utility::measure(table, &released, self.quasi)?.granularity,
-            },
-            table: released,
+            granularity: utility.as_ref().map_or(0.0, |u| u.granularity),
+            utility,
+            table: released.without_columns(&whose)?,
             loss: outcome.loss,
             levels: Some(outcome.levels.as_slice().to_vec()),
             suppressed: outcome.suppressed.clone(),
@@ -150,6 +163,7 @@ impl Recipe<'_> {
             table: Table::from_columns(columns)?.select(rows)?,
             loss: loss_of(&utility),
             granularity: utility.granularity,
+            utility: Some(utility),
             outcome: None,
             levels: Some(made.levels.as_slice().to_vec()),
             suppressed: gone,
@@ -192,7 +206,9 @@ impl Recipe<'_> {
             });
         match done {
             // A half may be too small for models that the whole satisfies.
-            Err(FilesError::Search(SearchError::Unsatisfiable)) => Ok(Evidence::none(
+            Err(FilesError::Search(
+                SearchError::Unsatisfiable | SearchError::TooLittlePresence,
+            )) => Ok(Evidence::none(
                 "half of the records cannot satisfy the models, so that no control group is left",
             )),
             other => other,

@@ -1,7 +1,8 @@
 //! What is said of an anonymised table.
 
 use salus_deid::risk::{ClassSizes, Risk};
-use salus_deid::{Optimality, Table};
+use salus_deid::utility::{Accuracy, Utility};
+use salus_deid::{Column, Optimality, QuasiIdentifiers, Table};
 use salus_model::Clock;
 
 use super::recipe::Release;
@@ -46,18 +47,31 @@ pub(super) struct Asked<'a> {
     pub(super) names: &'a [String],
     pub(super) words: Vec<String>,
     pub(super) input: &'a Table,
+    pub(super) quasi: &'a QuasiIdentifiers,
 }
 
-/// The smallest published group and the average risk in them.
-fn published(release: &Release, names: &[String]) -> Result<(u64, f64), FilesError> {
+/// The smallest published group and the average risk in them; `person` says whose each record is.
+fn published(
+    release: &Release,
+    names: &[String],
+    person: Option<&Column>,
+) -> Result<(u64, f64), FilesError> {
     let columns: Vec<&str> = names.iter().map(String::as_str).collect();
     let gone: std::collections::BTreeSet<u32> = match release.private {
         // Only what is published is in the table.
         Some(_) => Default::default(),
         None => release.suppressed.iter().copied().collect(),
     };
+    let whole = match person {
+        Some(person) => release.table.clone().with_column(person.clone())?,
+        None => release.table.clone(),
+    };
     let kept = (0..release.table.rows()).filter(|row| !gone.contains(&(*row as u32)));
-    let Ok(table) = release.table.select(kept) else { return Ok((0, 0.0)) };
+    let Ok(table) = whole.select(kept) else { return Ok((0, 0.0)) };
+    if let Some(person) = person {
+        let risk = Risk::of_people(&table, &columns, person.name(), None)?;
+        return Ok(((1.0 / risk.highest).round() as u64, risk.average));
+    }
     let sizes = ClassSizes::of_table(&table, &columns)?;
     Ok((sizes.smallest().unwrap_or(0), Risk::of_table(&table, &columns, None)?.average))
 }
@@ -69,7 +83,9 @@ pub(super) fn report(
     cpu_ms: f64,
     notes: Vec<String>,
 ) -> Result<AnonymiseReport, FilesError> {
-    let (smallest, average) = published(release, asked.names)?;
+    let person = asked.args.person.as_deref();
+    let whose = person.map(|person| asked.input.column(person)).transpose()?;
+    let (smallest, average) = published(release, asked.names, whose)?;
     let (args, outcome) = (asked.args, release.outcome.as_ref());
     let mut models = asked.words;
     models.extend(release.private.map(|p| {
@@ -81,6 +97,11 @@ pub(super) fn report(
         models,
         loss: release.loss,
         granularity: release.granularity,
+        utility: match &release.utility {
+            Some(utility) => utility.clone(),
+            None => Utility::measure(asked.input, &release.table, asked.quasi)?,
+        },
+        accuracy: None,
         levels: release.levels.as_ref().map(|levels| {
             let levels = levels.iter().map(|l| serde_json::Value::from(*l));
             asked.names.iter().cloned().zip(levels).collect()
@@ -90,6 +111,7 @@ pub(super) fn report(
         combinations: outcome.and_then(|o| o.nodes),
         optimal: outcome.is_some_and(|o| o.optimality == Optimality::Proven),
         cpu_ms,
+        people: person.map(|p| crate::person::people(asked.input, p)).transpose()?,
         smallest_group: smallest,
         average_risk: average,
         score: evidence.score,
@@ -133,6 +155,9 @@ pub(super) fn certificate<'a>(
         ("Method", search(report).to_owned()),
         ("Suppression allowed", percent(args.suppression)),
     ];
+    if let Some(people) = report.people {
+        parameters.push(("Groups count", format!("people: {} in all", count(people))));
+    }
     if let Some(wanted) = args.until_score {
         // What failed attempts scored is for the steward.
         parameters.push((
@@ -147,10 +172,7 @@ pub(super) fn certificate<'a>(
     if let (Some(epsilon), Some(delta)) = (report.epsilon_spent, report.delta_spent) {
         parameters.push(("Charged over all attempts", format!("ε = {epsilon:.4}, δ = {delta:e}")));
     }
-    let levels = report.levels.as_ref().map(|levels| {
-        let row = |(c, l): (&String, &serde_json::Value)| vec![c.clone(), l.to_string()];
-        (vec!["Column", "Level of generalisation"], levels.iter().map(row).collect())
-    });
+    let columns = (by_column(report).0.to_vec(), by_column(report).1);
     Certificate {
         title: "Anonymised table",
         made: clock.now(),
@@ -158,21 +180,62 @@ pub(super) fn certificate<'a>(
         released,
         holds: report.models.clone(),
         parameters,
-        utility: vec![
-            ("Records", count(report.records)),
-            ("Suppressed", count(report.suppressed)),
-            ("Loss", format!("{:.5} (0 is untouched, 1 is nothing left)", report.loss)),
-            ("Granularity", format!("{:.4} (1 is untouched)", report.granularity)),
-            ("Smallest group", count(report.smallest_group)),
-            ("Average risk of re-identification", percent(report.average_risk)),
-        ],
+        utility: good_for(report),
         steps: Vec::new(),
-        columns: levels,
+        columns: Some(columns),
         evidence: (!report.attacks.is_empty()).then_some(evidence),
         setting: "The same way of releasing was applied to a random half of the records and \
                   attacked; the other half, who are not in it, is the control group.",
         notes: &report.notes,
     }
+}
+
+/// What the result is still good for, as pairs.
+fn good_for(report: &AnonymiseReport) -> Vec<(&'static str, String)> {
+    let utility = &report.utility;
+    let mut pairs = vec![
+        ("Records", count(report.records)),
+        ("Suppressed", count(report.suppressed)),
+        ("Loss", format!("{:.5} (0 is untouched, 1 is nothing left)", report.loss)),
+        ("Granularity", format!("{:.4} (1 is untouched)", report.granularity)),
+        ("Entropy lost", percent(utility.entropy_loss)),
+        ("Divergence from the input", format!("{:.3} nats at most", utility.divergence)),
+        ("Discernibility", format!("{:.5} (1 is one group of all)", utility.discernibility)),
+        ("Average group", format!("{:.1}", utility.average_class_size)),
+        ("Smallest group", count(report.smallest_group)),
+        ("Average risk of re-identification", percent(report.average_risk)),
+    ];
+    if let Some(accuracy) = &report.accuracy {
+        pairs.push(("Target guessed right", guessed(accuracy)));
+    }
+    pairs
+}
+
+fn guessed(accuracy: &Accuracy) -> String {
+    format!(
+        "{} from the result, {} from the input, {} by the most frequent value",
+        percent(accuracy.output),
+        percent(accuracy.input),
+        percent(accuracy.baseline)
+    )
+}
+
+/// Each quasi-identifier by itself.
+fn by_column(report: &AnonymiseReport) -> ([&'static str; 5], Vec<Vec<String>>) {
+    let level = |column: &str| {
+        let levels = report.levels.as_ref()?;
+        levels.get(column).map(ToString::to_string)
+    };
+    let rows = report.utility.columns.iter().map(|c| {
+        vec![
+            c.column.clone(),
+            level(&c.column).unwrap_or_else(|| "by group".to_owned()),
+            format!("{:.4}", c.granularity),
+            percent(c.entropy_loss),
+            percent(c.error),
+        ]
+    });
+    (["column", "level", "granularity", "entropy lost", "shares wrong"], rows.collect())
 }
 
 pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
@@ -195,6 +258,8 @@ pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
         ),
         ("loss", format!("{:.5} ({how})", report.loss)),
         ("granularity", format!("{:.4} (1 is untouched)", report.granularity)),
+        ("entropy lost", percent(report.utility.entropy_loss)),
+        ("average group", format!("{:.1}", report.utility.average_class_size)),
         ("smallest group", count(report.smallest_group)),
         ("average risk", percent(report.average_risk)),
         (
@@ -206,12 +271,16 @@ pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
         ("processor time", format!("{:.0} ms", report.cpu_ms)),
         ("written to", report.out.display().to_string()),
     ];
-    let mut said = format!("Anonymised\n{}", pairs(&rows));
-    if let Some(levels) = &report.levels {
-        let rows: Vec<Vec<String>> =
-            levels.iter().map(|(column, level)| vec![column.clone(), level.to_string()]).collect();
-        said.push_str(&format!("\n\nLevels\n{}", columns(&["column", "level"], &rows)));
+    let mut rows = rows.to_vec();
+    if let Some(accuracy) = &report.accuracy {
+        rows.insert(5, ("target guessed right", guessed(accuracy)));
     }
+    if let Some(people) = report.people {
+        rows.insert(2, ("people", count(people)));
+    }
+    let mut said = format!("Anonymised\n{}", pairs(&rows));
+    let (header, by_column) = by_column(report);
+    said.push_str(&format!("\n\nColumns\n{}", columns(&header, &by_column)));
     if !report.attacks.is_empty() {
         said.push_str(&format!(
             "\n\nAttacks, on a random half of the records released in the same way\n{}\n\n{}",

@@ -5,13 +5,18 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::cohort::Cohort;
+use crate::conditions::{Condition, HOW};
 use crate::error::FilesError;
 
 /// What a file of rules says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    #[serde(default)]
     rule: Vec<WrittenRule>,
+    /// What no record should show: `salus synthesise --rules` looks for it.
+    #[serde(default, rename = "implausible")]
+    _implausible: Vec<toml::Table>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,67 +54,9 @@ pub(super) struct Case {
     pub(super) explain: String,
 }
 
-struct Condition {
-    column: String,
-    sign: Sign,
-    value: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    AtLeast,
-    AtMost,
-    Above,
-    Below,
-    Is,
-    IsNot,
-}
-
-/// Longer signs first, so that `>=` is not read as `>`.
-const SIGNS: [(&str, Sign); 6] = [
-    (">=", Sign::AtLeast),
-    ("<=", Sign::AtMost),
-    ("!=", Sign::IsNot),
-    (">", Sign::Above),
-    ("<", Sign::Below),
-    ("=", Sign::Is),
-];
-
-impl Condition {
-    fn parse(text: &str) -> Option<Self> {
-        // The sign that stands first; of those that begin there, the longest.
-        let (at, (word, sign)) =
-            SIGNS
-                .iter()
-                .filter_map(|pair| Some((text.find(pair.0)?, pair)))
-                .min_by_key(|(at, (word, _))| (*at, std::cmp::Reverse(word.len())))?;
-        let (column, value) = (text.get(..at)?.trim(), text.get(at + word.len()..)?.trim());
-        if column.is_empty() || value.is_empty() {
-            return None;
-        }
-        Some(Self { column: column.to_owned(), sign: *sign, value: value.to_owned() })
-    }
-
-    /// None when the patient lacks the value.
-    fn holds(&self, cohort: &Cohort, patient: usize) -> Option<bool> {
-        let field = cohort.field(&self.column)?;
-        let own = field.value(patient)?;
-        if let (Some(own), Ok(value)) = (field.number(patient), self.value.parse::<f64>()) {
-            return Some(match self.sign {
-                Sign::AtLeast => own >= value,
-                Sign::AtMost => own <= value,
-                Sign::Above => own > value,
-                Sign::Below => own < value,
-                Sign::Is => (own - value).abs() < 1e-9,
-                Sign::IsNot => (own - value).abs() >= 1e-9,
-            });
-        }
-        match self.sign {
-            Sign::Is => Some(own == self.value),
-            Sign::IsNot => Some(own != self.value),
-            _ => None,
-        }
-    }
+/// None when the patient lacks the value.
+fn holds(condition: &Condition, cohort: &Cohort, patient: usize) -> Option<bool> {
+    condition.holds(cohort.field(&condition.column)?.value(patient)?)
 }
 
 impl Rules {
@@ -131,10 +78,7 @@ impl Rules {
                     .iter()
                     .map(|text| {
                         let parsed = Condition::parse(text);
-                        parsed.ok_or_else(|| refuse(format!(
-                            "'{text}' is no condition; write one as column >= 140, with >=, <=, \
-                             >, <, = or !="
-                        )))
+                        parsed.ok_or_else(|| refuse(format!("'{text}' {HOW}")))
                     })
                     .collect::<Result<Vec<_>, _>>()?;
                 cases.push(Case { answer: case.answer, conditions, explain: case.explain });
@@ -161,7 +105,7 @@ impl Rule {
         for (i, case) in self.cases.iter().enumerate() {
             let mut all = true;
             for condition in &case.conditions {
-                all &= condition.holds(cohort, patient)?;
+                all &= holds(condition, cohort, patient)?;
             }
             if all {
                 return Some(i);

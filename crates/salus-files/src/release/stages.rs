@@ -16,7 +16,9 @@ use super::{Assessment, SynthesiseReport, anonymise, synthesise};
 use crate::error::FilesError;
 use crate::evidence::{self, Effort, Evidence, Trial};
 use crate::file::Source;
+use crate::synthesise::Meter;
 use crate::unbias::{self, UnbiasArgs, UnbiasReport};
+use crate::watch::Watch;
 
 /// What augmenting added.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +43,7 @@ pub(super) struct Chain<'a> {
     pub(super) how: &'a How,
     pub(super) unbias: Option<&'a UnbiasArgs>,
     pub(super) source: &'a Source,
+    pub(super) watch: &'a dyn Watch,
     pub(super) clock: &'a dyn Clock,
 }
 
@@ -51,7 +54,9 @@ impl Chain<'_> {
     fn known(&self) -> Result<Vec<String>, FilesError> {
         match self.how {
             How::Anonymise(args) => {
-                let apart = [args.sensitive.as_slice(), args.identifiers.as_slice()].concat();
+                let whose = args.person.as_slice();
+                let apart =
+                    [args.sensitive.as_slice(), args.identifiers.as_slice(), whose].concat();
                 self.source.columns("quasi-identifiers", &args.quasi_identifiers, &apart)
             }
             How::Synthesise(args) => {
@@ -67,7 +72,10 @@ impl Chain<'_> {
         let known = self.known()?;
         let columns: Vec<&str> = known.iter().map(String::as_str).collect();
         let table = &self.source.table;
-        let risk = Risk::of_table(table, &columns, None)?;
+        let risk = match self.person() {
+            Some(person) => Risk::of_people(table, &columns, person, None)?,
+            None => Risk::of_table(table, &columns, None)?,
+        };
         let trial = Trial { person: self.person(), ..Trial::ONCE };
         let raw =
             evidence::of_recipe(table, None, &[], trial, entropy, |half, _| Ok(half.clone()))?;
@@ -82,7 +90,7 @@ impl Chain<'_> {
 
     fn person(&self) -> Option<&str> {
         match self.how {
-            How::Anonymise(_) => None,
+            How::Anonymise(args) => args.person.as_deref(),
             How::Synthesise(args) => args.person.as_deref(),
         }
     }
@@ -108,15 +116,19 @@ impl Chain<'_> {
     }
 
     /// The records as they would be published, in an order that tells nothing.
-    pub(super) fn base(&self, entropy: &mut dyn Entropy) -> Result<Base, FilesError> {
+    pub(super) fn base(
+        &self,
+        meter: &mut Meter,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Base, FilesError> {
         match self.how {
             How::Anonymise(args) => {
-                let made = anonymise::make(args, self.source, self.clock, entropy)?;
+                let made = anonymise::make(args, self.source, self.watch, self.clock, entropy)?;
                 let table = shuffled(&made.published()?, entropy)?;
                 Ok((table, Some(made), None))
             }
             How::Synthesise(args) => {
-                let (made, report, _) = synthesise::tried(args, self.source, entropy)?;
+                let (made, report, _) = synthesise::tried(args, self.source, meter, entropy)?;
                 Ok((made.table, None, Some(report)))
             }
         }
@@ -178,7 +190,7 @@ impl Chain<'_> {
                 }
                 (How::Synthesise(args), _) => {
                     let half = self.source.with_table(half.clone());
-                    synthesise::make(args, &half, entropy)?.table
+                    synthesise::make(args, &half, &mut Meter::new(), entropy)?.table
                 }
                 (How::Anonymise(_), None) => half.clone(),
             };
@@ -192,6 +204,18 @@ impl Chain<'_> {
             Ok(self.mend(base)?.0)
         })
     }
+}
+
+/// The records of a published table that are people's, without those that augmenting has drawn.
+pub(super) fn not_drawn(table: &Table) -> Result<Table, FilesError> {
+    let marks = |c: &&Column| c.name().trim_end_matches('_') == MARK;
+    let Some(mark) = table.columns().iter().rev().find(marks) else { return Ok(table.clone()) };
+    let marked = mark.dictionary().iter().all(|value| matches!(value.as_str(), "yes" | "no"));
+    if !marked {
+        return Ok(table.clone());
+    }
+    let own = (0..table.rows()).filter(|row| mark.value(*row) == Some("no"));
+    Ok(table.select(own)?)
 }
 
 fn shuffled(table: &Table, entropy: &mut dyn Entropy) -> Result<Table, FilesError> {

@@ -3,20 +3,29 @@
 use salus_dp::{Cost, epsilon_from_rho};
 use salus_model::Clock;
 
-use super::{Made, SynthesiseArgs, SynthesiseReport, Ways};
+use super::linked::found_note;
+use super::make::{LEAST_COHORT, Made};
+use super::measures::measured;
+use super::{SynthesiseArgs, SynthesiseReport, Ways};
 use crate::adjust;
 use crate::certificate::Certificate;
+use crate::error::FilesError;
 use crate::evidence::Evidence;
 use crate::file::Source;
-use crate::text::{count, notes, pairs, percent};
+use crate::text::{columns, count, notes, pairs, percent};
+
+/// What public domains mean for ε.
+pub(super) const PUBLIC: &str =
+    "ε holds on the condition that the given domains and bounds are public knowledge";
 
 pub(super) fn report(
     args: &SynthesiseArgs,
     source: &Source,
     made: &Made,
     spent: Cost,
-) -> SynthesiseReport {
-    let (domains, near) = (&made.domains, made.near);
+) -> Result<SynthesiseReport, FilesError> {
+    let domains = &made.domains;
+    let found = measured(args, source, made)?;
     let mut notes = source.notes.clone();
     if !domains.left_out.is_empty() {
         notes.push(format!(
@@ -26,10 +35,7 @@ pub(super) fn report(
         ));
     }
     if args.domains_are_public || args.hierarchies.is_some() || !args.bounds.is_empty() {
-        notes.push(
-            "ε holds on the condition that the given domains and bounds are public knowledge"
-                .to_owned(),
-        );
+        notes.push(PUBLIC.to_owned());
     }
     if args.epsilon > 10.0 {
         notes.push(format!("ε = {} bounds next to nothing; 1 is usual", args.epsilon));
@@ -39,7 +45,14 @@ pub(super) fn report(
             "each record counts as a person of its own; say --person if one has several".to_owned(),
         );
     }
-    SynthesiseReport {
+    notes.extend(found_note(domains, &made.looks));
+    notes.extend(cohort_note(made.compared.cohort));
+    if let Some(name) = args.target.as_ref().filter(|_| found.target.is_none()) {
+        notes
+            .push(format!("--target {name}: left out, or the same in all records to be tested on"));
+    }
+    let near = found.near;
+    Ok(SynthesiseReport {
         records: made.table.rows() as u64,
         method: args.method.into(),
         epsilon_spent: epsilon_from_rho(spent.rho, made.at).get(),
@@ -47,6 +60,11 @@ pub(super) fn report(
         micro_rho: spent.rho.get(),
         quality: near.quality(),
         similarity: Ways { one: near.one_way, two: near.two_way, three: Some(near.three_way) },
+        correlations: found.correlations,
+        propensity: found.propensity,
+        target: found.target,
+        plausibility: found.plausibility,
+        fairness: found.fairness,
         cpu_ms: made.cpu_ms,
         left_out: domains.left_out.clone(),
         score: None,
@@ -55,7 +73,54 @@ pub(super) fn report(
         next: None,
         out: args.out.clone(),
         notes,
+    })
+}
+
+/// With whom a cohort was compared.
+fn cohort_note(cohort: Option<u64>) -> Option<String> {
+    let n = cohort?;
+    let real = count(n);
+    Some(if n < LEAST_COHORT as u64 {
+        format!(
+            "{real} real records are as was asked for, too few to compare with: quality is that of \
+             the whole model"
+        )
+    } else {
+        format!("quality compares with the {real} real records that are as was asked for")
+    })
+}
+
+/// What was measured besides, as pairs of a word and what it is.
+fn measures(report: &SynthesiseReport) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if let Some(c) = &report.correlations {
+        rows.push((
+            "correlations",
+            format!(
+                "{:.4} of 1; {} with {} is {:.3}, really {:.3}",
+                c.similarity,
+                c.worst.columns[0],
+                c.worst.columns[1],
+                c.worst.synthetic,
+                c.worst.real
+            ),
+        ));
     }
+    if let Some(p) = report.propensity {
+        let told = format!("AUC {:.4} (0.5 is not at all), pMSE {:.4}", p.auc, p.pmse);
+        rows.push(("told from real", told));
+    }
+    if let Some(t) = &report.target {
+        let aucs = format!("{:.4} from real", t.auc_real);
+        rows.push(("AUC of target", format!("{:.4}, {aucs} records", t.auc_synthetic)));
+    }
+    if let Some(f) = &report.fairness {
+        rows.push((
+            "disparate impact",
+            format!("{:.4}, before {:.4}", f.disparate_impact, f.disparate_impact_before),
+        ));
+    }
+    rows
 }
 
 pub(super) fn certificate<'a>(
@@ -98,7 +163,10 @@ pub(super) fn certificate<'a>(
             ("Quality", format!("{:.4} (1 is alike in single columns and pairs)", report.quality)),
             ("Alike in single columns", percent(report.similarity.one)),
             ("Alike in pairs", percent(report.similarity.two)),
-        ],
+        ]
+        .into_iter()
+        .chain(measures(report))
+        .collect(),
         steps: Vec::new(),
         columns: None,
         evidence,
@@ -109,7 +177,7 @@ pub(super) fn certificate<'a>(
 }
 
 pub(super) fn text(report: &SynthesiseReport, evidence: Option<&Evidence>) -> String {
-    let rows = [
+    let mut rows = vec![
         ("records", count(report.records)),
         ("method", format!("{:?}", report.method)),
         (
@@ -129,10 +197,18 @@ pub(super) fn text(report: &SynthesiseReport, evidence: Option<&Evidence>) -> St
                 report.similarity.three.map_or("not measured".to_owned(), percent)
             ),
         ),
-        ("processor time", format!("{:.0} ms", report.cpu_ms)),
-        ("written to", report.out.display().to_string()),
     ];
+    rows.extend(measures(report));
+    rows.push(("processor time", format!("{:.0} ms", report.cpu_ms)));
+    rows.push(("written to", report.out.display().to_string()));
     let mut said = format!("Synthetic records\n{}", pairs(&rows));
+    if !report.plausibility.is_empty() {
+        let rules = report.plausibility.iter();
+        let rows: Vec<Vec<String>> =
+            rules.map(|p| vec![p.what.clone(), percent(p.real), percent(p.synthetic)]).collect();
+        let table = columns(&["what no record should show", "real", "synthetic"], &rows);
+        said.push_str(&format!("\n\n{table}"));
+    }
     if let Some(evidence) = evidence {
         said.push_str(&format!(
             "\n\nAttacks, on a random half of the people released in the same way\n{}\n\n{}",

@@ -93,18 +93,26 @@ fn frequencies_of_others_clear_the_members() {
         "--out",
         text(&published),
     ]);
-    let answer = json(&[
-        "genome",
-        text(&genotypes),
-        "--members",
-        text(&members),
-        "--control",
-        text(&control),
-        "--frequencies",
-        text(&published),
-    ]);
-    println!("{}", answer["words"]);
-    assert_eq!((&answer["attacks"][0]["leak"], &answer["sites"]), (&false.into(), &3_000.into()));
+    // Each run draws its control group anew and errs in at most one of twenty: more than two of five
+    // flag people who are not in the data once in 800 times.
+    let flagged = (0..5)
+        .filter(|_| {
+            let answer = json(&[
+                "genome",
+                text(&genotypes),
+                "--members",
+                text(&members),
+                "--control",
+                text(&control),
+                "--frequencies",
+                text(&published),
+            ]);
+            println!("{}", answer["words"]);
+            assert_eq!(answer["sites"], 3_000);
+            answer["attacks"][0]["leak"] == true
+        })
+        .count();
+    assert!(flagged <= 2, "{flagged} of 5 runs flag strangers");
 }
 
 #[test]

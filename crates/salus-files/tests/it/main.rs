@@ -5,13 +5,24 @@
 mod adjust;
 mod audit;
 mod certificate;
+mod clear;
+mod dataset;
 mod exam;
+mod fair;
+mod fairness;
+mod fhir;
 mod genome;
+mod linked;
 mod pdf;
+mod person;
 mod plan;
 mod reference;
 mod review;
 mod robust;
+mod sample;
+mod study;
+mod together;
+mod useful;
 
 use std::path::{Path, PathBuf};
 
@@ -49,6 +60,14 @@ fn run(words: &[&str]) -> Result<Answer, FilesError> {
         .unwrap()
         .command
         .run()
+}
+
+/// What is said of words that are no command.
+fn unparsed(words: &[&str]) -> String {
+    match Cli::try_parse_from(std::iter::once("salus").chain(words.iter().copied())) {
+        Ok(_) => panic!("{words:?} were understood"),
+        Err(error) => error.to_string(),
+    }
 }
 
 fn json(words: &[&str]) -> Value {

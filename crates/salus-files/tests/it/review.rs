@@ -104,3 +104,52 @@ fn what_is_no_table_of_counts_is_refused_with_its_place() {
     let said = words("ward,count\na,12\nb,\n", &["--out", text(&out)]);
     assert!(said.contains("every count") && !out.exists(), "{said}");
 }
+
+const SUMS: &str = "\
+ward,drug,count,cost,most,next
+a,x,40,4000,200,190
+a,y,30,9000,8200,100
+a,total,70,13000,8200,200
+b,x,25,2500,150,140
+b,y,35,3500,160,150
+b,total,60,6000,160,150
+total,x,65,6500,200,190
+total,y,65,12500,8200,160
+total,total,130,19000,8200,200
+";
+
+/// One patient's treatment makes up nine tenths of a sum.
+#[test]
+fn sums_that_a_few_people_make_up_are_objected_to_and_held_back() {
+    let folder = Folder::new();
+    let (table, out) = (folder.write("sums.csv", SUMS), folder.path("shown.csv"));
+    let told = ["--sum", "cost", "--largest", "most", "--second", "next"];
+    let words = [&["review", text(&table)][..], &told].concat();
+    let answer = json(&words);
+    let objections: Vec<(u64, &str)> = answer["objections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| (o["line"].as_u64().unwrap(), o["kind"].as_str().unwrap()))
+        .collect();
+    // 8,300 of 9,000 are above nine tenths; 700 beside 8,200 are below a tenth.
+    assert_eq!(objections, [(3, "dominance"), (3, "estimable")]);
+    assert_eq!(run(&words).unwrap().verdict(), Verdict::Objected);
+    // With milder rules it passes.
+    let milder = [&words[..], &["--dominance", "0.95", "--prior", "0.05"]].concat();
+    assert_eq!(run(&milder).unwrap().verdict(), Verdict::Passes);
+    // Its sum is not shown, nor any total that it could be subtracted from, nor what single people
+    // contribute.
+    let answer = json(&[&words[..], &["--out", text(&out)]].concat());
+    assert_eq!(lines(&answer, "sums"), [3, 4, 9, 10]);
+    let shown = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(
+        shown,
+        "ward,drug,count,cost\na,x,40,4000\na,y,30,\na,total,70,\nb,x,25,2500\nb,y,35,3500\n\
+         b,total,60,6000\ntotal,x,65,6500\ntotal,y,65,\ntotal,total,130,\n"
+    );
+    // Forty people with at most 20 each cannot make up 4,000.
+    let wrong = folder.write("wrong.csv", SUMS.replace("a,x,40,4000,200,190", "a,x,40,4000,20,19"));
+    let refused = refusal(&[&["review", text(&wrong)][..], &told].concat());
+    assert!(refused.contains("line 2") && refused.contains("cannot make up"), "{refused}");
+}

@@ -1,18 +1,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use salus_model::{Class, Classified, MemberId, PermitId, Timestamp};
+use salus_model::{Class, Classified, MemberId, PermitId, ReceiptId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::anchor::{AnchorError, FinalityError, FinalityProof, Handover, TrustAnchor};
 use crate::contract::records::{
-    Account, DatasetRecord, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord, PermitSpending,
-    ReviewRecord, RevokedSerial,
+    Account, ArtefactRecord, DatasetRecord, HolderOptOuts, KeyRecord, MemberRecord, PermitRecord,
+    PermitSpending, ReceiptRecord, ReviewRecord, RevokedSerial,
 };
 use crate::query::{self, Holder, HolderError};
 use crate::review::ReviewRule;
 use crate::state::slot::{self, Slot};
 use crate::state::{StateError, StateProof, StateProofError, StateStore, prove};
-use crate::words::{DatasetRef, Fingerprint, Height, LedgerId, Opaque, PublicKey, ReviewId};
+use crate::words::{
+    ArtefactId, DatasetRef, Fingerprint, Height, LedgerId, Opaque, PublicKey, ReviewId,
+};
 
 /// The most proofs in one piece of evidence.
 pub const MAX_FACTS: usize = 256;
@@ -43,6 +45,10 @@ pub enum Fact {
     ReviewRule(DatasetRef),
     /// The reviews under a permit that have led to nothing yet.
     ReviewsWaiting(PermitId),
+    /// A registered model or set.
+    Artefact(ArtefactId),
+    /// What a release was recorded as.
+    Receipt(ReceiptId),
 }
 
 impl Fact {
@@ -61,6 +67,8 @@ impl Fact {
             Self::Review(id) => slot::review(id).key().to_vec(),
             Self::ReviewRule(dataset) => slot::review_rule(dataset).key().to_vec(),
             Self::ReviewsWaiting(permit) => slot::reviews_waiting(permit).key().to_vec(),
+            Self::Artefact(id) => slot::artefact(id).key().to_vec(),
+            Self::Receipt(id) => slot::receipt(id).key().to_vec(),
         }
     }
 }
@@ -300,6 +308,22 @@ impl ProvenState {
         let found =
             self.value(&slot::reviews_waiting(permit), Fact::ReviewsWaiting(permit.clone()))?;
         Ok(found.unwrap_or_default())
+    }
+
+    /// A registered artefact, withdrawn or not, or that there is none.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn artefact(&self, id: &ArtefactId) -> Result<Option<ArtefactRecord>, EvidenceError> {
+        self.value(&slot::artefact(id), Fact::Artefact(*id))
+    }
+
+    /// What a release was recorded as, which names its transaction, or that there is no such receipt.
+    ///
+    /// # Errors
+    /// When the evidence does not speak of it.
+    pub fn receipt(&self, id: &ReceiptId) -> Result<Option<ReceiptRecord>, EvidenceError> {
+        self.value(&slot::receipt(id), Fact::Receipt(id.clone()))
     }
 
     /// Everything that [`ProvenState::certificate_holder`] has to know of a key; the key itself

@@ -5,19 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use salus_crypto::Digest;
 use salus_crypto::merkle::{self, LeafHash};
 use salus_ledger::block::{Block, CertificateError, FinalBlock, HistoryEntry, Outcome};
-use salus_ledger::call::{ChangeConfig, GrantPermit, RecordRelease, ReleaseRule};
+use salus_ledger::call::{
+    ArtefactKind, ChangeConfig, GrantPermit, RecordRelease, RegisterArtefact, ReleaseRule,
+    WithdrawArtefact,
+};
 use salus_ledger::config::{ConfigForm, PlatformConfig, Validator};
 use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
-    AnchorError, Checkpoint, CheckpointError, CheckpointTrust, Fact, FinalityError, FinalityProof,
-    Fork, ForkError, Handover, PrunedBlock, PrunedError, ReceiptError, ReceiptParts,
-    SignedCheckpoint, StateEvidence, TlogError, TlogProof, TrustAnchor, Witness, WitnessName,
-    WitnessRefused, issue_receipt, verify_receipt,
+    AnchorError, Checkpoint, CheckpointError, CheckpointTrust, EvidenceError, Fact, FinalityError,
+    FinalityProof, Fork, ForkError, Handover, ProvenState, PrunedBlock, PrunedError, ReceiptError,
+    ReceiptParts, SignedCheckpoint, StateEvidence, TlogError, TlogProof, TrustAnchor, Witness,
+    WitnessName, WitnessRefused, issue_receipt, verify_receipt,
 };
 use salus_ledger::restore::{RestoreError, restore};
 use salus_ledger::state::StateStore as _;
 use salus_ledger::transaction::SignedTransaction;
-use salus_ledger::{BlockHash, TreeRoot, history, query, state};
+use salus_ledger::{ArtefactId, BlockHash, Commitment, TreeRoot, history, query, state};
 use salus_model::PermitId;
 
 use crate::ca::signer;
@@ -527,4 +530,32 @@ fn a_snapshot_restores_only_what_the_header_commits_to() {
     let mut other = values.clone();
     other.pop_last();
     assert_eq!(restore(&header, other, &last.entries), Err(RestoreError::OtherState));
+}
+
+#[test]
+fn an_artefact_is_proved_with_its_commitment_its_receipt_and_its_withdrawal() {
+    let mut archive = Archive::new();
+    let receipt = archive.tx.id().receipt().unwrap();
+    let commitment = Commitment::new(hash("table"));
+    let kind = ArtefactKind::AnonymisedSet;
+    let call = RegisterArtefact { kind, commitment, receipt: receipt.clone(), owner: member(UNI) };
+    let artefact = archive.world.applied(call, &[UNI]).artefact();
+    let none = ArtefactId::new(hash("none"));
+    let proved = |archive: &Archive| {
+        let facts =
+            [Fact::Artefact(artefact), Fact::Artefact(none), Fact::Receipt(receipt.clone())];
+        let finality = (archive.finality(), Vec::new());
+        let evidence = StateEvidence::of(&archive.world.store, finality, &facts).unwrap();
+        ProvenState::verify(&evidence, &archive.anchor).unwrap()
+    };
+    let state = proved(&archive);
+    assert_eq!(state.receipt(&receipt).unwrap().unwrap().transaction, archive.tx.id());
+    let found = state.artefact(&artefact).unwrap().unwrap();
+    assert_eq!((found.kind, found.commitment), (kind, commitment));
+    assert_eq!((&found.receipt, found.owner, found.withdrawn), (&receipt, member(UNI), None));
+    assert!(state.artefact(&none).unwrap().is_none());
+    let unknown = state.artefact(&ArtefactId::new(hash("not asked for")));
+    assert!(matches!(unknown, Err(EvidenceError::NotProven { .. })), "{unknown:?}");
+    archive.world.applied(WithdrawArtefact { artefact }, &[UNI]);
+    assert!(proved(&archive).artefact(&artefact).unwrap().unwrap().withdrawn.is_some());
 }

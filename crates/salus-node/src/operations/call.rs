@@ -6,6 +6,9 @@ use salus_query::Answer;
 use salus_store::audit::{AuditEntry, AuditFilter, AuditHead, AuditRecord};
 use serde::{Deserialize, Serialize};
 
+use crate::gate::{GateCall, GateReply};
+use crate::published::PublishedDataset;
+use crate::releasing::{ReleaseDone, ReleaseWanted};
 use crate::sharing::{AccountTerms, Shared};
 
 /// What an operator asks of a site.
@@ -60,6 +63,12 @@ pub enum Call {
     Permit(PermitCall),
     /// To decide on what wants out, or to say how many have to.
     Review(ReviewCall),
+    /// To release a dataset as another one, by a plan.
+    Release(Box<ReleaseWanted>),
+    /// To say what was released.
+    Published,
+    /// To look at what waits for reviewers here, or to bring a file before them.
+    Gate(GateCall),
 }
 
 /// What is decided at the release gate.
@@ -324,4 +333,10 @@ pub enum Reply {
     Permit(PermitDone),
     /// It was decided at the release gate, by this transaction.
     Reviewed(TxId),
+    /// What became of a release.
+    Released(Box<ReleaseDone>),
+    /// What was released.
+    Published(Vec<PublishedDataset>),
+    /// What waits for reviewers here.
+    Gate(GateReply),
 }

@@ -9,9 +9,12 @@
 //! sends it can use the site's master key: it is sealed under it, with the time.
 
 mod call;
+mod gate;
 mod key_log;
 mod on_ledger;
+mod release;
 mod socket;
+mod study;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,6 +96,12 @@ pub enum OperationError {
     /// The permit cannot be used.
     #[error(transparent)]
     Permit(#[from] crate::permits::PermitError),
+    /// The dataset is not released.
+    #[error(transparent)]
+    Release(#[from] Box<crate::releasing::ReleaseError>),
+    /// It does not come before the reviewers, or not out.
+    #[error(transparent)]
+    Gate(#[from] Box<crate::gate::GateError>),
     /// The opt-outs do not get onto the ledger.
     #[error(transparent)]
     Ledger(#[from] salus_private::LedgerRefused),
@@ -129,6 +138,8 @@ impl Classified for OperationError {
             Self::Membership(e) => e.class(),
             Self::Share(e) => e.class(),
             Self::Permit(e) => e.class(),
+            Self::Release(e) => e.class(),
+            Self::Gate(e) => e.class(),
             Self::Ledger(e) => e.class(),
             Self::Evidence(e) => e.class(),
             Self::OptOutEpoch { .. } => Class::Corrupt,
@@ -146,6 +157,22 @@ pub struct Operations {
     /// Who is told that a node wants the access log; none where it stays.
     hand_over: Option<mpsc::Sender<()>>,
     on_ledger: Option<OnLedger>,
+    /// One release of a dataset at a time.
+    releasing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What a call's statement may use.
+fn limits(sql: &SqlCall) -> Limits {
+    let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
+    Limits {
+        memory_bytes: sql.memory_bytes,
+        time: Duration::from_secs(sql.seconds),
+        rows: sql.rows,
+        statement_bytes: 256 * 1024,
+        nesting: 50,
+        partitions: cores,
+        at_once: cores,
+    }
 }
 
 fn deal() -> Result<DealId, OperationError> {
@@ -157,8 +184,8 @@ fn deal() -> Result<DealId, OperationError> {
 impl Operations {
     /// Operations on a site whose access log is open here.
     #[must_use]
-    pub const fn new(site: Site, audit: Arc<AuditLog>) -> Self {
-        Self { site, audit, hand_over: None, on_ledger: None }
+    pub fn new(site: Site, audit: Arc<AuditLog>) -> Self {
+        Self { site, audit, hand_over: None, on_ledger: None, releasing: Arc::default() }
     }
 
     /// The same, where the access log is left to a node that asks for it.
@@ -204,6 +231,9 @@ impl Operations {
             Call::Share { dataset, account } => self.share(operator, &dataset, account).await,
             Call::Permit(call) => self.permit(operator, call).await,
             Call::Review(call) => self.review(operator, call).await,
+            Call::Release(wanted) => self.release(operator, *wanted).await,
+            Call::Published => Ok(Reply::Published(self.published().await?)),
+            Call::Gate(call) => Ok(Reply::Gate(self.gate(operator, call).await?)),
         }
     }
 
@@ -220,16 +250,7 @@ impl Operations {
     }
 
     async fn sql(&self, operator: &StaffId, sql: SqlCall) -> Result<Reply, OperationError> {
-        let cores = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
-        let limits = Limits {
-            memory_bytes: sql.memory_bytes,
-            time: Duration::from_secs(sql.seconds),
-            rows: sql.rows,
-            statement_bytes: 256 * 1024,
-            nesting: 50,
-            partitions: cores,
-            at_once: cores,
-        };
+        let limits = limits(&sql);
         let operator = Arc::new(Operator::new(operator.clone(), sql.role, sql.purpose));
         let gateway = self.site.gateway(operator, Arc::clone(&self.audit), limits)?;
         let request = Request { sql: sql.statement, role: None, parameters: Vec::new() };

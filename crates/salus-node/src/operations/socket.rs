@@ -22,6 +22,9 @@ use super::{
     AuditChecked, Call, KeyChanged, OperationError, Operations, OptOutsShown, PermitDone, Removed,
     Reply, Shredded, Status,
 };
+use crate::gate::GateReply;
+use crate::published::PublishedDataset;
+use crate::releasing::ReleaseDone;
 use crate::sharing::Shared;
 use crate::site::{Site, SiteError};
 
@@ -93,6 +96,9 @@ enum Header {
     Shared(Shared),
     Permit(PermitDone),
     Reviewed(salus_ledger::TxId),
+    Released(Box<ReleaseDone>),
+    Published(Vec<PublishedDataset>),
+    Gate(GateReply),
     Refused {
         message: String,
         class: u8,
@@ -261,6 +267,9 @@ fn described(reply: Reply) -> (Header, Option<Vec<u8>>) {
         Reply::Shared(shared) => (Header::Shared(shared), None),
         Reply::Permit(done) => (Header::Permit(done), None),
         Reply::Reviewed(transaction) => (Header::Reviewed(transaction), None),
+        Reply::Released(done) => (Header::Released(done), None),
+        Reply::Published(all) => (Header::Published(all), None),
+        Reply::Gate(reply) => (Header::Gate(reply), None),
     }
 }
 
@@ -314,6 +323,9 @@ pub async fn call_node(
         Header::Shared(shared) => Reply::Shared(shared),
         Header::Permit(done) => Reply::Permit(done),
         Header::Reviewed(transaction) => Reply::Reviewed(transaction),
+        Header::Released(done) => Reply::Released(done),
+        Header::Published(all) => Reply::Published(all),
+        Header::Gate(reply) => Reply::Gate(reply),
         Header::Refused { message, class } => {
             let class = CLASSES.get(usize::from(class)).copied().unwrap_or(Class::Bug);
             return Err(CallError::Told { message, class });

@@ -9,6 +9,7 @@ use salus_model::DatasetVersion;
 use salus_spine::{Held, KeptState, PermitChecked, Secondary, seal_result};
 
 use super::{Admitted, Desk, DeskError, LedgerRefused, Reply, input};
+use crate::question::Prepared;
 use crate::standing::{Following, Pending, Record, Tick, name};
 
 impl Desk {
@@ -20,9 +21,9 @@ impl Desk {
     pub(super) async fn follow(
         &self,
         permit: PermitChecked<Secondary>,
+        prepared: Prepared,
         admitted: Admitted,
-        following: Following,
-        (request, question): (Digest, Digest),
+        (following, (request, question)): (Following, (Digest, Digest)),
     ) -> Result<Reply, DeskError> {
         let name = name(&admitted.permit, &question);
         let turn = self.turn(&name);
@@ -37,7 +38,8 @@ impl Desk {
             }
         }
         let memory = admitted.memory;
-        let (held, state, read) = self.count(permit, admitted, following, (name, &record)).await?;
+        let (held, state, read) =
+            self.count(permit, (prepared, admitted), following, (name, &record)).await?;
         let step = match &record.job {
             None => Step::First { ticks: following.terms.ticks },
             Some(job) => Step::Next { job: job.clone(), number: record.done.saturating_add(1) },
@@ -52,7 +54,7 @@ impl Desk {
         self.write(&name, &record).await?;
         match self.parts.ledger.record(&signed).await {
             Ok(receipt) => {
-                let reply = self.cleared(held, receipt)?;
+                let reply = self.cleared(held, receipt, memory)?;
                 self.write(&name, &record.advanced(reply.clone())).await?;
                 Ok(reply)
             }
@@ -68,7 +70,7 @@ impl Desk {
     async fn count(
         &self,
         permit: PermitChecked<Secondary>,
-        admitted: Admitted,
+        (prepared, admitted): (Prepared, Admitted),
         following: Following,
         (name, record): (Digest, &Record),
     ) -> Result<
@@ -76,7 +78,7 @@ impl Desk {
         DeskError,
     > {
         let key_release = self.key_release(permit, &admitted)?;
-        let Admitted { prepared, versions, .. } = admitted;
+        let versions = admitted.versions;
         let session = self.parts.lake.open_at(key_release, &versions).await?;
         let read = input(&session.versions())?;
         let before = record.state.clone().map(|s| KeptState::from_bytes(s.as_bytes().to_vec()));
@@ -104,7 +106,10 @@ impl Desk {
         let Some(pending) = &record.pending else { return Ok(record) };
         let held = Held::resume(pending.held.as_bytes(), holder, &self.parts.keeping)?;
         match self.parts.ledger.resume(&pending.signed).await {
-            Ok(Some(receipt)) => record = record.advanced(self.cleared(held, receipt)?),
+            Ok(Some(receipt)) => {
+                let reply = self.cleared(held, receipt, pending.memory)?;
+                record = record.advanced(reply);
+            }
             // Never on the ledger, so nobody saw it: the next count begins where this one did.
             Ok(None) | Err(LedgerRefused::Rule { .. }) => record.pending = None,
             Err(unavailable) => return Err(unavailable.into()),

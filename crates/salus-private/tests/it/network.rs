@@ -15,6 +15,7 @@ use salus_ledger::block::Outcome;
 use salus_ledger::call::{
     AdvanceOptOutEpoch, PermitTerms, RecordRelease, RecordTick, Release, ReleaseRule, Tick,
 };
+use salus_ledger::genesis::Genesis;
 use salus_ledger::proof::{
     Fact, FinalityProof, ReceiptParts, StateEvidence, TrustAnchor, issue_receipt,
 };
@@ -327,7 +328,16 @@ impl Network {
         change: impl FnOnce(PermitTerms) -> PermitTerms,
         subject: Option<&str>,
     ) -> Self {
-        let mut world = World::new();
+        Self::on(|genesis| genesis, change, subject).await
+    }
+
+    /// On a ledger that begins by the rules that `begin` gives it.
+    pub(crate) async fn on(
+        begin: fn(Genesis) -> Genesis,
+        change: impl FnOnce(PermitTerms) -> PermitTerms,
+        subject: Option<&str>,
+    ) -> Self {
+        let mut world = World::with(begin);
         let dataset = dataset(ANNA, "conditions");
         world.register(&dataset, 1_000_000, ReleaseRule::GateAllowed);
         let call = salus_ledger::call::CommitDataset {
@@ -345,7 +355,8 @@ impl Network {
         let holder = dataset.holder.clone();
         let (epoch, root) = (list.epoch(), list.root());
         world.applied(AdvanceOptOutEpoch { holder, epoch, root }, &[ANNA]);
-        let anchor = TrustAnchor::from_genesis(&genesis(&world.authority, 1, &VALIDATORS)).unwrap();
+        let first = begin(genesis(&world.authority, 1, &VALIDATORS));
+        let anchor = TrustAnchor::from_genesis(&first).unwrap();
         let clock = Arc::new(ManualClock::new(world.now));
 
         let folder = TempDir::new().unwrap();

@@ -40,7 +40,7 @@ impl Network {
     }
 
     /// These patients opt out as well.
-    fn opt_out(&self, epoch: u64, more: &[usize]) {
+    pub(crate) fn opt_out(&self, epoch: u64, more: &[usize]) {
         let people = more.iter().chain(&[7]).map(|i| format!("p{i}"));
         let list = OptOutList::after(epoch - 1, people, &mut OsEntropy).unwrap();
         let (epoch, root) = (list.epoch(), list.root());

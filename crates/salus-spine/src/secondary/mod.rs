@@ -5,6 +5,7 @@ mod optout;
 mod receipt;
 mod request;
 mod result;
+mod review;
 
 pub use keep::{KeepError, KeptState};
 pub use optout::{OptOutList, OptOutsApplied, OptOutsRefused};
@@ -15,6 +16,7 @@ pub use request::{
     Freshness, MAX_REQUEST_MICROS, RequestRefused, SecondaryRequest, SecondaryTerms, SignedRequest,
 };
 pub use result::{InputRead, Priced, SealResultRefused, SealedResult, result_hash, seal_result};
+pub use review::{Checked, ForReview, ForReviewRefused, ReviewCopy, seal_for_review};
 
 use salus_ledger::DatasetRef;
 use salus_model::{DatasetId, HolderId, IdError, MemberId};

@@ -11,6 +11,7 @@ use salus_model::{
     Class, Classified, DatasetId, DatasetVersion, Entropy, EntropyFailed, IdError, PermitId,
     PrivacyCharge,
 };
+use serde::{Deserialize, Serialize};
 
 use super::dataset_ref;
 use crate::scope::{Scope, Secondary};
@@ -145,8 +146,10 @@ pub fn seal_result(
     Ok(Held { scope, terms, sealed: SealedResult { message, salt, hash, charges } })
 }
 
-/// What a computation read, as the store pinned it.
-#[derive(Debug, Clone)]
+/// What a computation read, as the store pinned it. It has to be the same when a result is
+/// submitted for review and when it is released, so whoever waits between the two keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InputRead {
     /// The version of each dataset.
     pub versions: BTreeMap<DatasetId, DatasetVersion>,

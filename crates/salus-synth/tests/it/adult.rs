@@ -1,6 +1,6 @@
 use salus_dp::{Delta, Epsilon, rho_from_epsilon};
 use salus_synth::quality::{propensity, similarity, train_test_auc};
-use salus_synth::{Method, Table, fit};
+use salus_synth::{Method, Table, fit, refit};
 
 use crate::support::{adult, table};
 
@@ -69,7 +69,8 @@ fn aim_is_near_in_marginals_and_in_what_it_teaches() {
 fn mst_is_near_in_marginals() {
     let score = score(Method::Mst);
     assert!(score.quality >= 0.965, "quality {}", score.quality);
-    assert!(score.auc >= 0.70, "AUC {}", score.auc);
+    // A tree alone leaves the outcome with one neighbour, which teaches 0.77.
+    assert!(score.auc >= 0.82, "AUC {}", score.auc);
 }
 
 #[test]
@@ -82,4 +83,30 @@ fn privbayes_is_near_in_marginals() {
 fn a_copula_keeps_margins() {
     let score = score(Method::Copula);
     assert!(score.quality >= 0.94, "quality {}", score.quality);
+}
+
+/// What shadow models are: a fit to other people at the same loss, without choosing anew.
+#[test]
+fn a_refit_is_as_near_as_the_fit_that_it_follows() {
+    let (train, test) = split();
+    let rho = rho_from_epsilon(Epsilon::new(1_000.0).unwrap(), Delta::new(1e-6).unwrap());
+    let start = std::time::Instant::now();
+    let model = fit(&train, Method::Aim, rho).unwrap();
+    let fitted = start.elapsed();
+    let start = std::time::Instant::now();
+    let again = refit(&train, &model, rho).unwrap();
+    let refitted = start.elapsed();
+    assert_eq!((again.cost().rho, again.method()), (rho, Method::Aim));
+    let [first, second] = [&model, &again].map(|model| {
+        let sample = model.sample(24_130, 1, &[], &[]).unwrap();
+        let mean = |table| {
+            let all = model.log_likelihoods(table).unwrap();
+            all.iter().sum::<f64>() / all.len() as f64
+        };
+        (similarity(&train, sample.table()).quality(), mean(&train), mean(&test))
+    });
+    println!("fit {fitted:.2?}: {first:.4?}; refit {refitted:.2?}: {second:.4?}");
+    assert!(second.0 > first.0 - 0.005, "quality");
+    assert!((second.1 - first.1).abs() < 0.1 && (second.2 - first.2).abs() < 0.1, "likelihood");
+    assert!(refit(&train, &model, salus_model::MicroRho::new(50)).is_err());
 }

@@ -35,10 +35,9 @@ fn the_domains_of_adult_are_found_for_half_an_epsilon() {
     lows.sort_unstable();
     highs.sort_unstable();
     println!("age from {lows:?} to {highs:?} where 17 to 90 occur");
-    // The lowest cell that stands out is that of 17. One in a hundred is older than 72, and so thin
-    // a tail drowns in the noise of a ninth of ε = 0.5. One run in 250 ends in the empty cells
-    // beyond 90; three of five do with alpha = 6e-7.
-    assert!((16..=19).contains(&lows[2]) && (65..=95).contains(&highs[2]));
+    // Nobody much is cut off: one in a hundred is older than 72. Beyond 90 nobody is, and how far
+    // the bounds reach into that costs resolution only, up to the next power of two.
+    assert!((16..=19).contains(&lows[2]) && (73..=127).contains(&highs[2]));
     assert_eq!(found.without_gaps.len(), 9);
     assert!(found.left_out.is_empty());
     let Kind::Category(sex) = of("sex").kind() else { panic!("sex is a category") };
@@ -67,15 +66,21 @@ fn a_name_that_one_patient_has_is_never_found() {
         .collect();
     let names = [(name("note"), Reading::Text), (name("balance"), Reading::Number { decimals: 3 })];
     let delta = Delta::new(1e-9).unwrap();
-    let mut wide = 0;
+    let (mut wide, mut low_runs) = (0, 0);
     for _ in 0..200 {
         let found = discover(&names, &rows, 1, MicroRho::new(1_000_000), delta).unwrap();
         let Kind::Category(notes) = found.attributes[0].kind() else { panic!("a category") };
         assert_eq!(notes.values(), ["a", "b"]);
         let Kind::Number { bounds, .. } = found.attributes[1].kind() else { panic!("a number") };
         wide += u32::from(bounds.value(bounds.high().into()) > 1.0);
-        assert!((-64.0..=-40.0).contains(&bounds.value(bounds.low().into())), "{bounds:?}");
+        let low = bounds.value(bounds.low().into());
+        assert!((-128.0..=-40.0).contains(&low), "{bounds:?}");
+        low_runs += u32::from(low < -64.0);
     }
+    // The next power of two, where nobody is, is taken in when noise alone makes two standard
+    // errors: once in 44 runs, 4.5 expected, and more than twenty have alpha = 1e-8.
+    println!("{low_runs} of 200 runs reach below -64; at most 20 may");
+    assert!(low_runs <= 20);
     // Noise alone makes one of the 75 sizes stand out once in 4,000 runs, hers once in 10,000:
     // n = 200, 0.07 expected, and four or more have alpha = 1e-6.
     println!("{wide} of 200 runs reach beyond 1; at most 3 may at alpha = 1e-6");
@@ -109,4 +114,59 @@ fn a_column_of_names_is_refused_and_so_is_too_little() {
     assert!(matches!(refused, Err(DiscoverError::NothingFrequent { .. })), "{refused:?}");
     let little = discover(&patient, &rows, 1, MicroRho::new(19), delta);
     assert!(matches!(little, Err(DiscoverError::TooLittle)));
+}
+
+/// How many of the numbers lie beyond bounds that are found among nine columns at ε = 1, as the
+/// command divides them; by run.
+fn cut_off(ages: &[u32], runs: usize) -> Vec<f64> {
+    let rows: Rows = (0u128..)
+        .zip(ages)
+        .map(|(unit, age)| (UnitKey::new(unit), vec![Some(age.to_string())]))
+        .collect();
+    let whole = rho_from_epsilon(Epsilon::new(1.0).unwrap(), Delta::new(5e-7).unwrap());
+    // Half of ρ finds domains; a ninth of that is this column's.
+    let own = MicroRho::new(whole.get() / 18);
+    let delta = Delta::new(1e-7).unwrap();
+    (0..runs)
+        .map(|_| {
+            let found = discover(&[(name("age"), WHOLE)], &rows, 1, own, delta).unwrap();
+            let Kind::Number { bounds, .. } = found.attributes[0].kind() else {
+                panic!("a number")
+            };
+            let beyond = |age: &&u32| !(bounds.low()..=bounds.high()).contains(&i64::from(**age));
+            ages.iter().filter(beyond).count() as f64 / ages.len() as f64
+        })
+        .collect()
+}
+
+/// A tail of an eighth of the people does not vanish, be it thin and long or beyond a power of two.
+/// Counts added up from the ends, which selections took the place of, cut off 8.4, 14.8 and 8.0 % on
+/// the mean, more than a tenth in 32, 97 and 43 % of the runs (400 runs each).
+#[test]
+fn people_in_a_thin_tail_stay_within_the_bounds() {
+    const RUNS: usize = 60;
+    let (_, adults) = adult();
+    let adults: Vec<u32> =
+        adults.iter().step_by(10).map(|row| row[1].as_deref().unwrap().parse().unwrap()).collect();
+    // Seven in eight are between 40 and 59, one in eight between 64 and 95.
+    let old: Vec<u32> =
+        (0..3_000).map(|i| if i % 8 == 0 { 64 + i / 8 % 32 } else { 40 + i % 20 }).collect();
+    // And the same to the other side.
+    let young: Vec<u32> = old.iter().map(|age| 100 - age).collect();
+    for (what, ages, mean_bound) in
+        [("adult", &adults, 0.04), ("an old eighth", &old, 0.04), ("a young eighth", &young, 0.04)]
+    {
+        let mut cut = cut_off(ages, RUNS);
+        cut.sort_by(f64::total_cmp);
+        let mean = cut.iter().sum::<f64>() / RUNS as f64;
+        println!(
+            "{what}, n {}: beyond the bounds {:.1} % on the mean, {:.1} % in the worst of {RUNS} runs",
+            ages.len(),
+            100.0 * mean,
+            100.0 * cut[RUNS - 1]
+        );
+        assert!(mean < mean_bound, "{what}: {mean}");
+        let vanished = cut.iter().filter(|share| **share > 0.1).count();
+        assert!(vanished <= RUNS / 10, "{what}: {vanished} runs lose more than a tenth");
+    }
 }

@@ -3,10 +3,12 @@
 
 mod adult;
 mod discovery;
+mod fair;
 mod federated;
 mod likelihood;
 mod linked;
 mod losses;
+mod quality;
 mod sampling;
 mod sequence;
 mod support;

@@ -17,6 +17,9 @@ export function HoldingPage() {
     <Page title={dataset} lead="One of this site's own datasets. Counts are exact and leave it nowhere else.">
       <p className="neighbours">
         <Link to="/holdings">All datasets</Link>
+        <Link to="/releases/$dataset" params={{ dataset }}>
+          Release studio
+        </Link>
       </p>
       <Answer query={query} lines={10}>
         {(data) => (

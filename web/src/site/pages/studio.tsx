@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { Button, FileTrigger, Slider, SliderThumb, SliderTrack, TextArea, TextField, Label } from "react-aria-components";
+import { Button, FileTrigger, TextArea, TextField, Label } from "react-aria-components";
 
 import { Empty, Failed, Loading } from "../../ui/states";
 import { Amount, Explain, Page, PermitLink, Section } from "../../ui/parts";
@@ -14,9 +14,7 @@ import { Builder } from "../builder";
 import { fromJson, isWhole, toSql, type Built } from "../question";
 import { Choice, Doing, Field, Trouble, Window, sentence } from "../parts";
 import { ResultView } from "../result";
-
-/** Steps of the ε control: equal on a scale of ratios. */
-const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5];
+import { Spend, STEPS } from "../spend";
 
 /** How often a count may be asked for one price. */
 const TICKS = [1, 12, 52, 365, 1000] as const;
@@ -344,31 +342,6 @@ function useSettled(text: string): string {
     return () => clearTimeout(timer);
   }, [text]);
   return settled;
-}
-
-function Spend({ step, onStep }: { step: number; onStep: (step: number) => void }) {
-  return (
-    <Slider
-      className="slider"
-      value={step}
-      onChange={(value) => onStep(Array.isArray(value) ? (value[0] ?? 0) : value)}
-      minValue={0}
-      maxValue={STEPS.length - 1}
-      step={1}
-    >
-      <div className="slider-head">
-        <Label>ε to spend</Label>
-        <span className="figure">{STEPS[step]}</span>
-      </div>
-      <SliderTrack className="track">
-        <SliderThumb className="thumb" aria-valuetext={`ε ${STEPS[step] ?? ""}`} />
-      </SliderTrack>
-      <div className="slider-ends muted" aria-hidden="true">
-        <span>more private</span>
-        <span>more exact</span>
-      </div>
-    </Slider>
-  );
 }
 
 function Expected({ plan, isWaiting }: { plan: Plan | undefined; isWaiting: boolean }) {

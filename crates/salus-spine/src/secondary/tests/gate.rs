@@ -1,6 +1,7 @@
 //! The release gate from the holder's side: nothing without a bound leaves on less than the
 //! approvals that the ledger counted, of exactly this result.
 
+use salus_crypto::aead::AeadKey;
 use salus_ledger::GateDecision;
 use salus_ledger::call::{DecideReview, Release, RevokeKey, SetMemberRoles, SubmitForReview};
 use salus_ledger::policy::Role;
@@ -214,4 +215,63 @@ fn a_receipt_whose_approvals_were_changed_proves_nothing() {
     forged[at..at + 32].copy_from_slice(signer("mallory").public_key().as_bytes());
     let refused = ReleaseApproved::verify(&forged, &network.anchor(), &held);
     assert!(matches!(refused, Err(ReceiptRefused::Receipt(_))), "{refused:?}");
+}
+
+impl Network {
+    fn for_review(&self, value: &[u8]) -> crate::ForReview {
+        let charges = BTreeMap::from([(self.dataset.dataset.clone(), PrivacyCharge::NotBounded)]);
+        let result = Priced { value: value.to_vec(), charges };
+        let checked = Checked { result, checks: b"score 91".to_vec() };
+        let key = AeadKey::from_secret(Secret::new(seed("keeping")));
+        seal_for_review(self.key_release().enclose(checked), &key, &mut OsEntropy).unwrap()
+    }
+
+    fn premises_of(&self, deal: &str) -> OnPremises {
+        let statement = PremisesStatement {
+            scope: Scope::new(holder(), DealId::new(deal).unwrap()),
+            issued: self.world.now,
+            expires: self.world.now.saturating_add_micros(60_000_000),
+        };
+        let signed = self.premises.sign(statement);
+        OnPremises::verify(&signed, &self.premises.verifier(), self.now()).unwrap()
+    }
+}
+
+#[test]
+fn a_review_copy_opens_on_the_holders_premises_for_its_own_deal_and_result_alone() {
+    let network = Network::new();
+    let (one, other) = (network.for_review(b"table of beds"), network.for_review(b"table of beds"));
+    assert_eq!(one.checks, b"score 91");
+    let key = AeadKey::from_secret(Secret::new(seed("keeping")));
+    let here = network.premises_of("deal-1");
+    assert_eq!(one.copy.open(&one.held, &here, &key).unwrap().as_slice(), b"table of beds");
+    let stored = one.copy.clone().into_bytes();
+    assert!(!stored.windows(13).any(|w| w == b"table of beds"), "the copy lies in the clear");
+    let again = ReviewCopy::from_bytes(stored.clone());
+    assert_eq!(again.open(&one.held, &here, &key).unwrap().as_slice(), b"table of beds");
+    // The same rows under another salt are another result, on which others decided.
+    assert!(one.copy.open(&other.held, &here, &key).is_err());
+    assert!(one.copy.open(&one.held, &network.premises_of("deal-2"), &key).is_err());
+    let foreign = AeadKey::from_secret(Secret::new(seed("another holder's")));
+    assert!(one.copy.open(&one.held, &here, &foreign).is_err());
+    for at in [0, stored.len() / 2, stored.len() - 1] {
+        let mut altered = stored.clone();
+        altered[at] ^= 1;
+        assert!(ReviewCopy::from_bytes(altered).open(&one.held, &here, &key).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn what_waits_with_its_copy_goes_out_on_the_approvals_of_exactly_it() {
+    let (mut network, _) = gate();
+    let waits = network.for_review(b"table of beds");
+    let kept = network.for_review(b"table of beds").held;
+    let review = network.approved(bare(&waits.held));
+    assert_eq!(rule(network.out(&kept, review, &BOTH)), "reviews.other-release");
+    let (approved, final_) = network.out(&waits.held, review, &BOTH).unwrap();
+    let released = release(waits.held, SecondaryClearance::Approved(approved), final_).unwrap();
+    let message = released.into_inner().into_message();
+    let context = network.request().result_context();
+    let opened = network.recipient.open(&context, &[], &message).unwrap();
+    assert_eq!(opened.as_slice(), b"table of beds");
 }
