@@ -3,7 +3,6 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode, useCallback, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 
-import { Problem } from "./api/client";
 import { takeFromAddress, token } from "./api/session";
 import { SignIn } from "./pages/sign-in";
 import { router } from "./routes";
@@ -12,19 +11,20 @@ import { BASE, isSite } from "./site/mode";
 import { Enrol, SignInToSite } from "./site/pages/sign-in";
 import { SessionContext } from "./site/session";
 import "./styles.css";
+import { again, delay } from "./ui/retry";
 import { Loading } from "./ui/states";
 import { showKnownTheme } from "./ui/theme";
 
 takeFromAddress();
 showKnownTheme();
 
-// The tail tells when something is new; what a validator refused, it refuses again.
+// The tail tells when something is new.
 const client = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 2_000,
-      retry: (failures, error) => !(error instanceof Problem) && failures < 2,
-      retryDelay: 500,
+      retry: again,
+      retryDelay: delay,
     },
   },
 });

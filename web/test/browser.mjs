@@ -32,6 +32,24 @@ export const away = (is) => {
 };
 /** Everything that left for a node, to be searched for what must not leave. */
 export const sent = [];
+/** Everything that the console's API answered, to be searched for what must not come. */
+const answered = [];
+/** The refusals that a journey asks for, each with a part of its path; where it names none, any of these. */
+const refusals = [];
+const USUAL = [400, 401, 403, 404];
+export const refused = (status, part) => refusals.push([status, part]);
+const isRefusal = (status, path) =>
+  refusals.length === 0 || !path.includes("/v1/")
+    ? USUAL.includes(status)
+    : refusals.some(([one, part]) => one === status && path.includes(part));
+
+/** What came from the console's API, as text; what a page left before it was read is asked for again. */
+export async function answers(page) {
+  const all = await Promise.all(answered);
+  const missed = new Set(all.filter(({ text, method }) => text === null && method === "GET").map(({ url }) => url));
+  for (const url of missed) all.push({ url, method: "GET", text: await (await page.request.get(url)).text() });
+  return all.filter(({ text }) => text !== null);
+}
 export const LIGHT = { colorScheme: "light", viewport: { width: 1280, height: 900 } };
 export const DARK = { colorScheme: "dark", viewport: { width: 1280, height: 900 } };
 export const NARROW = { colorScheme: "light", viewport: { width: 390, height: 844 } };
@@ -58,11 +76,22 @@ export async function open(origin, options = LIGHT, state = undefined) {
     if (!own) problems.push(`a request left the origin: ${request.url()}`);
     sent.push(`${request.url()} ${JSON.stringify(request.headers())} ${request.postData() ?? ""}`);
   });
+  page.on("response", (response) => {
+    const { pathname } = new URL(response.url());
+    if (!pathname.startsWith("/v1/")) return;
+    const status = response.status();
+    if (status >= 400 && !isRefusal(status, pathname)) problems.push(`${status} for ${response.url()} on ${page.url()}`);
+    if (!pathname.startsWith("/v1/console/") || /event-stream/.test(response.headers()["content-type"] ?? "")) return;
+    const [url, method] = [response.url(), response.request().method()];
+    const text = response.text().then((text) => text, () => null);
+    answered.push(text.then((text) => ({ url, method, text })));
+  });
   page.on("pageerror", (error) => problems.push(`an error on ${page.url()}: ${error}`));
   page.on("console", (message) => {
     if (message.type() !== "error") return;
     // A refusal that the journey asks for is told by the browser too, and a node that it takes away.
-    if (/status of 40[0134]/.test(message.text())) return;
+    const status = Number(/status of (\d{3})/.exec(message.text())?.[1]);
+    if (isRefusal(status, message.location().url)) return;
     if (isAway && /ERR_CONNECTION_REFUSED/.test(message.text())) return;
     problems.push(`the console said on ${page.url()}: ${message.text()}`);
   });

@@ -141,7 +141,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return output.failure(&Failure::unavailable(format!("no threads: {e}"))),
     };
-    match runtime.block_on(run(cli.command, &cli.site, &output)) {
+    let ended = runtime.block_on(run(cli.command, &cli.site, &output));
+    // What still computes was asked for by nobody who waits: it keeps no node from stopping.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => output.failure(&failure),
     }

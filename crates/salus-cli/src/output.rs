@@ -159,6 +159,11 @@ impl Output {
         self.json
     }
 
+    /// Says beside the answer what whoever asked should know.
+    pub(crate) fn warn(words: &str) {
+        eprintln!("salus: {words}");
+    }
+
     /// Whether to show progress: to a person at a terminal only.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.json && std::io::stderr().is_terminal()

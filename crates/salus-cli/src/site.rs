@@ -22,10 +22,16 @@ pub(crate) async fn open(folder: &Path) -> Result<Site, Failure> {
     Ok(Site::open(folder, unlock, GuessCost::RFC_9106_SECOND).await?)
 }
 
-/// The operating system's account, as the access log names it.
+/// The operating system's account that this process runs as, as the access log names it. Variables
+/// of the environment say what anybody wants.
 pub(crate) fn operator() -> Result<StaffId, Failure> {
-    let account = ["USER", "LOGNAME"].iter().find_map(|v| std::env::var(v).ok());
-    let account = account.filter(|a| !a.is_empty()).unwrap_or_else(|| "unknown".to_owned());
+    use std::os::unix::fs::MetadataExt as _;
+    // In a container an account often has a number and no name.
+    let number = || std::fs::metadata("/proc/self").map(|process| format!("uid-{}", process.uid()));
+    let account = whoami::username().ok().filter(|name| !name.is_empty());
+    let account = account.map_or_else(number, Ok).map_err(|e| {
+        Failure::unavailable(format!("the system does not tell this process's account: {e}"))
+    })?;
     StaffId::new(format!("operator:{account}")).map_err(|e| Failure::request(e.to_string()))
 }
 

@@ -9,11 +9,13 @@ mod generator;
 mod genome;
 mod linkability;
 mod linkage;
+mod loss;
 mod neighbours;
 mod reconstruction;
 mod score;
 mod singling_out;
 mod statistics;
+mod verbatim;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -27,11 +29,13 @@ use crate::table::{Table, TableError};
 pub use frame::{Unmatched, unmatched};
 pub use generator::{Generator, Likelihoods, Shadow};
 pub use genome::{Dosage, Frequencies, Genotypes, allele_frequencies};
+pub use loss::by_loss;
 pub use reconstruction::{Aggregate, COUNT};
 pub use score::{Report, confidence_of_each};
 pub use statistics::{Rate, normal_quantile, residual, wilson};
 
 use frame::Frame;
+use verbatim::Verbatim;
 
 /// Why attacks could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,10 @@ pub enum Attack {
     LikelihoodRatio,
     /// Tell members from others by models fitted with and without them.
     ShadowModels,
+    /// Tell members from others by how little a model errs on them.
+    SmallLoss,
+    /// Tell members from others by how much a model errs on them.
+    LargeLoss,
     /// Work secrets out from published tables of counts.
     Reconstruction,
     /// Tell members of a group from others by its allele frequencies.
@@ -105,6 +113,8 @@ impl Attack {
             Self::Membership => "membership by nearness",
             Self::LikelihoodRatio => "membership by likelihood",
             Self::ShadowModels => "membership by shadow models",
+            Self::SmallLoss => "membership by a small loss",
+            Self::LargeLoss => "membership by a large loss",
             Self::Reconstruction => "reconstruction from counts",
             Self::AlleleFrequency => "membership by allele frequencies",
         }
@@ -122,13 +132,15 @@ pub struct Finding {
     pub attempts: u64,
     /// Successful attempts on members.
     pub successes: u64,
-    /// Successful attempts on control people.
+    /// Successful attempts on control people; of attacks that start from a released record, with
+    /// fewer control people than members, how many there would be on as many.
     pub control_successes: u64,
     /// The success rate on members.
     pub rate: Rate,
-    /// The success rate on control people.
+    /// The success rate on control people, or on as many as there are members.
     pub control: Rate,
-    /// (rate − control) / (1 − control), held within 0 and 1.
+    /// (rate − control) / (1 − control), held within 0 and 1: [`residual`], which says what becomes
+    /// of it where control people are nearly all guessed.
     pub risk: Rate,
 }
 
@@ -169,10 +181,15 @@ pub struct Scene<'a> {
     /// The column of the real and the control table that says whose a record is, where a person
     /// may have several: each person is attacked once, known by one of their records drawn by lot.
     pub person: Option<&'a str>,
+    /// The release was drawn from a model with a proven bound: a record of it that somebody has is
+    /// chance or within that bound, and members are exposed where they have more of them than
+    /// control people, beyond chance. False where records of the release may be anybody's own.
+    pub drawn: bool,
 }
 
 impl<'a> Scene<'a> {
-    /// A release, its data and a control group, and nothing else to attack with.
+    /// A release, its data and a control group, and nothing else to attack with. Nothing is said of
+    /// where the release comes from: whole records in it are taken for people's own.
     #[must_use]
     pub const fn new(real: &'a Table, control: &'a Table, released: &'a Table) -> Self {
         Self {
@@ -185,6 +202,7 @@ impl<'a> Scene<'a> {
             aggregates: &[],
             generator: None,
             person: None,
+            drawn: false,
         }
     }
 }
@@ -310,17 +328,25 @@ pub fn run(
             outcomes.push(Tally::not_run(Attack::Reconstruction, "there is no table of counts"));
         }
     }
-    let swapped = Scene { real: scene.control, control: scene.real, ..*scene };
-    let mut report =
-        Report::from_tallies(outcomes, singling_out::verbatim_tail(scene)?, plan.looks);
-    report.control_verbatim = singling_out::verbatim_tail(&swapped)?;
-    Ok(report)
+    Ok(Report::from_tallies(outcomes, Verbatim::of(scene)?, plan.looks))
 }
 
 /// Counts of one attack before intervals are put around them.
 pub(crate) enum Tally {
-    Counted { attack: Attack, secret: Option<String>, attempts: u64, hits: u64, control: u64 },
-    NotRun { attack: Attack, reason: String },
+    Counted {
+        attack: Attack,
+        secret: Option<String>,
+        attempts: u64,
+        hits: u64,
+        control: u64,
+        /// How often chance has its way with members for each time that it has with control
+        /// people: as many times as there are more of them, where any of them will do.
+        times: f64,
+    },
+    NotRun {
+        attack: Attack,
+        reason: String,
+    },
 }
 
 impl Tally {

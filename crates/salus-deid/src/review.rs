@@ -106,6 +106,20 @@ impl Objection {
             | Self::Contributions { cell } => cell,
         }
     }
+
+    /// The word for its kind, the same as in JSON.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SmallCount { .. } => "small-count",
+            Self::Dominance { .. } => "dominance",
+            Self::Estimable { .. } => "estimable",
+            Self::Differencing { .. } => "differencing",
+            Self::GroupDisclosure { .. } => "group-disclosure",
+            Self::EarlierOutput { .. } => "earlier-output",
+            Self::Contributions { .. } => "contributions",
+        }
+    }
 }
 
 impl std::fmt::Display for Objection {
@@ -273,7 +287,8 @@ impl Rules {
                 }
             }
             for (margin, parts) in &parts {
-                let published: u64 = parts.iter().map(|&p| cells[p].count).sum();
+                let counts = parts.iter().map(|&p| cells[p].count);
+                let published = counts.fold(0_u64, u64::saturating_add);
                 let full = parts.iter().copied().find(|&p| cells[p].count == published);
                 if let Some(cell) = full.filter(|_| parts.len() > 1 && published > 0) {
                     found.push(Objection::GroupDisclosure { cell });

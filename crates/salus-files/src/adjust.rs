@@ -101,9 +101,29 @@ pub(crate) struct Worst<'e> {
     upper: f64,
     leak: bool,
     attempts: u64,
+    control_successes: u64,
 }
 
 impl Worst<'_> {
+    /// The best score that its interval allows after that many attempts, where it does no better
+    /// on members than on control people, and as well on these as it did.
+    fn attainable(&self, attempts: u64, confidence: f64) -> f64 {
+        let share = self.control_successes as f64 / self.attempts.max(1) as f64;
+        let successes = (share * attempts as f64).round() as u64;
+        attainable_at(successes.min(attempts), attempts, confidence)
+    }
+
+    /// Whether it guesses a column that every other way of releasing says as well: then it stays
+    /// right on as many control people.
+    fn stays(&self, room: &Room) -> bool {
+        self.attack == Attack::Inference && (room.epsilon.is_some() || self.guesses(room))
+    }
+
+    /// Whether it guesses a sensitive column.
+    fn guesses(&self, room: &Room) -> bool {
+        self.secret.is_some_and(|secret| room.sensitive.iter().any(|name| name == secret))
+    }
+
     /// What people call it.
     pub(crate) fn named(&self) -> String {
         match self.secret {
@@ -124,24 +144,41 @@ pub(crate) fn worst(evidence: &Evidence) -> Option<Worst<'_>> {
 
 pub(crate) fn worst_of(attacks: &[AttackLine]) -> Option<Worst<'_>> {
     let ran = attacks.iter().filter_map(|line| match &line.result {
-        AttackResult::Ran { risk, interval: [_, upper], attempts, leak, .. } => Some(Worst {
+        AttackResult::Ran {
+            risk, interval: [_, upper], attempts, leak, control_successes, ..
+        } => Some(Worst {
             attack: line.attack,
             secret: line.secret.as_deref(),
             risk: *risk,
             upper: *upper,
             leak: *leak,
             attempts: *attempts,
+            control_successes: *control_successes,
         }),
         AttackResult::NotRun { .. } => None,
     });
     ran.max_by(|a, b| a.upper.total_cmp(&b.upper))
 }
 
+/// Attempts of the attack that made the most.
+fn most_attempts(attacks: &[AttackLine]) -> u64 {
+    let made = attacks.iter().filter_map(|line| match &line.result {
+        AttackResult::Ran { attempts, .. } => Some(*attempts),
+        AttackResult::NotRun { .. } => None,
+    });
+    made.max().unwrap_or(0)
+}
+
 /// The best score that any release could get with that many attempts: none of them succeeds.
 pub(crate) fn attainable(attempts: u64, confidence: f64) -> f64 {
+    attainable_at(0, attempts, confidence)
+}
+
+/// The score of an attack with that many successes on either side.
+fn attainable_at(successes: u64, attempts: u64, confidence: f64) -> f64 {
     let z = normal_quantile(f64::midpoint(1.0, confidence));
-    let none = wilson(0, attempts, z);
-    100.0 * (1.0 - residual(none, none).upper)
+    let rate = wilson(successes, attempts, z);
+    100.0 * (1.0 - residual(rate, rate).upper)
 }
 
 /// What a release may be changed in.
@@ -166,19 +203,15 @@ pub(crate) fn propose(evidence: &Evidence, wanted: f64, room: &Room) -> Result<A
     let Some(worst) = worst(evidence) else {
         return Err(NoRoom("no attack could run, so no adjustment can be judged".to_owned()));
     };
-    let best = attainable(room.members, evidence.confidence);
-    if best < wanted {
-        return Err(NoRoom(format!(
-            "with {} people to try attacks on, no release can be shown to score above {best:.1}: \
-             more records are needed, or a lower threshold",
-            room.members
-        )));
-    }
+    enough_people(&worst, wanted, evidence.confidence, room)?;
     let named = worst.named();
-    let wide = !worst.leak && worst.attempts < room.members;
-    if evidence.published_verbatim == 0
+    // An attack that found fewer to try than others did finds no more when more are allowed.
+    let wide = !worst.leak
+        && worst.attempts < room.members
+        && worst.attempts >= most_attempts(&evidence.attacks);
+    if !evidence.verbatim_decides
         && wide
-        && (attainable(worst.attempts, evidence.confidence) < wanted
+        && (worst.attainable(worst.attempts, evidence.confidence) < wanted
             || worst.risk < worst.upper / 4.0)
     {
         let more = (worst.attempts * 4).min(room.members);
@@ -200,10 +233,40 @@ pub(crate) fn propose(evidence: &Evidence, wanted: f64, room: &Room) -> Result<A
             Err(NoRoom(format!("{reaches}, and ε is as small as makes sense")))
         };
     }
-    let guessed = worst.secret.is_some_and(|s| room.sensitive.iter().any(|x| x == s));
-    let next = if guessed { sensitive(room).or_else(|| larger(room)) } else { larger(room) };
+    let next =
+        if worst.guesses(room) { sensitive(room).or_else(|| larger(room)) } else { larger(room) };
     next.map(|change| Adjustment::new(change, reaches.clone()))
         .ok_or_else(|| NoRoom(format!("{reaches}, and there is nothing left to raise")))
+}
+
+/// Refuses where so few people are there that nothing that is proposed could reach the score.
+fn enough_people(
+    worst: &Worst<'_>,
+    wanted: f64,
+    confidence: f64,
+    room: &Room,
+) -> Result<(), NoRoom> {
+    let any = attainable(room.members, confidence);
+    if any < wanted {
+        return Err(NoRoom(format!(
+            "with {} people to try attacks on, no release can be shown to score above {any:.1}: \
+             more records are needed, or a lower threshold",
+            room.members
+        )));
+    }
+    let best = worst.attainable(room.members, confidence);
+    if worst.stays(room) && best < wanted {
+        return Err(NoRoom(format!(
+            "{} is right on {} of {} people who are not in the data, and with {} to try it on no \
+             release can be shown to score above {best:.1} while it is: more records are needed, \
+             or a lower threshold",
+            worst.named(),
+            worst.control_successes,
+            worst.attempts,
+            room.members
+        )));
+    }
+    Ok(())
 }
 
 /// Groups one step larger, as long as half of the records make a few of them.

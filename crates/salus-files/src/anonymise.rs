@@ -568,7 +568,7 @@ impl<'a> Setting<'a> {
         let release = recipe.release(&self.input, None, entropy)?;
         let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
         let effort = args.attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
-        let trial = Trial { effort, looks, person: args.person.as_deref() };
+        let trial = Trial { effort, looks, person: args.person.as_deref(), drawn: false };
         let evidence = recipe.attack(&self.input, &release, trial, entropy)?;
         let mut noted = self.source.notes.clone();
         noted.extend(self.found.notes.iter().cloned());

@@ -82,7 +82,8 @@ pub struct AttackArgs {
 pub struct AttackReport {
     /// An entry for each attack.
     pub attacks: Vec<AttackLine>,
-    /// 100 · (1 − the largest upper bound of risk); 0 when a person is published verbatim.
+    /// 100 · (1 − the largest upper bound of risk); 0 when people are published verbatim and chance
+    /// does not explain it.
     pub score: Option<f64>,
     /// People with a value that nobody else has whose whole record is in the release.
     pub published_verbatim: u64,
@@ -123,13 +124,14 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     let aggregates: Vec<Aggregate<'_>> = counts.iter().map(|s| Aggregate(&s.table)).collect();
     let start = ProcessTime::now();
     let generator = args.generator.as_ref().map(|path| {
-        let model = generator::read(path)?;
+        let stored = generator::Stored::read(path)?;
+        let model = &stored.model;
         for (source, option) in [(&real, "--real"), (&control, "--control")] {
             let names: Vec<String> =
                 model.attributes().iter().map(|a| a.name().to_string()).collect();
             source.require(option, &names)?;
         }
-        generator::attacked(&model, &real.table, &control.table, args.shadows.into(), entropy)
+        generator::attacked(&stored, &real.table, &control.table, args.shadows.into(), entropy)
     });
     let generator = generator.transpose()?;
     let scene = Scene {
@@ -139,6 +141,8 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
         aggregates: &aggregates,
         generator: generator.as_ref(),
         person: args.person.as_deref(),
+        // Models that `synthesise` writes have a proven bound.
+        drawn: generator.is_some(),
         ..Scene::new(&real.table, &control.table, &released.table)
     };
     let effort = args.attempts.map_or(Effort::Alone, |n| Effort::Attempts(n as usize));
@@ -164,8 +168,9 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     if members != others {
         let what = if args.person.is_some() { "people" } else { "records" };
         noted.push(format!(
-            "{members} real and {others} control {what}: as many of each are drawn, for an unequal \
-             control group inflates the risk"
+            "{members} real and {others} control {what}: people are attacked in equal numbers, and \
+             what a released record tells is looked for among all real ones, with chance reckoned \
+             from the control ones, whom every interval is the wider for the fewer they are"
         ));
     }
     if args.person.is_none() {
@@ -198,7 +203,9 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
 /// that is no chance, and a leak would be taken for it.
 fn control_is_apart(evidence: &Evidence, args: &AttackArgs) -> Result<(), FilesError> {
     let verbatim = evidence.control_verbatim;
-    let copied = verbatim >= FEW_BY_CHANCE && verbatim * 2 >= evidence.published_verbatim;
+    // A model repeats records of members and of others alike.
+    let drawn = args.generator.is_some();
+    let copied = !drawn && verbatim >= FEW_BY_CHANCE && verbatim * 2 >= evidence.published_verbatim;
     let seen = match &evidence.backwards {
         Some(words) => words.clone(),
         None if copied => format!(

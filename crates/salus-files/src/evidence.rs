@@ -46,12 +46,15 @@ pub(crate) struct Trial<'a> {
     pub(crate) looks: NonZeroU32,
     /// The column that says whose a record is, where a person has several.
     pub(crate) person: Option<&'a str>,
+    /// Whether it is drawn from a model with a proven bound: a record that comes again is chance
+    /// then, or within the bound.
+    pub(crate) drawn: bool,
 }
 
 impl Trial<'_> {
     /// Beside something else, and nothing is chosen by it.
     pub(crate) const ONCE: Self =
-        Self { effort: Effort::Beside, looks: NonZeroU32::MIN, person: None };
+        Self { effort: Effort::Beside, looks: NonZeroU32::MIN, person: None, drawn: false };
 }
 
 /// One attack: what it achieved, or why it could not run.
@@ -73,7 +76,8 @@ pub struct AttackLine {
 pub enum AttackResult {
     /// It ran.
     Ran {
-        /// The share of members exposed by being in the data: (rate − control)/(1 − control).
+        /// The share of members exposed by being in the data: (rate − control)/(1 − control), where
+        /// 1 − control counts as at least 0.2.
         risk: f64,
         /// Where that lies, jointly over all attacks at 95 %.
         interval: [f64; 2],
@@ -81,7 +85,8 @@ pub enum AttackResult {
         attempts: u64,
         /// Successful attempts on members.
         successes: u64,
-        /// Successful attempts on control people.
+        /// Successful attempts on control people; where they are fewer than the members and any
+        /// member will do, how many there would be on as many.
         control_successes: u64,
         /// Whether members are exposed beyond what chance explains.
         leak: bool,
@@ -96,8 +101,8 @@ pub enum AttackResult {
 /// All attacks on a release.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evidence {
-    /// 100 · (1 − the largest upper bound of risk); 0 when a person is published verbatim.
-    /// None when no attack could run.
+    /// 100 · (1 − the largest upper bound of risk); 0 when people are published verbatim and chance
+    /// does not explain it. None when no attack could run.
     pub score: Option<f64>,
     /// A line per attack.
     pub attacks: Vec<AttackLine>,
@@ -108,6 +113,9 @@ pub struct Evidence {
     /// Control people published as they are: no control people then.
     #[serde(skip)]
     pub(crate) control_verbatim: u64,
+    /// Whether the score is 0 for those who are published as they are.
+    #[serde(skip)]
+    pub(crate) verbatim_decides: bool,
     /// The attack that does better on control people than on members beyond doubt, in words.
     #[serde(skip)]
     pub(crate) backwards: Option<String>,
@@ -144,6 +152,7 @@ impl Evidence {
             published_verbatim: 0,
             words: format!("No attack could be run: {reason}."),
             control_verbatim: 0,
+            verbatim_decides: false,
             backwards: None,
             confidence: 1.0,
         }
@@ -168,6 +177,7 @@ impl Evidence {
             published_verbatim: report.published_verbatim,
             words: report.words,
             control_verbatim: report.control_verbatim,
+            verbatim_decides: report.verbatim_decides,
             backwards,
             confidence: report.confidence,
         }
@@ -391,6 +401,7 @@ pub(crate) fn of_recipe(
     let scene = Scene {
         hierarchies: quasi,
         person: trial.person,
+        drawn: trial.drawn,
         ..Scene::new(&members, &others, &released)
     };
     attack(&scene, secrets, Linking::by_lot(), trial, entropy)

@@ -12,15 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
 use crate::file::write_bytes;
-use crate::synthesise::{DATE_FORMS, Lane, Look, whole};
-
-/// Reads a model that `salus synthesise --model` wrote.
-pub(crate) fn read(path: &Path) -> Result<Model, FilesError> {
-    Ok(Stored::read(path)?.model)
-}
+use crate::synthesise::{DATE_FORMS, Lane, Look, StoredLinked, StoredSeries, whole};
 
 /// A model as it is stored: with what it cost, and how its values are written.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Stored {
     pub(crate) model: Model,
     pub(crate) files: Extras,
@@ -101,6 +97,35 @@ impl Extras {
     }
 }
 
+/// What a stored model says of itself.
+pub(crate) struct Recognised {
+    /// What it is a model of.
+    pub(crate) of: &'static str,
+    /// ε and δ of fitting and of finding domains.
+    pub(crate) spent: (f64, f64),
+    /// Bytes that the same model has when it is written here.
+    pub(crate) bytes: usize,
+}
+
+impl Recognised {
+    /// A model that `salus synthesise --model` wrote, whatever it is of; none where it is none.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        fn read<T: serde::de::DeserializeOwned + Serialize>(bytes: &[u8]) -> Option<(T, usize)> {
+            let model: T = serde_json::from_slice(bytes).ok()?;
+            let written = serde_json::to_vec(&model).ok()?.len();
+            Some((model, written))
+        }
+        if let Some((model, bytes)) = read::<Stored>(bytes) {
+            return Some(Self { of: "one table", spent: model.spent(), bytes });
+        }
+        if let Some((model, bytes)) = read::<StoredLinked>(bytes) {
+            return Some(Self { of: "two linked tables", spent: model.people.spent(), bytes });
+        }
+        let (model, bytes) = read::<StoredSeries>(bytes)?;
+        Some(Self { of: "series of people", spent: model.files.spent(), bytes })
+    }
+}
+
 /// Reads a stored model of any kind.
 pub(crate) fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, FilesError> {
     let bytes = std::fs::read(path).map_err(FilesError::file(path, "the model cannot be read"))?;
@@ -160,12 +185,11 @@ struct People {
 }
 
 impl People {
-    fn of(model: &Model, table: &Table) -> Result<Self, FilesError> {
-        let lanes = model
-            .attributes()
-            .iter()
-            .map(|a| Lane::of(table.column(a.name().as_str())?))
-            .collect::<Result<Vec<_>, _>>()?;
+    /// Read as the model's own file was: how a file's values look is not guessed anew for each.
+    fn of(stored: &Stored, table: &Table) -> Result<Self, FilesError> {
+        let looks = stored.files.looks(&stored.model);
+        let lane = |(name, look): (String, Look)| Lane::written(table.column(&name)?, look);
+        let lanes = looks.into_iter().map(lane).collect::<Result<Vec<_>, _>>()?;
         let row = |row| lanes.iter().map(|lane| lane.field(row).map(str::to_owned)).collect();
         Ok(Self { rows: (0..table.rows()).map(row).collect() })
     }
@@ -189,13 +213,14 @@ impl People {
 /// that it was fitted to: which those are stands in the model, and choosing them anew would be most
 /// of the work.
 pub(crate) fn attacked(
-    model: &Model,
+    stored: &Stored,
     real: &Table,
     control: &Table,
     shadows: usize,
     entropy: &mut dyn Entropy,
 ) -> Result<Generator, FilesError> {
-    let (members, others) = (People::of(model, real)?, People::of(model, control)?);
+    let model = &stored.model;
+    let (members, others) = (People::of(stored, real)?, People::of(stored, control)?);
     let tables =
         [People::table(model, members.rows.iter())?, People::table(model, others.rows.iter())?];
     let likelihoods = |of: &Model| -> Result<Likelihoods, FilesError> {

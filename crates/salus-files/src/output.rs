@@ -8,6 +8,11 @@
 //! Bond, Brandt and de Wolf 2015, "Guidelines for output checking" (DwB), chapters 3 and 4: small
 //! counts, class disclosure, identifiers, free text; and that what no program can check is named.
 
+mod counts;
+mod model;
+mod model_file;
+mod picture;
+
 use std::path::Path;
 
 use salus_deid::Table;
@@ -15,9 +20,11 @@ use salus_deid::risk::ClassSizes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
-use crate::generator::Stored;
+use crate::generator::Recognised;
 use crate::review::{self, TableRules};
 use crate::text::count;
+
+pub use model::{Attacked, TrainingPeople, attack_model, training_in_dataset};
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +189,9 @@ pub enum OutputKind {
         total: String,
         /// The fewest people that a cell may show.
         least: u64,
+        /// The columns of categories; all but the count if there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        by: Vec<String>,
     },
     /// A model, as `salus synthesise --model` or another program wrote it.
     Model,
@@ -206,8 +216,10 @@ impl OutputKind {
 pub struct OutputChecks {
     /// Each check.
     pub checks: Vec<OutputCheck>,
-    /// All that was found, for whoever wants it exactly.
+    /// How often what was found, and about which columns; no value and no count of a cell.
     pub details: serde_json::Value,
+    /// What a person should know about the reading.
+    pub notes: Vec<String>,
 }
 
 impl OutputChecks {
@@ -220,6 +232,9 @@ impl OutputChecks {
 
 /// Checks a file that wants out as far as its kind can be, and says what could not be checked.
 ///
+/// Of the tables that went out before, `earlier`, those with other columns are said to be not
+/// compared.
+///
 /// # Errors
 /// When it is not of the kind that it is said to be.
 pub fn check(
@@ -228,53 +243,18 @@ pub fn check(
     earlier: &[(&Path, Vec<u8>)],
 ) -> Result<OutputChecks, FilesError> {
     match kind {
-        OutputKind::Table { count, total, least } => {
-            let rules = TableRules { count: count.clone(), total: total.clone(), least: *least };
-            of_counts(&review::check(file, earlier, &rules)?, earlier.len(), *least)
+        OutputKind::Table { count, total, least, by } => {
+            let (count, total, by) = (count.clone(), total.clone(), by.clone());
+            let rules = TableRules { count, total, least: *least, by };
+            Ok(counts::of_counts(&review::check(file, earlier, &rules)?, &rules))
         }
         OutputKind::Model => Ok(of_model(file)),
         OutputKind::Plot => of_plot(file),
     }
 }
 
-fn of_counts(
-    report: &review::ReviewReport,
-    earlier: usize,
-    least: u64,
-) -> Result<OutputChecks, FilesError> {
-    let verdict = |against: usize| {
-        if against == 0 { CheckVerdict::Passes } else { CheckVerdict::Objects }
-    };
-    let (objections, inferred) = (report.objections.len(), report.inferred.len());
-    let checks = vec![
-        OutputCheck::new(
-            "cells",
-            verdict(objections),
-            format!(
-                "{} cells shown, {} held back; fewest people {least}; objections: {objections}",
-                count(report.cells.saturating_sub(report.held_back)),
-                count(report.held_back)
-            ),
-        ),
-        OutputCheck::new(
-            "worked out",
-            verdict(inferred),
-            format!("cells held back that follow from those shown: {inferred}"),
-        ),
-        OutputCheck::new(
-            "earlier tables",
-            if earlier > 0 { verdict(0) } else { CheckVerdict::NotChecked },
-            match earlier {
-                0 => "what it tells together with tables that went out before; none was named"
-                    .to_owned(),
-                n => format!("subtracted from {n} tables that went out before"),
-            },
-        ),
-    ];
-    let details = serde_json::to_value(report)
-        .map_err(|_| FilesError::option("the checks cannot be written as JSON"))?;
-    Ok(OutputChecks { checks, details })
-}
+/// The check of who was in a model's training data.
+const MEMBERSHIP: &str = "membership";
 
 fn of_model((_, bytes): (&Path, &[u8])) -> OutputChecks {
     let size = OutputCheck::new(
@@ -282,18 +262,16 @@ fn of_model((_, bytes): (&Path, &[u8])) -> OutputChecks {
         CheckVerdict::Look,
         format!("{} bytes: a model may hold as many bytes of records", count(bytes.len() as u64)),
     );
-    let stated = match Stored::of_bytes(bytes) {
-        Some(model) => {
-            let (epsilon, delta) = model.spent();
-            OutputCheck::new(
-                "stated loss",
-                CheckVerdict::Look,
-                format!(
-                    "a model of `salus synthesise`, which says that fitting it cost ε = \
-                     {epsilon:.4} at δ = {delta:e}; nothing here proves that"
-                ),
-            )
-        }
+    let ours = Recognised::of_bytes(bytes);
+    let stated = match &ours {
+        Some(Recognised { of, spent: (epsilon, delta), .. }) => OutputCheck::new(
+            "stated loss",
+            CheckVerdict::Look,
+            format!(
+                "a model of {of} of `salus synthesise`, which says that fitting it cost ε = \
+                 {epsilon:.4} at δ = {delta:e}; nothing here proves that"
+            ),
+        ),
         None => OutputCheck::new(
             "stated loss",
             CheckVerdict::NotChecked,
@@ -301,124 +279,37 @@ fn of_model((_, bytes): (&Path, &[u8])) -> OutputChecks {
         ),
     };
     let members = OutputCheck::new(
-        "membership",
+        MEMBERSHIP,
         CheckVerdict::NotChecked,
-        "who was in the training data: that takes people who were not. `salus attack --generator` \
-         does it where both are at hand",
+        "who was in the training data: that takes the records that it was fitted to (--trained-on) \
+         and people who were not among them (--control), and none were named",
     );
-    OutputChecks { checks: vec![size, stated, members], details: serde_json::Value::Null }
+    let checks = vec![size, stated, members, model_file::form(bytes, ours.as_ref())];
+    OutputChecks { checks, details: serde_json::Value::Null, notes: Vec::new() }
 }
 
-/// As much as a program writes of itself into a picture.
-const SIGNED: usize = 1024;
-
 fn of_plot((path, bytes): (&Path, &[u8])) -> Result<OutputChecks, FilesError> {
-    let form = if bytes.starts_with(PNG) {
-        pixels("PNG", unseen_in_png(bytes))
-    } else if bytes.starts_with(JPEG) {
-        pixels("JPEG", unseen_in_jpeg(bytes))
-    } else if bytes.starts_with(b"%PDF-") {
-        let words = "PDF: it may hold every point that it was drawn from, beside what is seen";
-        OutputCheck::new("form", CheckVerdict::Look, words)
-    } else {
-        return Err(FilesError::option(format!(
-            "{}: a plot is taken as PNG, JPEG or PDF; a drawing that is text (SVG) holds every \
-             point it was drawn from",
-            path.display()
-        )));
+    let form = match picture::form(bytes) {
+        Some(form) => form,
+        None if bytes.starts_with(b"%PDF-") => {
+            let words = "PDF: it may hold every point that it was drawn from, beside what is seen";
+            OutputCheck::new("form", CheckVerdict::Look, words)
+        }
+        None => {
+            return Err(FilesError::option(format!(
+                "{}: a plot is taken as PNG, JPEG or PDF; a drawing that is text (SVG) holds every \
+                 point it was drawn from",
+                path.display()
+            )));
+        }
     };
     let shown = OutputCheck::new(
         "what is seen",
         CheckVerdict::NotChecked,
         "single people among points, outliers, extremes of axes: look at it",
     );
-    Ok(OutputChecks { checks: vec![form, shown], details: serde_json::Value::Null })
-}
-
-/// What a picture carries beside its pixels.
-fn pixels(form: &str, unseen: Option<usize>) -> OutputCheck {
-    let (verdict, words) = match unseen {
-        None => (CheckVerdict::Objects, format!("{form}: it is damaged, or hides its structure")),
-        Some(0) => (CheckVerdict::Passes, format!("{form}: pixels and nothing else")),
-        Some(n) if n <= SIGNED => (
-            CheckVerdict::Look,
-            format!("{form}: {} bytes of text or metadata beside the pixels", count(n as u64)),
-        ),
-        Some(n) => (
-            CheckVerdict::Objects,
-            format!("{form}: {} bytes that nobody sees beside the pixels", count(n as u64)),
-        ),
-    };
-    OutputCheck::new("form", verdict, words)
-}
-
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
-const JPEG: &[u8] = b"\xff\xd8\xff";
-
-/// Bytes of a PNG that are no pixels and not how they are shown; none where it is damaged.
-///
-/// # Source
-/// Portable Network Graphics (third edition), sections 5 and 11.
-fn unseen_in_png(bytes: &[u8]) -> Option<usize> {
-    const SEEN: [&[u8; 4]; 14] = [
-        b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"sBIT", b"sRGB", b"cICP",
-        b"bKGD", b"pHYs", b"mDCV", b"cLLI",
-    ];
-    let (mut rest, mut unseen) = (bytes.strip_prefix(PNG)?, 0);
-    loop {
-        let (length, after) = rest.split_first_chunk::<4>()?;
-        let (kind, after) = after.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        rest = after.get(length.checked_add(4)?..)?;
-        if !SEEN.contains(&kind) {
-            unseen += length;
-        }
-        if kind == b"IEND" {
-            return Some(unseen + rest.len());
-        }
-    }
-}
-
-/// Bytes of a JPEG in comments, in segments of applications and after its end; none where it is
-/// damaged.
-///
-/// # Source
-/// ITU-T T.81, annex B.
-fn unseen_in_jpeg(bytes: &[u8]) -> Option<usize> {
-    let (mut rest, mut unseen) = (bytes.get(2..)?, 0);
-    loop {
-        let [0xff, marker, after @ ..] = rest else { return None };
-        match *marker {
-            // Fill bytes, before a marker.
-            0xff => rest = rest.get(1..)?,
-            // End of image.
-            0xd9 => return Some(unseen + after.len()),
-            0x01 | 0xd0..=0xd7 => rest = after,
-            marker => {
-                let (length, _) = after.split_first_chunk::<2>()?;
-                let length = usize::from(u16::from_be_bytes(*length));
-                let segment = after.get(2..length)?;
-                // What says how wide a pixel is, and which colours: JFIF and Adobe.
-                let shown = (marker == 0xe0 && segment.len() == 14)
-                    || (marker == 0xee && segment.len() == 12);
-                if matches!(marker, 0xe0..=0xef | 0xfe) && !shown {
-                    unseen += segment.len();
-                }
-                rest = after.get(length..)?;
-                if marker == 0xda {
-                    rest = after_scan(rest)?;
-                }
-            }
-        }
-    }
-}
-
-/// What follows the coded pixels: from the next marker on that is none of theirs.
-fn after_scan(bytes: &[u8]) -> Option<&[u8]> {
-    let ends =
-        |pair: &[u8]| matches!(pair, [0xff, next] if !matches!(next, 0 | 0xd0..=0xd7 | 0xff));
-    let at = bytes.windows(2).position(ends)?;
-    bytes.get(at..)
+    let checks = vec![form, shown];
+    Ok(OutputChecks { checks, details: serde_json::Value::Null, notes: Vec::new() })
 }
 
 #[cfg(test)]

@@ -36,9 +36,9 @@ use crate::watch::Unwatched;
 
 pub(crate) use dataset::one_record_each;
 pub use dataset::{Carried, DatasetPlan, Given, Kind, Outcome, Publication, Rehearsal, Spent};
-use plan::Plan;
 pub(crate) use plan::anonymise_options;
 pub use plan::plan_text;
+use plan::{How, Plan};
 use stages::{Augmented, Chain};
 
 /// Carries a plan out.
@@ -113,8 +113,12 @@ pub struct ReleaseReport {
     /// Its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
-    /// What to note.
+    /// What to note; for whoever holds the records.
     pub notes: Vec<String>,
+    /// What to note of a private release, for everybody: nothing that was found out from the records
+    /// without noise.
+    #[serde(skip)]
+    open_notes: Vec<String>,
 }
 
 /// Carries a plan out.
@@ -228,9 +232,17 @@ fn gone_through(
         out: PathBuf::new(),
         certificate: None,
         notes: Vec::new(),
+        open_notes: Vec::new(),
     };
-    note(&mut report, chain.source);
+    note(&mut report, chain);
     Ok(Worked { report, evidence, table })
+}
+
+impl ReleaseReport {
+    /// Whether these readers are told nothing but what ε covers, the score and the attacks.
+    fn is_private_for(&self, readers: Readers) -> bool {
+        readers == Readers::Everybody && self.synthesised.is_some()
+    }
 }
 
 /// Who gets a certificate.
@@ -242,36 +254,43 @@ enum Readers {
     Everybody,
 }
 
-fn note(report: &mut ReleaseReport, source: &Source) {
-    let mut all = source.notes.clone();
+fn note(report: &mut ReleaseReport, chain: &Chain<'_>) {
+    let after = noted_of_published(report);
+    let mut all = chain.source.notes.clone();
     all.extend(report.anonymised.iter().flat_map(|a| a.notes.clone()));
-    all.extend(report.synthesised.iter().flat_map(|s| s.notes.clone()));
-    all.extend(report.unbiased.iter().flat_map(|u| u.notes.clone()));
+    all.extend(report.synthesised.iter().flat_map(|s| s.notes.iter().chain(&s.cohort).cloned()));
+    all.extend(after.clone());
+    report.notes = once(all);
+    if let How::Synthesise(args) = chain.how {
+        report.open_notes = once([args.notes_for_everybody(), after].concat());
+    }
+}
+
+/// What is found out from the records as they are published, and tells no more than those.
+fn noted_of_published(report: &ReleaseReport) -> Vec<String> {
+    let mut noted: Vec<String> = report.unbiased.iter().flat_map(|u| u.notes.clone()).collect();
     if report.enough == Some(false) && report.augmented.is_none() {
-        all.push(
+        noted.push(
             "the published records are not enough for the purpose, and the plan has no \
                   [augment]"
                 .to_owned(),
         );
     }
     if report.augmented.is_some() {
-        all.push(
+        noted.push(
             "records with synthetic = yes are drawn from what the others have in common: \
                   they add volume, and no information about people"
                 .to_owned(),
         );
     }
-    let mut seen = std::collections::HashSet::new();
-    all.retain(|note| seen.insert(note.clone()));
-    report.notes = all;
+    noted
 }
 
-/// Measured without noise: whoever holds the records may know it finely.
-fn quality(quality: f64, readers: Readers) -> String {
-    match readers {
-        Readers::Steward => format!("{quality:.4}"),
-        Readers::Everybody => format!("{quality:.2}"),
-    }
+/// Each note once, at its first place.
+fn once(mut notes: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    notes.retain(|note| seen.insert(note.clone()));
+    notes
 }
 
 /// How the sentence begins that says how the records were.
@@ -279,7 +298,7 @@ const ASSESSED: &str = "Assessed:";
 
 /// What was done, a sentence each.
 fn steps(report: &ReleaseReport, readers: Readers) -> Vec<String> {
-    let everybody = readers == Readers::Everybody && report.synthesised.is_some();
+    let everybody = report.is_private_for(readers);
     let score = |s: Option<f64>| match s {
         None => "no score".to_owned(),
         Some(s) if everybody => format!("{:.0} of 100", s.floor()),
@@ -305,12 +324,9 @@ fn steps(report: &ReleaseReport, readers: Readers) -> Vec<String> {
         ));
     }
     if let Some(s) = &report.synthesised {
-        said.push(format!(
-            "Synthesised: ε = {:.4} at δ = {:e}, quality {}",
-            s.epsilon_spent,
-            s.delta,
-            quality(s.quality, readers)
-        ));
+        // Measured on the records without noise, and of a cohort perhaps on few.
+        let quality = if everybody { String::new() } else { format!(", quality {:.4}", s.quality) };
+        said.push(format!("Synthesised: ε = {:.4} at δ = {:e}{quality}", s.epsilon_spent, s.delta));
     }
     if let (Some(v), Some(enough)) = (&report.volume, report.enough) {
         let last = v.curve.last().map_or(0.0, |p| p.accuracy);
@@ -365,8 +381,9 @@ fn certificate<'a>(
     if let Some(a) = &report.anonymised {
         utility.push(("Granularity", format!("{:.4} (1 is untouched)", a.granularity)));
     }
-    if let Some(s) = &report.synthesised {
-        utility.push(("Quality", format!("{} (1 is alike)", quality(s.quality, readers))));
+    let everybody = report.is_private_for(readers);
+    if let Some(s) = report.synthesised.as_ref().filter(|_| !everybody) {
+        utility.push(("Quality", format!("{:.4} (1 is alike)", s.quality)));
     }
     if let Some(last) = report.volume.as_ref().and_then(|v| v.curve.last()) {
         utility.push(("Balanced accuracy of the target", format!("{:.4}", last.accuracy)));
@@ -384,7 +401,7 @@ fn certificate<'a>(
         evidence: Some(evidence),
         setting: "A random half of the people went through the whole chain and was attacked; the \
                   other half, who are not in it, is the control group.",
-        notes: &report.notes,
+        notes: if everybody { &report.open_notes } else { &report.notes },
     }
 }
 

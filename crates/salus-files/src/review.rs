@@ -1,18 +1,29 @@
 //! `salus review`: a table of counts that wants out of a secure environment, looked at.
 
-use std::collections::BTreeSet;
+mod before;
+mod columns;
+mod totals;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use salus_deid::review::inference::{Inferred, inferred, protect};
+use salus_deid::review::inference::{Inferred, MOST_CELLS, inferred, protect};
 use salus_deid::review::{Cell, Objection, Rules};
 use salus_deid::{Column, is_missing};
 use serde::Serialize;
 
 use crate::error::FilesError;
 use crate::file::{Format, Source, not_over, write_table};
-use crate::text::{columns, count, notes};
+use crate::output::CheckVerdict;
+use crate::text::{columns as aligned, count, notes};
 use crate::{Answer, Verdict};
+
+use self::columns::{Columns, Shape};
+
+pub use before::Compared;
+pub(crate) use columns::listed;
+pub use columns::{Finding, FindingKind};
 
 /// Checks a table of counts before it leaves a secure environment.
 ///
@@ -25,9 +36,13 @@ pub struct ReviewArgs {
     /// The column with the number of people.
     #[arg(long, default_value = "count")]
     pub count: String,
-    /// How a total over a column is written in it.
+    /// How a total over a column is written in it, whatever its case.
     #[arg(long, default_value = "total")]
     pub total: String,
+    /// The columns of categories, which tell cells apart; all but the count if not given. What
+    /// other columns say of a cell nothing here can check.
+    #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
+    pub by: Vec<String>,
     /// The fewest people that a cell may show.
     #[arg(long, default_value_t = 10)]
     pub least: u64,
@@ -67,6 +82,13 @@ pub struct ReviewReport {
     pub passes: bool,
     /// Why not, by line of the file.
     pub objections: Vec<Line>,
+    /// What is remarkable about columns and totals.
+    pub findings: Vec<Finding>,
+    /// What became of each table that went out before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Compared>,
+    /// The columns of categories.
+    pub by: Vec<String>,
     /// Cells that are not shown, and that the shown ones give away.
     pub inferred: Vec<Inferred>,
     /// Lines that `--out` leaves empty since they are small.
@@ -98,6 +120,7 @@ pub struct Line {
 /// The cells of one file.
 struct Counted {
     source: Source,
+    shape: Shape,
     cells: Vec<Cell>,
     held_back: BTreeSet<usize>,
 }
@@ -111,9 +134,21 @@ pub struct TableRules {
     pub total: String,
     /// The fewest people that a cell may show.
     pub least: u64,
+    /// The columns of categories; all but the count if there are none.
+    pub by: Vec<String>,
 }
 
-/// Checks a table of counts, and those that went out before, whose bytes the caller has.
+/// The most lines of a table of counts.
+const LINES: usize = 10_000;
+/// The most columns of a table of counts.
+const COLUMNS: usize = 32;
+/// The most bytes of a table of counts.
+const BYTES: usize = 4 << 20;
+/// More people than there are.
+const PEOPLE: u64 = 100_000_000_000;
+
+/// Checks a table of counts, and those that went out before, whose bytes the caller has. Of these
+/// any may have other columns, or be no table: then it is not compared.
 ///
 /// # Errors
 /// As [`run`].
@@ -127,6 +162,7 @@ pub fn check(
         count: rules.count.clone(),
         total: rules.total.clone(),
         least: rules.least,
+        by: rules.by.clone(),
         sum: None,
         largest: None,
         second: None,
@@ -136,29 +172,54 @@ pub fn check(
         out: None,
         format: Format::default(),
     };
-    let table = Source::of_bytes(table.0, table.1, &args.format)?;
-    let read = |(path, bytes): &(&Path, Vec<u8>)| Source::of_bytes(path, bytes, &args.format);
-    let earlier = earlier.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    Ok(reviewed(table, earlier, &args)?.report)
+    let (path, bytes) = table;
+    if bytes.len() > BYTES {
+        return Err(FilesError::option(format!(
+            "{}: a table of counts has at most {BYTES} bytes, and this has {}; it should hold a \
+             line for each cell and no records",
+            path.display(),
+            bytes.len()
+        )));
+    }
+    let source = Source::of_bytes(path, bytes, &args.format)?;
+    let writing = columns::writing(bytes, &source);
+    let read = |(path, bytes): &(&Path, Vec<u8>)| {
+        let source = Some(bytes).filter(|bytes| bytes.len() <= BYTES);
+        source.and_then(|bytes| Source::of_bytes(path, bytes, &args.format).ok())
+    };
+    let mut report = reviewed(source, earlier.iter().map(read).collect(), &args)?.report;
+    report.findings.extend(writing);
+    Ok(report)
 }
 
 /// Reviews, and writes the protected table if asked.
 ///
 /// # Errors
-/// When a file cannot be read or written, a column does not exist, a count is no whole number, or
-/// the counts contradict each other.
+/// When a file cannot be read or written, a column does not exist, a count is no whole number, two
+/// lines have the same categories, the table is too large, the counts contradict each other, or a
+/// table of `--earlier` has other columns.
 pub fn run(args: &ReviewArgs) -> Result<Answer, FilesError> {
     if let Some(out) = &args.out {
         not_over(out, &[&args.file])?;
     }
     let read = |path: &PathBuf| Source::read(path, &args.format);
-    let earlier = args.earlier.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let Reviewed { mut report, table, names, rules } = reviewed(read(&args.file)?, earlier, args)?;
+    let earlier = args.earlier.iter().map(|path| read(path).map(Some));
+    let earlier = earlier.collect::<Result<Vec<_>, _>>()?;
+    let Reviewed { mut report, table, rules } = reviewed(read(&args.file)?, earlier, args)?;
+    for (path, compared) in args.earlier.iter().zip(&report.earlier) {
+        if let Compared::NotCompared { why } = compared {
+            let place = path.display();
+            return Err(FilesError::option(format!(
+                "--earlier: {place} cannot be subtracted: {why}; the columns of categories are {}",
+                listed(&report.by)
+            )));
+        }
+    }
     report.out.clone_from(&args.out);
     if let Some(out) = &args.out {
         write_protected(out, rules, &table, args, &mut report)?;
     }
-    let text = text(&report, &names);
+    let text = text(&report);
     let verdict = if report.passes { Verdict::Passes } else { Verdict::Objected };
     Ok(Answer::new(&report, text)?.with(verdict))
 }
@@ -166,25 +227,23 @@ pub fn run(args: &ReviewArgs) -> Result<Answer, FilesError> {
 struct Reviewed {
     report: ReviewReport,
     table: Counted,
-    names: Vec<String>,
     rules: Rules,
 }
 
-fn reviewed(table: Source, before: Vec<Source>, args: &ReviewArgs) -> Result<Reviewed, FilesError> {
+fn reviewed(
+    source: Source,
+    before: Vec<Option<Source>>,
+    args: &ReviewArgs,
+) -> Result<Reviewed, FilesError> {
     let rules = Rules::new(args.least, 2, args.dominance, args.prior)
         .map_err(|e| FilesError::option(e.to_string()))?;
-    let table = counted(table, args, None)?;
-    let names = dimensions(&table.source, args);
-    let mut earlier = Vec::new();
-    for source in before {
-        let before = counted(source, args, Some(&names))?;
-        let shown = |(i, _): &(usize, Cell)| !before.held_back.contains(i);
-        earlier.extend(before.cells.into_iter().enumerate().filter(shown).map(|(_, cell)| cell));
-    }
+    let table = counted(source, args)?;
     // What is held back already does not go out, whatever its count.
     let lines: Vec<usize> =
         (0..table.cells.len()).filter(|i| !table.held_back.contains(i)).collect();
     let shown: Vec<Cell> = lines.iter().filter_map(|i| table.cells.get(*i).cloned()).collect();
+    let shown = before::folded(&shown);
+    let (earlier, compared) = compare(&table, &shown, &before, args);
     let first = table.source.first_line();
     let objections = rules
         .review(&shown, &earlier)
@@ -192,11 +251,19 @@ fn reviewed(table: Source, before: Vec<Source>, args: &ReviewArgs) -> Result<Rev
         .map(|objection| line(objection, &lines, first))
         .collect::<Vec<_>>();
     let given_away = inferred(rules, &table.cells, &table.held_back)?;
+    let held_back = !table.held_back.is_empty();
+    let columns = Columns { source: &table.source, shape: &table.shape, args, held_back };
+    let mut findings = columns.findings();
+    findings.extend(totals::findings(&table, args));
+    let against = findings.iter().any(|found| found.verdict == CheckVerdict::Objects);
     let mut report = ReviewReport {
         cells: table.cells.len() as u64,
         held_back: table.held_back.len() as u64,
-        passes: objections.is_empty() && given_away.is_empty(),
+        passes: objections.is_empty() && given_away.is_empty() && !against,
         objections,
+        findings,
+        earlier: compared,
+        by: table.shape.categories.clone(),
         inferred: given_away,
         sums: Vec::new(),
         primary: Vec::new(),
@@ -209,15 +276,31 @@ fn reviewed(table: Source, before: Vec<Source>, args: &ReviewArgs) -> Result<Rev
          same people tell, but for those given with --earlier"
             .to_owned(),
     );
-    Ok(Reviewed { report, table, names, rules })
+    Ok(Reviewed { report, table, rules })
 }
 
-/// The columns that cells are told apart by.
-fn dimensions(source: &Source, args: &ReviewArgs) -> Vec<String> {
-    let names = source.table.columns().iter().map(|column| column.name().to_owned());
-    let sums = [&args.sum, &args.largest, &args.second];
-    let told = |name: &String| sums.iter().any(|sum| sum.as_ref() == Some(name));
-    names.filter(|name| *name != args.count && !told(name)).collect()
+/// The cells of tables that went out before, as far as they can be compared with those shown.
+fn compare(
+    table: &Counted,
+    shown: &[Cell],
+    before: &[Option<Source>],
+    args: &ReviewArgs,
+) -> (Vec<Cell>, Vec<Compared>) {
+    let (mut all, mut compared) = (Vec::new(), Vec::new());
+    for source in before {
+        let cells = match source {
+            Some(source) => before::cells(source, args, &table.shape),
+            None => Err("it is no table that can be read here"),
+        };
+        match cells {
+            Ok(cells) => {
+                compared.push(before::subtracted(shown, &cells));
+                all.extend(cells);
+            }
+            Err(why) => compared.push(Compared::NotCompared { why: why.to_owned() }),
+        }
+    }
+    (all, compared)
 }
 
 /// What the people of each line contribute to its sum, as far as it is told.
@@ -258,55 +341,102 @@ fn contributions(
     people.iter().enumerate().map(line).collect()
 }
 
-fn counted(
-    source: Source,
-    args: &ReviewArgs,
-    wanted: Option<&Vec<String>>,
-) -> Result<Counted, FilesError> {
-    let path = source.path.clone();
-    source.require("--count", std::slice::from_ref(&args.count))?;
-    let names = dimensions(&source, args);
-    if let Some(wanted) = wanted.filter(|wanted| **wanted != names) {
+fn counted(source: Source, args: &ReviewArgs) -> Result<Counted, FilesError> {
+    let shape = Shape::of(&source, args)?;
+    within_limits(&source, &shape, args)?;
+    let total = |category: &str| totals::is_total(category, &args.total);
+    let (mut cells, held_back) = cells_of(&source, &args.count, &shape.categories, total)?;
+    all_differ(&source, &cells)?;
+    let people: Vec<u64> = cells.iter().map(|cell| cell.count).collect();
+    for (cell, own) in cells.iter_mut().zip(contributions(&source, args, &people)?) {
+        cell.contributions = own;
+    }
+    Ok(Counted { source, shape, cells, held_back })
+}
+
+/// Refuses a table that would take long to check, before it is checked.
+fn within_limits(source: &Source, shape: &Shape, args: &ReviewArgs) -> Result<(), FilesError> {
+    let path = source.path.display();
+    let (lines, columns) = (source.table.rows(), source.table.columns().len());
+    if lines > LINES || columns > COLUMNS {
         return Err(FilesError::option(format!(
-            "--earlier: {} has columns {} where {} are reviewed",
-            path.display(),
-            names.join(", "),
-            wanted.join(", ")
+            "{path}: {lines} lines of {columns} columns, where a table of counts has at most \
+             {LINES} and {COLUMNS}; split it, or take categories together"
         )));
     }
-    let counts = source.table.column(&args.count)?;
+    let mut product = 1_usize;
+    for name in &shape.categories {
+        let column = source.table.column(name)?;
+        let values = column.dictionary().iter();
+        let own = values.filter(|value| !totals::is_total(value, &args.total)).count();
+        product = product.saturating_mul(own.max(1));
+    }
+    if product > MOST_CELLS {
+        return Err(FilesError::option(format!(
+            "{path}: {product} combinations of categories, where at most {MOST_CELLS} are checked \
+             together; split the table, take categories together, or name the columns of \
+             categories with --by if others are among them"
+        )));
+    }
+    Ok(())
+}
+
+/// The cells of a table, and the positions of those that are held back.
+fn cells_of(
+    source: &Source,
+    count: &str,
+    names: &[String],
+    is_total: impl Fn(&str) -> bool,
+) -> Result<(Vec<Cell>, BTreeSet<usize>), FilesError> {
+    let counts = source.table.column(count)?;
     let mut by = Vec::new();
-    for name in &names {
+    for name in names {
         by.push(source.table.column(name)?);
     }
     let (mut cells, mut held_back) = (Vec::new(), BTreeSet::new());
     for row in 0..source.table.rows() {
         let categories = by.iter().map(|column| {
             let category = column.value(row).unwrap_or_default();
-            (category != args.total).then(|| category.to_owned())
+            (!is_total(category)).then(|| category.to_owned())
         });
+        let categories = categories.collect();
         let text = counts.value(row).unwrap_or_default();
         let people = if is_missing(text) {
             held_back.insert(row);
             0
         } else {
-            text.parse().map_err(|_| {
-                FilesError::option(format!(
-                    "{}, line {}: the count is no whole number; leave it empty if the cell is \
-                     held back",
-                    path.display(),
-                    row + source.first_line()
-                ))
-            })?
+            let parsed = text.parse::<u64>().ok().filter(|people| *people <= PEOPLE);
+            parsed.ok_or_else(|| not_whole(source, row))?
         };
-        let categories = categories.collect();
         cells.push(Cell { categories, count: people, contributions: Vec::new() });
     }
-    let people: Vec<u64> = cells.iter().map(|cell| cell.count).collect();
-    for (cell, own) in cells.iter_mut().zip(contributions(&source, args, &people)?) {
-        cell.contributions = own;
+    Ok((cells, held_back))
+}
+
+fn not_whole(source: &Source, row: usize) -> FilesError {
+    FilesError::option(format!(
+        "{}, line {}: the count is no whole number of people; leave it empty if the cell is held \
+         back",
+        source.path.display(),
+        row + source.first_line()
+    ))
+}
+
+/// Refuses lines with the same categories: neither could be told from the other.
+fn all_differ(source: &Source, cells: &[Cell]) -> Result<(), FilesError> {
+    let mut known: BTreeMap<Vec<Option<String>>, usize> = BTreeMap::new();
+    for (row, cell) in before::folded(cells).into_iter().enumerate() {
+        if let Some(first) = known.insert(cell.categories, row) {
+            return Err(FilesError::option(format!(
+                "{}: lines {} and {} have the same categories; write one line for each cell, and \
+                 with --by name every column that tells cells apart",
+                source.path.display(),
+                first + source.first_line(),
+                row + source.first_line()
+            )));
+        }
     }
-    Ok(Counted { source, cells, held_back })
+    Ok(())
 }
 
 fn line(mut objection: Objection, lines: &[usize], first: usize) -> Line {
@@ -350,6 +480,11 @@ fn write_protected(
             [&args.largest, &args.second].into_iter().flatten().map(String::as_str).collect();
         shown = shown.without_columns(&single)?;
     }
+    if !empty.is_empty() {
+        // What else is said of cells may give away those that are held back.
+        let measures: Vec<&str> = table.shape.measures.iter().map(String::as_str).collect();
+        shown = shown.without_columns(&measures)?;
+    }
     write_table(out, &shown, table.source.format)?;
     let first = table.source.first_line();
     report.primary = suppression.primary.iter().map(|row| row + first).collect();
@@ -357,42 +492,24 @@ fn write_protected(
     Ok(())
 }
 
-fn text(report: &ReviewReport, names: &[String]) -> String {
+fn text(report: &ReviewReport) -> String {
     let mut text = if report.passes {
         format!("{} cells: nothing here stands against release.\n", count(report.cells))
     } else {
         format!("{} cells: not to be released as they are.\n", count(report.cells))
     };
     if !report.objections.is_empty() {
-        let rows: Vec<Vec<String>> = report
-            .objections
-            .iter()
-            .map(|found| vec![found.line.to_string(), found.words.clone()])
-            .collect();
-        text.push_str(&format!("\n{}", columns(&["line", "objection"], &rows)));
+        let row = |found: &Line| vec![found.line.to_string(), found.words.clone()];
+        let rows: Vec<Vec<String>> = report.objections.iter().map(row).collect();
+        text.push_str(&format!("\n{}", aligned(&["line", "objection"], &rows)));
+    }
+    if !report.findings.is_empty() {
+        let row = |found: &Finding| vec![found.verdict.as_str().to_owned(), found.words.clone()];
+        let rows: Vec<Vec<String>> = report.findings.iter().map(row).collect();
+        text.push_str(&format!("\n\n{}", aligned(&["", "columns and totals"], &rows)));
     }
     if !report.inferred.is_empty() {
-        let mut head: Vec<&str> = names.iter().map(String::as_str).collect();
-        head.push("can be worked out as");
-        let rows: Vec<Vec<String>> = report
-            .inferred
-            .iter()
-            .map(|found| {
-                let place = found.place.iter();
-                let mut row: Vec<String> =
-                    place.map(|c| c.clone().unwrap_or_else(|| "(total)".to_owned())).collect();
-                row.push(if found.low == found.high {
-                    found.low.to_string()
-                } else {
-                    format!("{} to {}", found.low, found.high)
-                });
-                row
-            })
-            .collect();
-        text.push_str(&format!(
-            "\nNot shown, and given away all the same:\n\n{}",
-            columns(&head, &rows)
-        ));
+        text.push_str(&given_away(report));
     }
     if let Some(out) = &report.out {
         text.push_str(&format!(
@@ -404,4 +521,22 @@ fn text(report: &ReviewReport, names: &[String]) -> String {
     }
     text.push_str(&notes(&report.notes));
     text
+}
+
+fn given_away(report: &ReviewReport) -> String {
+    let mut head: Vec<&str> = report.by.iter().map(String::as_str).collect();
+    head.push("can be worked out as");
+    let row = |found: &Inferred| {
+        let place = found.place.iter();
+        let mut row: Vec<String> =
+            place.map(|c| c.clone().unwrap_or_else(|| "(total)".to_owned())).collect();
+        row.push(if found.low == found.high {
+            found.low.to_string()
+        } else {
+            format!("{} to {}", found.low, found.high)
+        });
+        row
+    };
+    let rows: Vec<Vec<String>> = report.inferred.iter().map(row).collect();
+    format!("\nNot shown, and given away all the same:\n\n{}", aligned(&head, &rows))
 }

@@ -33,7 +33,7 @@ pub use options::{MethodName, Never, Only, WishArgs};
 pub use series::{SeriesArgs, SeriesReport, Signature};
 
 pub(crate) use attempts::{Meter, tried};
-pub(crate) use column::{DATE_FORMS, Lane, Look, look_of, table_of};
+pub(crate) use column::{DATE_FORMS, Lane, Look, table_of};
 pub(crate) use domains::whole;
 pub(crate) use linked::{Outs, StoredLinked, names, write_both};
 pub(crate) use make::{make, seed, units};
@@ -202,6 +202,9 @@ pub struct SynthesiseReport {
     pub out: PathBuf,
     /// What to note.
     pub notes: Vec<String>,
+    /// What is noted of a cohort, which counts records: for whoever has them, and on no certificate.
+    #[serde(skip)]
+    pub(crate) cohort: Option<String>,
 }
 
 /// Similarity by how many columns are looked at together.
@@ -211,9 +214,10 @@ pub struct Ways {
     pub one: f64,
     /// Pairs.
     pub two: f64,
-    /// Triples; none where there are more than 2,000 of them.
+    /// Triples; of more than 2,000 of them, 2,000 evenly chosen ones.
     pub three: Option<f64>,
 }
+
 /// Synthesises.
 ///
 /// # Errors
@@ -233,7 +237,7 @@ pub fn run(
     not_over(&args.out, &[&args.file])?;
     let source = Source::read(&args.file, &args.format)?;
     check_fhir(args, &source)?;
-    let (made, report, evidence) = tried(args, &source, &mut Meter::new(), entropy)?;
+    let (made, mut report, evidence) = tried(args, &source, &mut Meter::new(), entropy)?;
     if let Some(least) = args.least_score
         && report.score.is_none_or(|score| score < least)
     {
@@ -258,6 +262,7 @@ pub fn run(
         not_over(path, &[&args.file, &args.out])?;
         certificate(args, &report, evidence.as_ref(), &released, clock).write(path)?;
     }
+    report.notes.extend(report.cohort.clone());
     let text = text(&report, evidence.as_ref());
     Answer::new(&report, text)
 }

@@ -13,7 +13,8 @@
 //! other hospitals and whoever reads the files on their way. A patient of several hospitals is
 //! protected by the sum of what those agreed to. What files say in the clear: the hospital's name,
 //! and for how many records of a patient the noise is made. A hospital's account of what it answered
-//! keeps it from being asked twice.
+//! has a budget over all plans, however they are numbered, and gives the same question the same
+//! answer.
 
 mod codebook;
 mod exchange;
@@ -21,6 +22,7 @@ mod exchange;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use salus_deid::is_missing;
 use salus_dp::{Delta, Epsilon, epsilon_from_rho, rho_from_epsilon};
 use salus_model::{Entropy, MicroRho};
 use salus_synth::{Ask, Federation, Kind, Next, TableBuilder};
@@ -30,10 +32,10 @@ use crate::Answer;
 use crate::error::FilesError;
 use crate::file::{Format, Source, not_over};
 use crate::generator::{Extras, Stored};
-use crate::synthesise::{Lane, Look, look_of, units};
+use crate::synthesise::{Lane, Look, units};
 use crate::text::pairs;
 
-use exchange::{Account, Question, Reply};
+use exchange::{Account, Given, Held, Question, Reply};
 
 /// One private model of several hospitals' records.
 #[derive(Debug, Clone, Subcommand)]
@@ -84,10 +86,15 @@ pub struct AnswerArgs {
     /// The most that the whole plan may tell of a patient; a plan that asks for more is refused.
     #[arg(long)]
     pub epsilon: f64,
-    /// The δ that goes with it.
+    /// The most that all plans of the account together may tell of a patient, as an ε; kept in the
+    /// account until another is stated. As much as --epsilon if none ever was.
+    #[arg(long)]
+    pub budget: Option<f64>,
+    /// The δ that goes with both, and at which losses are shown.
     #[arg(long, default_value_t = 1e-6)]
     pub delta: f64,
     /// The column that says whose a record is; without it each record is a person of its own.
+    /// Records that do not say it are left out.
     #[arg(long)]
     pub person: Option<String>,
     /// How many records of a person count; later ones are left out.
@@ -142,16 +149,21 @@ pub struct TogetherReport {
     /// The question that was written or answered; none of a fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<u8>,
-    /// What this command has cost each patient of this hospital, at the plan's δ; 0 where no record
-    /// was looked at.
+    /// What this command has cost each patient of this hospital; 0 where no record was looked at.
     pub epsilon_spent: f64,
     /// What the whole plan costs each patient of each hospital.
     pub epsilon: f64,
-    /// At this δ.
+    /// The δ of all of these: the hospital's own where it answers, else the plan's.
     pub delta: f64,
-    /// What this hospital's account holds in all, at the plan's δ.
+    /// What this hospital's account holds in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_epsilon: Option<f64>,
+    /// The most that it may hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_budget: Option<f64>,
+    /// Records that do not say whose they are, which were left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
     /// A noisy count of all hospitals' records, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub records: Option<f64>,
@@ -208,29 +220,57 @@ fn answer(args: &AnswerArgs, entropy: &mut dyn Entropy) -> Result<TogetherReport
     not_over(&args.account, &[&args.question, &args.file])?;
     let question = Question::read(&args.question)?;
     question.place(&args.hospital)?;
-    let allowed = rho_from_epsilon(Epsilon::new(args.epsilon)?, Delta::new(args.delta)?);
+    // The plan's δ is the coordinator's word; what a patient loses is told at the hospital's.
+    let delta = Delta::new(args.delta)?;
+    let allowed = rho_from_epsilon(Epsilon::new(args.epsilon)?, delta);
     if question.rho() > allowed {
         return Err(FilesError::option(format!(
-            "the plan asks for ε = {:.4} at δ = {:e}; that is more than --epsilon {} at --delta {:e} \
-             allows",
-            question.epsilon(),
-            question.delta().probability(),
-            args.epsilon,
-            args.delta
+            "the plan asks for ε = {:.4} at δ = {:e}; that is more than --epsilon {} allows",
+            shown(question.rho(), delta),
+            args.delta,
+            args.epsilon
         )));
     }
-    let source = Source::read(&args.file, &args.format)?;
-    let table = own_table(args, &question, &source, entropy)?;
+    let asked = question.asks(&args.question)?;
+    let _held = Held::wait(&args.account)?;
     let mut account = Account::open(&args.account)?;
-    let spent = account.charge(&question)?;
+    account.allow(budget(args)?, allowed);
+    let mut report = TogetherReport::of(&question, Some(question.ask().round()), &args.out);
+    let given = match account.given(&asked) {
+        Some(given) => given.clone(),
+        None => {
+            let spent = account.charge(&question, delta)?;
+            let source = Source::read(&args.file, &args.format)?;
+            let own = own_table(args, &question, &source, entropy)?;
+            let answer = question.ask().answer(&own.table)?;
+            report.epsilon_spent = shown(spent, delta);
+            report.left_out = (own.left_out > 0).then_some(own.left_out);
+            Given { records_per_person: args.records_per_person, answer }
+        }
+    };
+    account.keep(asked, given.clone());
     // What was answered is on the account before it can be handed out.
     account.write(&args.account)?;
-    let reply = question.ask().answer(&table)?;
-    Reply::new(&question, &args.hospital, args.records_per_person, reply).write(&args.out)?;
-    let mut report = TogetherReport::of(&question, Some(question.ask().round()), &args.out);
-    report.epsilon_spent = epsilon_from_rho(spent, question.delta()).get();
-    report.account_epsilon = Some(epsilon_from_rho(account.total(), question.delta()).get());
+    Reply::new(&question, &args.hospital, given.records_per_person, given.answer)
+        .write(&args.out)?;
+    report.epsilon = shown(question.rho(), delta);
+    report.delta = args.delta;
+    report.account_epsilon = Some(shown(account.total(), delta));
+    report.account_budget = Some(shown(account.budget(), delta));
     Ok(report)
+}
+
+/// The budget that the hospital states, if any.
+fn budget(args: &AnswerArgs) -> Result<Option<MicroRho>, FilesError> {
+    let Some(budget) = args.budget else { return Ok(None) };
+    Ok(Some(rho_from_epsilon(Epsilon::new(budget)?, Delta::new(args.delta)?)))
+}
+
+/// A hospital's records as the plan has them.
+struct Own {
+    table: salus_synth::Table,
+    /// Records that do not say whose they are: together they would pass for one person's.
+    left_out: u64,
 }
 
 fn own_table(
@@ -238,7 +278,7 @@ fn own_table(
     question: &Question,
     source: &Source,
     entropy: &mut dyn Entropy,
-) -> Result<salus_synth::Table, FilesError> {
+) -> Result<Own, FilesError> {
     source.require("--person", args.person.as_slice())?;
     let attributes = question.ask().attributes();
     let names: Vec<String> = attributes.iter().map(|a| a.name().to_string()).collect();
@@ -246,28 +286,36 @@ fn own_table(
     let mut lanes = Vec::with_capacity(attributes.len());
     for attribute in attributes {
         let column = source.table.column(attribute.name().as_str())?;
-        let look = match attribute.kind() {
-            Kind::Category(_) => Look::Text,
-            // Each hospital writes its dates in its own way.
+        lanes.push(match attribute.kind() {
+            Kind::Category(_) => Lane::written(column, Look::Text)?,
+            // Each hospital, and each record, writes dates in its own way.
             Kind::Number { .. } if question.is_date(attribute.name().as_str()) => {
-                match look_of(column) {
-                    found @ Look::Date(_) => found,
-                    _ => Look::Date(crate::synthesise::DATE_FORMS[0]),
-                }
+                Lane::dated(column)?
             }
             Kind::Number { bounds, .. } => {
-                Look::Number { decimals: bounds.decimals(), comma: false }
+                let look = Look::Number { decimals: bounds.decimals(), comma: false };
+                Lane::written(column, look)?
             }
-        };
-        lanes.push(Lane::written(column, look)?);
+        });
     }
+    let person = match &args.person {
+        Some(person) => Some(source.table.column(person)?),
+        None => None,
+    };
+    let named =
+        |row: usize| person.is_none_or(|column| column.value(row).is_some_and(|p| !is_missing(p)));
     let units = units(&source.table, args.person.as_deref(), entropy)?;
     let mut builder = TableBuilder::new(attributes.to_vec(), args.records_per_person)?;
+    let mut left_out = 0;
     for (row, unit) in units.iter().enumerate() {
+        if !named(row) {
+            left_out += 1;
+            continue;
+        }
         let fields: Vec<Option<&str>> = lanes.iter().map(|lane| lane.field(row)).collect();
         builder.push(*unit, &fields)?;
     }
-    Ok(builder.finish())
+    Ok(Own { table: builder.finish(), left_out })
 }
 
 fn ask(args: &AskArgs) -> Result<TogetherReport, FilesError> {
@@ -352,6 +400,8 @@ impl TogetherReport {
             epsilon: question.epsilon(),
             delta: question.delta().probability(),
             account_epsilon: None,
+            account_budget: None,
+            left_out: None,
             records: None,
             out: out.to_owned(),
         }
@@ -365,10 +415,11 @@ fn text(report: &TogetherReport) -> String {
         "the whole plan",
         format!("ε = {:.4} at δ = {:e}, at each hospital", report.epsilon, report.delta),
     ));
-    if let Some(total) = report.account_epsilon {
-        let spent = format!("ε = {:.4}, in all {total:.4}", report.epsilon_spent);
+    if let Some((total, budget)) = report.account_epsilon.zip(report.account_budget) {
+        let spent = format!("ε = {:.4}, in all {total:.4} of {budget:.4}", report.epsilon_spent);
         rows.push(("spent here", spent));
     }
+    rows.extend(report.left_out.map(|n| ("left out", format!("{n} records without a person"))));
     rows.extend(report.records.map(|n| ("records of all", format!("about {n:.0}"))));
     rows.push(("written to", report.out.display().to_string()));
     format!("Synthesising together\n{}", pairs(&rows))

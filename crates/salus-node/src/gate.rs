@@ -17,11 +17,13 @@
 mod checks;
 mod file;
 mod kept;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use salus_crypto::OsEntropy;
+use salus_files::output::OutputKind;
 use salus_ledger::call::ReleaseRule;
 use salus_ledger::contract::records::ReviewState;
 use salus_ledger::{DatasetRef, PublicKey, ReviewId, cbor};
@@ -34,8 +36,8 @@ use salus_store::SealedError;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::file::{FileItem, FileJob};
-use self::kept::Kept;
+use self::file::{FileItem, FileJob, FileWork};
+use self::kept::{AtGate, Head, Kept};
 use crate::ledger::HolderLedger;
 use crate::operations::OnLedger;
 use crate::permits::{Asked, Left, PermitError, PermitKey, SignedFor, left, permit_on};
@@ -46,8 +48,9 @@ use crate::site::Site;
 
 pub(crate) use self::checks::JobChecks;
 pub use self::checks::{AttackOutcome, AttackShown, ReviewChecks};
-pub use self::file::{FileOutcome, FileWanted, output_code};
+pub use self::file::{FileOutcome, FileWanted, PeopleWanted, output_code};
 pub(crate) use self::kept::{Form, Item};
+pub use self::shown::{is_unseen, shown};
 
 /// How long a request for what goes before reviewers holds.
 const REQUEST_MICROS: i64 = salus_spine::MAX_REQUEST_MICROS;
@@ -91,7 +94,12 @@ pub enum GatePart {
 #[serde(rename_all = "kebab-case")]
 pub enum GateReply {
     /// What is kept here.
-    Kept(Vec<KeptHere>),
+    Kept {
+        /// Each item.
+        items: Vec<KeptHere>,
+        /// Files that do not open: damaged, or sealed by another key.
+        damaged: Vec<PathBuf>,
+    },
     /// A part, in base64.
     Part {
         /// The name of what wants out.
@@ -158,8 +166,17 @@ pub enum GateError {
         /// The most.
         most: u64,
     },
+    /// It is no file, but a folder, a pipe or a device.
+    #[error("{path} is no regular file")]
+    NoRegularFile {
+        /// What it is called.
+        path: PathBuf,
+    },
     /// The file's name cannot be used.
-    #[error("{path} has no name that can be kept: at most 200 bytes of UTF-8")]
+    #[error(
+        "{path:?} has no name that can be kept: at most 200 bytes of UTF-8, without control \
+         characters and marks that change the direction of text"
+    )]
     Name {
         /// The file.
         path: PathBuf,
@@ -241,6 +258,7 @@ impl Classified for GateError {
             }
             Self::TooLarge { .. }
             | Self::Name { .. }
+            | Self::NoRegularFile { .. }
             | Self::Unknown { .. }
             | Self::NoFile { .. } => Class::BadRequest,
             Self::Unsettled | Self::Io { .. } => Class::Unavailable,
@@ -275,6 +293,8 @@ pub(crate) fn check_allowed(
 /// What came of an item.
 pub(crate) enum Passed {
     UnderReview(Box<UnderReview>),
+    /// Approved, or out already, and only to be submitted.
+    Approved(ReviewId),
     Out(Box<Out>),
 }
 
@@ -309,32 +329,65 @@ impl Gate<'_> {
     pub(crate) async fn pass(
         &self,
         item: Item,
-        request: &SignedRequest,
+        (request, goal): (&SignedRequest, Goal),
         job: Box<dyn Job>,
     ) -> Result<Passed, GateError> {
         let before = self.before(&item).await?;
         if let Some((kept, Some(standing))) = &before
             && let ReviewOutcome::Released(_) = standing.outcome()
         {
-            return self.settle(kept.clone()).await;
+            return self.settle(kept.clone(), goal).await;
         }
         let same = before.as_ref().map(|(kept, _)| kept).filter(|kept| kept.item == item);
         let known = same.map(|kept| *kept.result.memory());
         match self.on.desk().for_review(request, job, known.as_ref()).await? {
             Gated::Known => match before {
-                Some((kept, _)) => self.settle(kept).await,
+                Some((kept, _)) => self.settle(kept, goal).await,
                 None => Err(GateError::Result),
             },
             Gated::Held { result, checks } => {
                 let checks = JobChecks::from_bytes(&checks).ok_or(GateError::Result)?;
                 let said = serde_json::to_value(&checks.checks).map_err(|_| GateError::Result)?;
                 let report = ReviewReport::new(said, checks.score, &mut OsEntropy)?;
-                let replaces = before.and_then(|(kept, _)| kept.review);
+                let replaces = match before {
+                    Some((kept, _)) => kept.review,
+                    None => self.open_version_of(&item).await?,
+                };
                 let kept = Kept::new(item, (*result, report.as_bytes().to_vec()), replaces);
                 self.site.keep_at_gate(&kept).await?;
-                self.settle(kept).await
+                self.settle(kept, goal).await
             }
         }
+    }
+
+    /// The review of another version of a file, where that is still open.
+    async fn open_version_of(&self, item: &Item) -> Result<Option<ReviewId>, GateError> {
+        for review in self.site.other_versions(item).await? {
+            let standing = self.ledger().review(&review).await?;
+            if standing.record.state == ReviewState::Waiting {
+                return Ok(Some(review));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tables that went out of this site before and were made from the same dataset.
+    async fn tables_out(&self, dataset: &DatasetId) -> Result<Vec<(PathBuf, Vec<u8>)>, GateError> {
+        let mut found = Vec::new();
+        for Head { item, review, .. } in self.site.heads_at_gate().await?.heads {
+            let is_table = matches!(&item.form, Form::File(file) if file.kind == file::TABLE);
+            let Some(review) = review.filter(|_| is_table && item.source == *dataset) else {
+                continue;
+            };
+            let standing = self.ledger().review(&review).await?;
+            if let ReviewOutcome::Released(_) = standing.outcome()
+                && let Some(kept) = self.site.at_gate(&item).await?
+            {
+                let bytes = self.on.desk().look(&kept.result)?.to_vec();
+                found.push((PathBuf::from(item.name), bytes));
+            }
+        }
+        Ok(found)
     }
 
     /// What is in an item's place, and how its review stands where the ledger has one.
@@ -359,7 +412,7 @@ impl Gate<'_> {
     }
 
     /// Asks the ledger how far an item is, and does what is next.
-    async fn settle(&self, mut kept: Kept) -> Result<Passed, GateError> {
+    async fn settle(&self, mut kept: Kept, goal: Goal) -> Result<Passed, GateError> {
         let mut submission = Submission::Earlier;
         for _ in 0..LOOKS {
             let review = match kept.review {
@@ -381,6 +434,9 @@ impl Gate<'_> {
                 }
                 // Another item of the same permit and dataset had to name it: it is asked for anew.
                 ReviewOutcome::Superseded(_) => (kept.review, kept.replaces) = (None, None),
+                ReviewOutcome::Released(_) | ReviewOutcome::Approved(_) if goal == Goal::Submit => {
+                    return Ok(Passed::Approved(review));
+                }
                 ReviewOutcome::Released(receipt) => {
                     let receipt = self.ledger().receipt_file(&receipt).await?;
                     return self.out(kept, (review, receipt)).await;
@@ -500,19 +556,23 @@ impl Gate<'_> {
         };
         let kind = wanted.kind.as_str().to_owned();
         let (source, permit) = (wanted.dataset.clone(), wanted.permit.clone());
-        let read = tokio::task::spawn_blocking(move || file::read(&wanted)).await;
+        let out = match wanted.kind {
+            OutputKind::Table { .. } => self.tables_out(&wanted.dataset).await?,
+            OutputKind::Model | OutputKind::Plot => Vec::new(),
+        };
+        let read = tokio::task::spawn_blocking(move || file::read(&wanted, &out)).await;
         let read = read.map_err(|_| GateError::Result)??;
         let form = Form::File(FileItem { kind, columns: columns.clone() });
         let (name, made_of) = (read.name.clone(), read.made_of);
         let item = Item { name, form, source, permit, made_of };
-        let checks = read.checks.to_bytes().map_err(|_| GateError::Result)?;
         let job = FileJob {
             dataset: item.source.clone(),
             columns,
             name: read.name,
             made_of,
             bytes: read.bytes,
-            checks,
+            checks: read.checks,
+            work: read.work,
         };
         self.file(item, job, Goal::Submit).await
     }
@@ -532,25 +592,21 @@ impl Gate<'_> {
             name: kept.item.name.clone(),
             made_of: kept.item.made_of,
             bytes: self.on.desk().look(&kept.result)?.to_vec(),
-            checks: checks.to_bytes().map_err(|_| GateError::Result)?,
+            checks,
+            work: FileWork::HandOut,
         };
         self.file(kept.item, job, Goal::Fetch).await
     }
 
     async fn file(&self, item: Item, job: FileJob, goal: Goal) -> Result<FileOutcome, GateError> {
-        if goal == Goal::Submit
-            && let Some((kept, Some(standing))) = self.before(&item).await?
-            && kept.item == item
-            && matches!(standing.outcome(), ReviewOutcome::Approved(_) | ReviewOutcome::Released(_))
-        {
-            return Ok(FileOutcome::Approved { review: standing.id, name: item.name });
-        }
+        let name = item.name.clone();
         let key = self.site.permit_key(&item.permit).await?;
         let signed_for =
             SignedFor { code: output_code(), digest: job.digest(), micros: REQUEST_MICROS };
         let request = self.request(&item.permit, &key, signed_for).await?;
-        match self.pass(item, &request, Box::new(job)).await? {
+        match self.pass(item, (&request, goal), Box::new(job)).await? {
             Passed::UnderReview(review) => Ok(FileOutcome::UnderReview(review)),
+            Passed::Approved(review) => Ok(FileOutcome::Approved { review, name }),
             Passed::Out(out) => Ok(FileOutcome::Out {
                 review: out.review,
                 name: out.item.name,
@@ -562,9 +618,20 @@ impl Gate<'_> {
 
     /// What is kept here under a review.
     async fn under(&self, review: &ReviewId) -> Result<Kept, GateError> {
-        let all = self.site.all_at_gate().await?;
-        let found = all.into_iter().find(|kept| kept.review.as_ref() == Some(review));
-        found.ok_or(GateError::Unknown { review: *review })
+        let heads = self.site.heads_at_gate().await?.heads;
+        let is_its = |kept: &Kept| kept.review.as_ref() == Some(review);
+        for head in heads.iter().filter(|head| head.review.as_ref() == Some(review)) {
+            if let Some(kept) = self.site.at_gate(&head.item).await?.filter(is_its) {
+                return Ok(kept);
+            }
+        }
+        // A crash may have kept the item alone, without what it is known by.
+        for head in &heads {
+            if let Some(kept) = self.site.at_gate(&head.item).await?.filter(is_its) {
+                return Ok(kept);
+            }
+        }
+        Err(GateError::Unknown { review: *review })
     }
 
     /// A part of what is under review.
@@ -591,9 +658,9 @@ impl Gate<'_> {
     }
 }
 
-/// What a file is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
+/// How far an item shall come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
     /// To be before its reviewers.
     Submit,
     /// To be out.
@@ -601,10 +668,24 @@ enum Goal {
 }
 
 impl Site {
+    /// The dataset that something under review was made from, and of a file the columns.
+    pub(crate) async fn source_at_gate(
+        &self,
+        review: &ReviewId,
+    ) -> Result<BTreeMap<DatasetId, BTreeSet<ColumnPath>>, GateError> {
+        let heads = self.heads_at_gate().await?.heads;
+        let about = heads.into_iter().filter(|head| head.review.as_ref() == Some(review));
+        let columns = |form| match form {
+            Form::Dataset => BTreeSet::new(),
+            Form::File(file) => file.columns,
+        };
+        Ok(about.map(|head| (head.item.source, columns(head.item.form))).collect())
+    }
+
     /// What is kept here for reviewers.
-    pub(crate) async fn kept_at_gate(&self) -> Result<Vec<KeptHere>, GateError> {
-        let all = self.all_at_gate().await?;
-        let shown = |kept: Kept| {
+    pub(crate) async fn kept_at_gate(&self) -> Result<GateReply, GateError> {
+        let AtGate { heads, damaged } = self.heads_at_gate().await?;
+        let shown = |kept: Head| {
             let Item { name, form, source, permit, .. } = kept.item;
             let of = match form {
                 Form::Dataset => "dataset".to_owned(),
@@ -612,7 +693,7 @@ impl Site {
             };
             KeptHere { review: kept.review, name, of, source, permit }
         };
-        Ok(all.into_iter().map(shown).collect())
+        Ok(GateReply::Kept { items: heads.into_iter().map(shown).collect(), damaged })
     }
 }
 

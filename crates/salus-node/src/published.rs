@@ -5,6 +5,7 @@
 //! All that is kept here was released: sealed to the permit's key, charged, receipted. It lies
 //! sealed under the site's master key all the same, until somebody fetches it.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub struct PublishedDataset {
     pub made: Timestamp,
     /// SHA-256 of the CSV.
     pub sha256: Digest,
+    /// SHA-256 of what is published beside it: `html` and `pdf`, the certificate, and `ndjson`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
     /// The salt of the artefact's commitment, in hexadecimal: with it everybody can show that the
     /// CSV is the one that stands on the ledger.
     pub salt: String,
@@ -104,7 +108,9 @@ pub enum PublishedFile {
 }
 
 impl PublishedFile {
-    const fn suffix(self) -> &'static str {
+    /// What it is called in [`PublishedDataset::files`].
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
@@ -118,10 +124,7 @@ impl PublishedFile {
 /// A publication with its files, on its way to the disk.
 pub(crate) struct Fresh {
     pub(crate) record: PublishedDataset,
-    pub(crate) csv: Vec<u8>,
-    pub(crate) ndjson: Option<Vec<u8>>,
-    pub(crate) html: Vec<u8>,
-    pub(crate) pdf: Vec<u8>,
+    pub(crate) contents: Contents,
     pub(crate) receipt: Vec<u8>,
 }
 
@@ -165,9 +168,7 @@ pub enum PublishError {
         source: std::io::Error,
     },
     /// The rows do not get into the lake.
-    #[error(
-        "the release is charged and kept, and is not in the lake yet: give the same command again"
-    )]
+    #[error("the released records do not get into the lake")]
     Import(#[from] ImportError),
     /// The rows do not fit the columns, which is a bug.
     #[error("{refused} released records do not fit their own columns")]
@@ -208,10 +209,18 @@ impl Classified for PublishError {
     }
 }
 
-/// The commitment to a table under a salt, as the artefact on the ledger has it.
+/// The commitment to a table and to what is published beside it under a salt, as the artefact on the
+/// ledger has it.
 #[must_use]
-pub fn artefact_commitment(salt: &[u8; 32], sha256: &Digest) -> Commitment {
-    let parts: [&[u8]; 2] = [salt, sha256.as_bytes()];
+pub fn artefact_commitment(
+    salt: &[u8; 32],
+    sha256: &Digest,
+    files: &BTreeMap<String, Digest>,
+) -> Commitment {
+    let mut parts: Vec<&[u8]> = vec![salt, sha256.as_bytes()];
+    for (name, digest) in files {
+        parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
+    }
     Commitment::new(*Digest::of_parts("salus artefact v1", &parts).as_bytes())
 }
 
@@ -231,8 +240,35 @@ pub(crate) struct Origin {
     pub(crate) review: Option<Reviewed>,
 }
 
+/// What is published, as bytes.
+pub(crate) struct Contents {
+    pub(crate) csv: Vec<u8>,
+    pub(crate) ndjson: Option<Vec<u8>>,
+    pub(crate) html: Vec<u8>,
+    pub(crate) pdf: Vec<u8>,
+}
+
+impl Contents {
+    /// SHA-256 of all but the CSV, by what they are called.
+    fn digests(&self) -> BTreeMap<String, Digest> {
+        let beside = [
+            (PublishedFile::Html, Some(&self.html)),
+            (PublishedFile::Pdf, Some(&self.pdf)),
+            (PublishedFile::Ndjson, self.ndjson.as_ref()),
+        ];
+        let digest = |(file, bytes): (PublishedFile, Option<&Vec<u8>>)| {
+            bytes.map(|bytes| (file.suffix().to_owned(), Digest::of(bytes)))
+        };
+        beside.into_iter().filter_map(digest).collect()
+    }
+}
+
 impl PublishedDataset {
-    pub(crate) fn new(origin: Origin, csv: &[u8], made: Timestamp) -> Result<Self, EntropyFailed> {
+    pub(crate) fn new(
+        origin: Origin,
+        contents: &Contents,
+        made: Timestamp,
+    ) -> Result<Self, EntropyFailed> {
         let mut salt = [0; 32];
         OsEntropy.fill(&mut salt)?;
         let Origin { dataset, source, kind, purpose, columns, records, .. } = origin;
@@ -252,7 +288,8 @@ impl PublishedDataset {
             receipt,
             review,
             made,
-            sha256: Digest::of(csv),
+            sha256: Digest::of(&contents.csv),
+            files: contents.digests(),
             salt: hex::encode(salt),
             artefact: None,
             version: None,
@@ -334,10 +371,10 @@ impl Site {
         self.keep_part(dataset, "record", &bytes).await
     }
 
-    /// What the site has published, finished or not.
+    /// What the site has published, finished or not. One that does not open is told to the log.
     ///
     /// # Errors
-    /// When a publication does not open.
+    /// When the folder cannot be read.
     pub async fn published(&self) -> Result<Vec<PublishedDataset>, PublishError> {
         let path = self.folder.join(FOLDER);
         let entries = match std::fs::read_dir(&path) {
@@ -353,7 +390,14 @@ impl Site {
         };
         let mut found = Vec::new();
         for dataset in entries.filter_map(named) {
-            found.push(self.kept(&dataset).await?.record);
+            match self.kept(&dataset).await {
+                Ok(kept) => found.push(kept.record),
+                // One that is damaged hides no other; asked for by its name, it says so itself.
+                Err(PublishError::Sealed { path, .. }) => {
+                    tracing::error!(path = %path.display(), "a publication does not open");
+                }
+                Err(error) => return Err(error),
+            }
         }
         found.sort_by(|a, b| a.dataset.cmp(&b.dataset));
         Ok(found)
@@ -394,7 +438,8 @@ impl Site {
         fresh: Fresh,
         plan: Digest,
     ) -> Result<(), PublishError> {
-        let Fresh { record, csv, ndjson, html, pdf, receipt } = fresh;
+        let Fresh { record, contents, receipt } = fresh;
+        let Contents { csv, ndjson, html, pdf } = contents;
         let dataset = record.dataset.clone();
         self.keep_part(&dataset, PublishedFile::Csv.suffix(), &csv).await?;
         if let Some(ndjson) = ndjson {
@@ -488,7 +533,7 @@ impl Site {
         };
         let call = RegisterArtefact {
             kind,
-            commitment: artefact_commitment(&salt, &record.sha256),
+            commitment: artefact_commitment(&salt, &record.sha256, &record.files),
             receipt: record.receipt.clone(),
             owner: ledger.member().clone(),
         };

@@ -17,7 +17,10 @@ mod job;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use salus_crypto::Digest;
 use salus_dp::{Column, Delta, epsilon_from_rho};
 use salus_files::CertificatePage;
 use salus_files::release::{DatasetPlan, Kind, Spent};
@@ -28,15 +31,18 @@ use salus_ledger::review::Reviewed;
 use salus_model::{
     Class, Classified as _, ColumnPath, DatasetId, HolderId, PrivacyCharge, ReceiptId,
 };
-use salus_private::{ComputeError, DeskError, JobFailed, Profile};
+use salus_private::{ComputeError, DeskError, JobFailed, Profile, Reply};
 use salus_spine::SignedRequest;
 use salus_store::LakeError;
 
+use self::error::{Booked, after_computing};
 use self::job::{Made, MadeTable, ReleaseJob};
-use crate::gate::{Form, Gate, GateError, Item, Out, Passed, check_allowed};
+use crate::gate::{Form, Gate, GateError, Goal, Item, Out, Passed, check_allowed};
 use crate::operations::OnLedger;
 use crate::permits::{Asked, Left, PermitKey, SignedFor, left};
-use crate::published::{Fresh, Origin, PublishError, PublishedDataset, as_base64, from_base64};
+use crate::published::{
+    Contents, Fresh, Origin, PublishError, PublishedDataset, as_base64, from_base64,
+};
 use crate::site::Site;
 
 pub use self::error::ReleaseError;
@@ -76,7 +82,12 @@ impl Releasing<'_> {
                 return Err(ReleaseError::OtherPlan { dataset: target, receipt });
             }
             // Charged and kept by an earlier command: what is left is to publish it.
-            return self.publish(&target, None, None).await;
+            let booked = match record.micro_rho {
+                Some(_) => Booked::Charged,
+                None => Booked::Recorded,
+            };
+            let done = self.publish(&target, None, None).await;
+            return done.map_err(|error| booked.unpublished(error));
         }
         match self.site.lake.versions(&target).await {
             Err(LakeError::NoDataset { .. }) => {}
@@ -152,7 +163,7 @@ impl Releasing<'_> {
         let Ready { plan, target, left, key, profile, columns } = ready;
         let delta = delta_of(&left)?;
         let (kind, made_of) = (plan.kind(), plan.fingerprint());
-        let snapshot = self.site.lake.snapshot(&wanted.dataset, None).await?;
+        let computed = Arc::new(AtomicBool::new(false));
         let job = ReleaseJob {
             dataset: wanted.dataset.clone(),
             target: target.clone(),
@@ -161,9 +172,9 @@ impl Releasing<'_> {
             person: profile.unit_column.clone(),
             records_per_person: profile.schema.rows_that_count(),
             delta: delta.probability(),
-            schema: snapshot.manifest().schema.clone(),
             plan,
             short,
+            computed: Arc::clone(&computed),
         };
         let holder = HolderId::new(self.site.lake.holder().as_str())?;
         let asked = Asked {
@@ -190,15 +201,29 @@ impl Releasing<'_> {
         if kind == Kind::Anonymised {
             return self.through_the_gate((item, target), &request, job).await;
         }
-        let reply = self.on.desk().carry_out(&request, Box::new(job)).await?;
-        let opened = key.open(&request, &reply.deal, &reply.message).ok_or(ReleaseError::Result)?;
-        let made: Made = serde_json::from_slice(&opened).map_err(|_| ReleaseError::Result)?;
-        let cost = self.cost(&reply.receipt, delta)?;
+        let reply = self.on.desk().carry_out(&request, Box::new(job)).await;
+        let reply =
+            reply.map_err(|error| after_computing(error, computed.load(Ordering::SeqCst)))?;
+        let opened = key.open(&request, &reply.deal, &reply.message);
+        self.charged(item, (&reply, opened.as_deref().map(Vec::as_slice)), &left).await
+    }
+
+    /// Keeps and publishes what the desk has charged, or says that it is withheld.
+    async fn charged(
+        &self,
+        item: Item,
+        (reply, opened): (&Reply, Option<&[u8]>),
+        left: &Left,
+    ) -> Result<ReleaseDone, ReleaseError> {
+        let sealed = |error: ReleaseError| ReleaseError::ChargedAndSealed(Box::new(error));
+        let unpublished = |error: ReleaseError| Booked::Charged.unpublished(error);
+        let (permit, target) = (item.permit.clone(), item.name.clone());
+        let (made, cost) = self.opened(reply, opened, left).map_err(sealed)?;
         // What an earlier command charged is not charged now.
         let charged = cost.filter(|_| !reply.charges.is_empty());
         let made = match made {
             Made::Withheld { words } => {
-                let (permit, receipt) = (wanted.permit.clone(), Some(as_base64(&reply.receipt)));
+                let receipt = Some(as_base64(&reply.receipt));
                 let outcome = ReleaseOutcome::Withheld { words };
                 return Ok(ReleaseDone { outcome, permit, charged, receipt });
             }
@@ -206,10 +231,23 @@ impl Releasing<'_> {
         };
         let report = made.report.clone();
         let released = Released { item, receipt: reply.receipt.clone(), cost, review: None };
-        self.keep(made, released, &left).await?;
+        self.keep(made, released, left).await.map_err(sealed)?;
         // The publication has it now, for good.
-        self.on.desk().put_away(&reply).await?;
-        self.publish(&target, charged, Some(report)).await
+        self.on.desk().put_away(reply).await.map_err(|e| unpublished(e.into()))?;
+        let target = DatasetId::new(&target).map_err(|e| unpublished(e.into()))?;
+        self.publish(&target, charged, Some(report)).await.map_err(unpublished)
+    }
+
+    /// What the desk's reply holds, and what it cost.
+    fn opened(
+        &self,
+        reply: &Reply,
+        opened: Option<&[u8]>,
+        left: &Left,
+    ) -> Result<(Made, Option<Charged>), ReleaseError> {
+        let opened = opened.ok_or(ReleaseError::Result)?;
+        let made: Made = serde_json::from_slice(opened).map_err(|_| ReleaseError::Result)?;
+        Ok((made, self.cost(&reply.receipt, delta_of(left)?)?))
     }
 
     /// What has no bound is put before reviewers, or published on their approvals.
@@ -221,8 +259,9 @@ impl Releasing<'_> {
     ) -> Result<ReleaseDone, ReleaseError> {
         let (permit, made_of) = (item.permit.clone(), item.made_of);
         let gate = Gate { site: self.site, on: self.on };
-        let out = match gate.pass(item, request, Box::new(job)).await {
+        let out = match gate.pass(item, (request, Goal::Fetch), Box::new(job)).await {
             Ok(Passed::Out(out)) => *out,
+            Ok(Passed::Approved(_)) => return Err(GateError::Unsettled.into()),
             Ok(Passed::UnderReview(review)) => {
                 let outcome = ReleaseOutcome::UnderReview(review);
                 return Ok(ReleaseDone { outcome, permit, charged: None, receipt: None });
@@ -236,6 +275,18 @@ impl Releasing<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        match self.out_of_the_gate(out, (target, made_of)).await {
+            Err(other @ ReleaseError::OtherPlan { .. }) => Err(other),
+            done => done.map_err(|error| Booked::Recorded.unpublished(error)),
+        }
+    }
+
+    /// Keeps and publishes what reviewers approved and the ledger has recorded.
+    async fn out_of_the_gate(
+        &self,
+        out: Out,
+        (target, made_of): (DatasetId, Digest),
+    ) -> Result<ReleaseDone, ReleaseError> {
         let Ok(Made::Published(made)) = serde_json::from_slice(&out.opened) else {
             return Err(ReleaseError::Result);
         };
@@ -303,18 +354,15 @@ impl Releasing<'_> {
             receipt: verified.receipt,
             review,
         };
-        let csv = made.csv.into_bytes();
-        let record = PublishedDataset::new(origin, &csv, self.site.clock.now())
-            .map_err(PublishError::from)?;
-        let pdf = from_base64(&made.pdf).ok_or(ReleaseError::Result)?;
-        let fresh = Fresh {
+        let contents = Contents {
+            csv: made.csv.into_bytes(),
             ndjson: made.ndjson.map(String::into_bytes),
-            record,
-            csv,
             html: made.html.into_bytes(),
-            pdf,
-            receipt,
+            pdf: from_base64(&made.pdf).ok_or(ReleaseError::Result)?,
         };
+        let record = PublishedDataset::new(origin, &contents, self.site.clock.now())
+            .map_err(PublishError::from)?;
+        let fresh = Fresh { record, contents, receipt };
         Ok(self.site.keep_publication(fresh, item.made_of).await?)
     }
 

@@ -35,7 +35,8 @@ use crate::operations::Operations;
 
 pub use self::error::StudyError;
 pub use self::outset::{
-    AccountLeft, KnownColumn, KnownDomain, Outset, PermitHeld, PublishedLine, ReviewLine,
+    AccountFound, AccountLeft, KnownColumn, KnownDomain, Outset, PermitHeld, PublishedLine,
+    ReviewLine,
 };
 pub use self::read::RowsRead;
 pub use self::run::Finding;
@@ -44,7 +45,7 @@ pub use self::run::Finding;
 pub const MOST_ROWS: u64 = 1_000_000;
 /// The most values that a study takes: rows times columns.
 const MOST_VALUES: u64 = 20_000_000;
-/// The longest search that a plan may ask for: it cannot be stopped on its way.
+/// The longest search that a plan may ask for.
 const MOST_SECONDS: f64 = 60.0;
 /// The most attempts of each attack that a plan may ask for.
 const MOST_ATTEMPTS: u32 = 50_000;
@@ -194,6 +195,8 @@ pub struct StudySeen {
     pub dataset: DatasetId,
     /// What it is of.
     pub kind: StudyKind,
+    /// What was asked.
+    pub wanted: StudyWanted,
     /// How far it is.
     pub state: State,
     /// What is being done, or was done last.
@@ -214,6 +217,7 @@ struct Study {
     by: StaffId,
     dataset: DatasetId,
     kind: StudyKind,
+    wanted: StudyWanted,
     begun: Timestamp,
     is_wanted: AtomicBool,
     progress: Mutex<Progress>,
@@ -239,6 +243,7 @@ impl Study {
             study: self.id.clone(),
             dataset: self.dataset.clone(),
             kind: self.kind,
+            wanted: self.wanted.clone(),
             state: progress.state.clone(),
             stage: progress.stage.clone(),
             begun: self.begun,
@@ -295,12 +300,13 @@ impl Studies {
         wanted: StudyWanted,
     ) -> Result<Begun, StudyError> {
         let kind = wanted.kind();
-        let work = self.prepared(by, &dataset, wanted).await?;
+        let work = self.prepared(by, &dataset, wanted.clone()).await?;
         let study = Arc::new(Study {
             id: StudyId::draw()?,
             by: by.clone(),
             dataset,
             kind,
+            wanted,
             begun: self.operations.site().clock.now(),
             is_wanted: AtomicBool::new(true),
             progress: Mutex::new(Progress {
@@ -362,8 +368,8 @@ impl Studies {
         Ok(self.own(by, study)?.seen(self.operations.site().clock.now()))
     }
 
-    /// Stops a study of this account at the end of the attempt that it is at. One that has ended
-    /// stays as it is.
+    /// Stops a study of this account: a search that it is in ends at once, anything else with the
+    /// attempt that it belongs to. One that has ended stays as it is.
     ///
     /// # Errors
     /// When there is none, or it is a release, which goes on.
@@ -374,6 +380,14 @@ impl Studies {
         }
         study.is_wanted.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Stops all studies, for a node that stops. A release goes on as long as its process does: what
+    /// of it is not charged by then was for nothing, and what is is taken up by the same release.
+    pub fn stop_all(&self) {
+        for study in self.known.lock().iter() {
+            study.is_wanted.store(false, Ordering::Relaxed);
+        }
     }
 
     /// The study that an account has running.
@@ -411,5 +425,12 @@ impl Studies {
         let most = self.most(dataset, &plan).await?;
         let read = PlanRead { text, makes: plan.kind(), dataset: plan.dataset()?.to_owned(), most };
         Ok((plan, read))
+    }
+}
+
+impl Drop for Studies {
+    /// Whoever waits for studies that nobody can ask for any more waits for nothing.
+    fn drop(&mut self) {
+        self.stop_all();
     }
 }

@@ -45,10 +45,16 @@ pub(crate) fn measure(
         let measure_rho = part(round, 1.0 - SELECT_SHARE);
         let deviation = f64::from(looks.unit_rows) / (2e-6 * measure_rho.get() as f64).sqrt();
         let rows = total(&measured);
-        let candidates = candidates(&sizes, &measured, &estimator, rows, limit, deviation);
+        let candidates = candidates(&sizes, &measured, &estimator, limit);
         let select_rho = MicroRho::new(round.get() - measure_rho.get());
-        let chosen = looks.select(&candidates, select_rho)?;
-        let Some((scope, before, ..)) = candidates.into_iter().nth(chosen) else { break };
+        let scores = looks.scores(&candidates, |scope| {
+            let allowance = noise_distance(deviation, scope.cells()) as i64;
+            (expected(&sizes, &estimator, scope, rows), allowance)
+        });
+        let all: Vec<usize> = (0..candidates.len()).collect();
+        let chosen = looks.select(&scores, &all, select_rho)?;
+        let Some((scope, _)) = candidates.into_iter().nth(chosen) else { break };
+        let before = expected(&sizes, &estimator, &scope, rows);
         let last = round == looks.left() || looks.left() <= measure_rho;
         let fresh = looks.measure(&scope, measure_rho)?;
         let grown = add(&mut measured, fresh);
@@ -111,35 +117,28 @@ pub(crate) fn expected(
     shares.into_iter().map(|s| (s * rows).round() as i64).collect()
 }
 
-type Candidate = (Scope, Vec<i64>, u32, i64);
-
+/// What may be measured next, with its weight: how much of the workload of pairs it shares in.
 fn candidates(
     sizes: &[usize],
     measured: &[Measured],
     estimator: &Estimator,
-    rows: f64,
     limit: f64,
-    deviation: f64,
-) -> Vec<Candidate> {
+) -> Vec<(Scope, u32)> {
     let scopes: Vec<Vec<usize>> = measured.iter().map(|m| m.scope.attrs.clone()).collect();
     let fits = |attrs: &[usize]| {
         estimator.junction.home(attrs).is_some()
             || model_cells(sizes, &[scopes.as_slice(), &[attrs.to_vec()]].concat()) <= limit
     };
     let attributes = sizes.len();
+    let d = attributes as u32;
     let singles = (0..attributes).map(|a| vec![a]);
     let pairs = (0..attributes).flat_map(|a| (a + 1..attributes).map(move |b| vec![a, b]));
     singles
         .chain(pairs)
         .filter(|attrs| fits(attrs))
         .map(|attrs| {
-            // How much of the workload of pairs a candidate shares in.
-            let d = attributes as u32;
             let weight = if attrs.len() == 1 { d - 1 } else { 2 + 2 * (d - 2) };
-            let scope = Scope::new(attrs, sizes);
-            let before = expected(sizes, estimator, &scope, rows);
-            let allowance = noise_distance(deviation, scope.cells()) as i64;
-            (scope, before, weight, allowance)
+            (Scope::new(attrs, sizes), weight)
         })
         .collect()
 }

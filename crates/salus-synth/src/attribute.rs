@@ -25,7 +25,7 @@ impl Classified for AttributeError {
 
 /// What values an attribute has, publicly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kind {
     /// A list of values.
     Category(Domain),
@@ -59,6 +59,7 @@ pub struct Attribute {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Unchecked {
     name: ColumnPath,
     kind: Kind,

@@ -15,6 +15,7 @@ type Groups = Vec<Vec<(u16, f64)>>;
 /// # Source
 /// McKenna, Miklau, Sheldon 2021, "Winning the NIST Contest", section 4.3.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Compression {
     /// For each attribute, each code's short code.
     short: Vec<Vec<u16>>,

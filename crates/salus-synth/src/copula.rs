@@ -19,6 +19,7 @@ const CLIP: f64 = 2.5;
 
 /// Margins and correlations.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Copula {
     /// For each attribute, the probability of each code.
     margins: Vec<Vec<f64>>,

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use salus_dp::{
-    Answer, Bounds, Column, ContributionBound, Cost, Delta, Domain, Field, Mechanism, ObserveError,
-    PlanError, PrivacyUnit, Query, RowsPerUnit, Schema, SchemaError, SelectionError, Spend,
-    UnitError, UnitKey, plan, select,
+    Answer, Bounds, Column, ContributionBound, Cost, Delta, Domain, Field, MarginalError,
+    Mechanism, ObserveError, PlanError, PrivacyUnit, Query, RowsPerUnit, Schema, SchemaError,
+    SelectionError, Spend, UnitError, UnitKey, plan, select,
 };
 use salus_model::{Class, Classified, ColumnPath, IdError, MicroRho};
 
@@ -31,6 +31,14 @@ pub enum DiscoverError {
     /// Too little to look at each column.
     #[error("finding domains needs a larger ρ and δ: at least 20 µρ for each column")]
     TooLittle,
+    /// Rows of a unit whose noise would not fit its number.
+    #[error(
+        "{rows_per_unit} records of a person are too many: their noise does not fit its number"
+    )]
+    TooManyRows {
+        /// How many a unit was allowed.
+        rows_per_unit: u32,
+    },
     /// A contribution bound of no rows.
     #[error("a unit must be allowed at least one row")]
     Unit(#[from] UnitError),
@@ -43,6 +51,9 @@ pub enum DiscoverError {
     /// An end of the numbers could not be selected.
     #[error("bounds could not be selected")]
     Select(#[from] SelectionError),
+    /// Noise could not be drawn.
+    #[error("a column could not be measured")]
+    Measure(#[from] MarginalError),
     /// What was found is no domain.
     #[error("the values found are no usable domain")]
     Schema(#[from] SchemaError),
@@ -59,6 +70,7 @@ impl Classified for DiscoverError {
         match self {
             Self::Plan(e) => e.class(),
             Self::Select(e) => e.class(),
+            Self::Measure(e) => e.class(),
             Self::Observe(_) | Self::Name(_) => Class::Bug,
             _ => Class::BadRequest,
         }
@@ -328,7 +340,10 @@ impl Look<'_> {
     fn end(&self, counts: &[i64], rho: MicroRho) -> Result<usize, DiscoverError> {
         /// Scores are in parts of a person, so that a cell may cost less than one.
         const PARTS: u32 = 64;
-        let scale = f64::from(self.rows_per_unit) / (2e-6 * rho.get().max(1) as f64).sqrt();
+        let rows_per_unit = self.rows_per_unit;
+        let sensitivity =
+            PARTS.checked_mul(rows_per_unit).ok_or(DiscoverError::TooManyRows { rows_per_unit })?;
+        let scale = f64::from(rows_per_unit) / (2e-6 * rho.get().max(1) as f64).sqrt();
         let cell = 6.0 * scale * f64::from(PARTS) / counts.len().max(1) as f64;
         let mut cut = 0;
         let scores: Vec<i64> = counts
@@ -341,7 +356,7 @@ impl Look<'_> {
                 score
             })
             .collect();
-        Ok(select(&scores, PARTS.saturating_mul(self.rows_per_unit), rho)?)
+        Ok(select(&scores, sensitivity, rho)?)
     }
 }
 

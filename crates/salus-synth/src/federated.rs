@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::attribute::Attribute;
 use crate::compression::Compression;
 use crate::estimate::{Measured, total};
-use crate::fit::{FitError, Method, finish};
+use crate::fit::{FitError, MOST_MARGINAL_CELLS, Method, finish};
 use crate::marginal::Scope;
 use crate::model::{Inner, Model};
 use crate::table::Table;
@@ -124,13 +124,22 @@ impl Ask {
         self.round
     }
 
+    /// What is asked, whatever it is called and at whatever ρ: attributes, sets of them by position,
+    /// and the codes that rare values are taken together into. Who asks for the same again is to
+    /// get the same answer, for two answers have different noise.
+    #[must_use]
+    pub fn asked(&self) -> (&[Attribute], &[Vec<usize>], &[Vec<u16>]) {
+        (&self.attributes, &self.scopes, &self.short)
+    }
+
     /// Measures a holder's own table.
     ///
     /// # Privacy
     /// [`Ask::cost`]-zCDP; the noise is drawn here.
     ///
     /// # Errors
-    /// When the table has other attributes, the question makes no sense, or noise is lacking.
+    /// When the table has other attributes, the question makes no sense or asks for more than
+    /// 4,194,304 counts, or noise is lacking.
     pub fn answer(&self, table: &Table) -> Result<Reply, FederationError> {
         if self.version != 1 || table.attributes() != self.attributes.as_slice() {
             return Err(FederationError::OtherAttributes);
@@ -141,17 +150,23 @@ impl Ask {
                 && s.iter().all(|a| *a < codes.len())
                 && s.first() != s.get(1)
         });
-        let shortens = self.short.is_empty()
-            || (self.short.len() == codes.len()
-                && self.short.iter().zip(&codes).all(|(s, n)| s.len() == *n));
+        let shortens =
+            self.short.is_empty()
+                || (self.short.len() == codes.len()
+                    && self.short.iter().zip(&codes).all(|(s, n)| {
+                        s.len() == *n && s.iter().all(|code| usize::from(*code) < *n)
+                    }));
         if !sensible || !shortens {
             return Err(FederationError::Setup("the question does not fit the attributes"));
         }
-        let (columns, sizes) = self.shortened(table, &codes);
+        let sizes = self.sizes(&codes);
+        let scopes: Vec<Scope> =
+            self.scopes.iter().map(|attrs| Scope::new(attrs.clone(), &sizes)).collect();
+        roomy(&scopes)?;
+        let columns = self.shortened(table);
         let mut reply =
             Reply { version: 1, round: self.round, counts: Vec::new(), variances: Vec::new() };
-        for attrs in &self.scopes {
-            let scope = Scope::new(attrs.clone(), &sizes);
+        for scope in &scopes {
             let noisy = measure_counts(&scope.count(&columns), table.rows_per_unit, self.rho)
                 .map_err(FitError::from)?;
             let whole = |n: &i128| i64::try_from(*n).unwrap_or(i64::MAX);
@@ -161,11 +176,20 @@ impl Ask {
         Ok(reply)
     }
 
-    fn shortened(&self, table: &Table, codes: &[usize]) -> (Vec<Vec<u16>>, Vec<usize>) {
+    /// How many codes each attribute has where rare ones are taken together.
+    fn sizes(&self, codes: &[usize]) -> Vec<usize> {
         if self.short.is_empty() {
-            return (table.columns.clone(), codes.to_vec());
+            return codes.to_vec();
         }
-        let columns = table
+        let size = |s: &Vec<u16>| s.iter().copied().max().map_or(1, |m| usize::from(m) + 1);
+        self.short.iter().map(size).collect()
+    }
+
+    fn shortened(&self, table: &Table) -> Vec<Vec<u16>> {
+        if self.short.is_empty() {
+            return table.columns.clone();
+        }
+        table
             .columns
             .iter()
             .zip(&self.short)
@@ -173,10 +197,20 @@ impl Ask {
                 let of = |c: &u16| short.get(usize::from(*c)).copied().unwrap_or(0);
                 column.iter().map(of).collect()
             })
-            .collect();
-        let size = |s: &Vec<u16>| s.iter().copied().max().map_or(1, |m| usize::from(m) + 1);
-        (columns, self.short.iter().map(size).collect())
+            .collect()
     }
+}
+
+/// Refuses marginals that a holder has no room for.
+fn roomy(scopes: &[Scope]) -> Result<(), FederationError> {
+    let cells = scopes.iter().fold(0usize, |all, scope| all.saturating_add(scope.cells()));
+    if cells <= MOST_MARGINAL_CELLS {
+        return Ok(());
+    }
+    Err(FederationError::Setup(
+        "the question asks for more than 4,194,304 counts: give columns fewer values or bins, or \
+         other pairs",
+    ))
 }
 
 /// What the coordinator knows between the rounds.
@@ -253,7 +287,8 @@ impl Federation {
     /// Takes a holder's reply; once all have replied, says what comes next.
     ///
     /// # Errors
-    /// When the reply is not one to the present question, or the holder's second one.
+    /// When the reply is not one to the present question, or the holder's second one, which changes
+    /// nothing; and when the pairs have too many values together to be asked about.
     pub fn take(&mut self, holder: usize, reply: Reply) -> Result<Option<Next>, FederationError> {
         let refuse = |why| FederationError::Reply { holder: holder + 1, why };
         let scopes = self.scopes();
@@ -271,14 +306,15 @@ impl Federation {
         if !fits {
             return Err(refuse("its tables have another shape"));
         }
-        if self.replies.insert(holder, reply).is_some() {
+        if self.replies.contains_key(&holder) {
             return Err(refuse("it replied already"));
         }
+        self.replies.insert(holder, reply);
         if self.replies.len() < self.holders {
             return Ok(None);
         }
         let measured = summed(&scopes, &std::mem::take(&mut self.replies));
-        Ok(Some(self.advance(measured)))
+        self.advance(measured).map(Some)
     }
 
     /// The marginals of the present round.
@@ -295,7 +331,7 @@ impl Federation {
         }
     }
 
-    fn advance(&mut self, measured: Vec<Measured>) -> Next {
+    fn advance(&mut self, measured: Vec<Measured>) -> Result<Next, FederationError> {
         match std::mem::replace(&mut self.stage, Stage::OneWay) {
             Stage::OneWay => {
                 let compression = Compression::of(&measured);
@@ -309,20 +345,21 @@ impl Federation {
                 };
                 let one_way = compression.measured(&measured);
                 self.stage = Stage::Tree { one_way, compression };
-                Next::Ask(ask)
+                roomy(&self.scopes())?;
+                Ok(Next::Ask(ask))
             }
             Stage::Tree { mut one_way, compression } => {
                 let rows = total(&one_way);
                 one_way.extend(measured);
                 let graph = finish(one_way, &compression.sizes());
-                Next::Done(Box::new(Model::new(
+                Ok(Next::Done(Box::new(Model::new(
                     self.attributes.to_vec(),
                     Method::Mst,
                     self.cost(),
                     rows,
                     compression,
                     Inner::Graph(graph),
-                )))
+                ))))
             }
         }
     }

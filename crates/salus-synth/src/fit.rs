@@ -31,6 +31,17 @@ pub enum FitError {
     /// Too little to look at anything.
     #[error("fitting needs a larger ρ; at least 10 µρ for each attribute")]
     TooLittle,
+    /// Rows of a unit whose noise would not fit its number.
+    #[error(
+        "{rows_per_unit} records of a person are too many: their noise does not fit its number"
+    )]
+    TooManyRows {
+        /// How many a unit was allowed.
+        rows_per_unit: u32,
+    },
+    /// A marginal that takes more room than there is.
+    #[error("a marginal has more than 4,194,304 cells; take values together, or fewer bins")]
+    TooLarge,
     /// Noise could not be drawn.
     #[error("a marginal could not be measured")]
     Measure(#[from] MarginalError),
@@ -42,12 +53,17 @@ pub enum FitError {
 impl Classified for FitError {
     fn class(&self) -> Class {
         match self {
-            Self::TooLittle => Class::BadRequest,
+            Self::TooLittle | Self::TooManyRows { .. } | Self::TooLarge => Class::BadRequest,
             Self::Measure(e) => e.class(),
             Self::Select(e) => e.class(),
         }
     }
 }
+
+/// Cells that a measured marginal may have.
+pub(crate) const MOST_MARGINAL_CELLS: usize = 1 << 22;
+/// Exact counts that are kept rather than counted again, in cells.
+const MOST_KEPT: usize = 1 << 23;
 
 /// Looks at the rows, and counts what that costs.
 pub(crate) struct Looks<'a> {
@@ -55,13 +71,25 @@ pub(crate) struct Looks<'a> {
     /// The most rows of one unit.
     pub(crate) unit_rows: u32,
     left: MicroRho,
-    /// Exact marginals counted already; they never leave.
+    /// Exact marginals counted already, as many as there is room for; they never leave.
     counted: HashMap<Vec<usize>, Vec<i64>>,
+    kept: usize,
 }
+
+/// Exact scores of candidates: they never leave, but for the one that is selected.
+pub(crate) struct Scores {
+    exact: Vec<i64>,
+    /// By how much one row moves each of them.
+    row: u32,
+}
+
+/// What is expected of a candidate's cells, and the part of the difference that chance or noise
+/// alone would make.
+pub(crate) type Expected = (Vec<i64>, i64);
 
 impl<'a> Looks<'a> {
     fn new(columns: &'a [Vec<u16>], unit_rows: u32, left: MicroRho) -> Self {
-        Self { columns, unit_rows, left, counted: HashMap::new() }
+        Self { columns, unit_rows, left, counted: HashMap::new(), kept: 0 }
     }
 
     pub(crate) fn left(&self) -> MicroRho {
@@ -78,8 +106,17 @@ impl<'a> Looks<'a> {
         Ok(part)
     }
 
+    /// What one unit moves where one row moves `row`.
+    fn sensitivity(&self, row: u32) -> Result<u32, FitError> {
+        let rows_per_unit = self.unit_rows;
+        row.checked_mul(rows_per_unit).ok_or(FitError::TooManyRows { rows_per_unit })
+    }
+
     /// A noisy marginal.
     pub(crate) fn measure(&mut self, scope: &Scope, rho: MicroRho) -> Result<Measured, FitError> {
+        if scope.cells() > MOST_MARGINAL_CELLS {
+            return Err(FitError::TooLarge);
+        }
         let rho = self.take(rho)?;
         let noisy = measure_counts(&scope.count(self.columns), self.unit_rows, rho)?;
         let counts = noisy.counts.iter().map(|c| *c as f64).collect();
@@ -87,27 +124,57 @@ impl<'a> Looks<'a> {
         Ok(Measured::new(scope.clone(), counts, noisy.noise.variance().max(1e-3)))
     }
 
-    /// The scope whose exact counts differ most from what is expected, by the exponential
-    /// mechanism. Each candidate is its scope, its expected counts, its weight and the part of the
-    /// difference that noise alone would make.
+    /// What `of` makes of a scope's exact counts.
+    fn counted<T>(&mut self, scope: &Scope, of: impl FnOnce(&[i64]) -> T) -> T {
+        if let Some(counts) = self.counted.get(&scope.attrs) {
+            return of(counts);
+        }
+        let counts = scope.count(self.columns);
+        let found = of(&counts);
+        if self.kept + counts.len() <= MOST_KEPT {
+            self.kept += counts.len();
+            self.counted.insert(scope.attrs.clone(), counts);
+        }
+        found
+    }
+
+    /// How far each candidate's exact counts are from what is expected of it, times its weight.
+    ///
+    /// One candidate after the other: what is expected of all of them together need not fit into
+    /// memory.
+    pub(crate) fn scores(
+        &mut self,
+        candidates: &[(Scope, u32)],
+        expected: impl Fn(&Scope) -> Expected,
+    ) -> Scores {
+        let mut exact = Vec::with_capacity(candidates.len());
+        for (scope, weight) in candidates {
+            if *weight == 0 {
+                exact.push(0);
+                continue;
+            }
+            let (expected, allowance) = expected(scope);
+            let off = self.counted(scope, |counts| -> i64 {
+                counts.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum()
+            });
+            exact.push(i64::from(*weight).saturating_mul(off.saturating_sub(allowance)));
+        }
+        // One row moves one cell by one, and so a weighted L1 distance by at most the weight.
+        Scores { exact, row: candidates.iter().map(|c| c.1).max().unwrap_or(1) }
+    }
+
+    /// The open candidate with a high score, by the exponential mechanism.
     pub(crate) fn select(
         &mut self,
-        candidates: &[(Scope, Vec<i64>, u32, i64)],
+        scores: &Scores,
+        open: &[usize],
         rho: MicroRho,
     ) -> Result<usize, FitError> {
+        let sensitivity = self.sensitivity(scores.row)?;
         let rho = self.take(rho)?;
-        let scores: Vec<i64> = candidates
-            .iter()
-            .map(|(scope, expected, weight, allowance)| {
-                let counted = self.counted.entry(scope.attrs.clone());
-                let counts = counted.or_insert_with(|| scope.count(self.columns));
-                let off: i64 = counts.iter().zip(expected).map(|(a, b)| (a - b).abs()).sum();
-                i64::from(*weight) * (off - allowance)
-            })
-            .collect();
-        // One row moves one cell by one, and so a weighted L1 distance by at most the weight.
-        let most = candidates.iter().map(|c| c.2).max().unwrap_or(1);
-        Ok(salus_dp::select(&scores, most.saturating_mul(self.unit_rows), rho)?)
+        let exact: Vec<i64> = open.iter().filter_map(|i| scores.exact.get(*i)).copied().collect();
+        let chosen = salus_dp::select(&exact, sensitivity, rho)?;
+        Ok(open.get(chosen).copied().unwrap_or(usize::MAX))
     }
 
     /// The family whose child depends most on its parents, beyond an allowance for chance, by the
@@ -118,14 +185,14 @@ impl<'a> Looks<'a> {
         sizes: &[usize],
         rho: MicroRho,
     ) -> Result<usize, FitError> {
+        let sensitivity = self.sensitivity(DEPENDENCE_SENSITIVITY)?;
         let rho = self.take(rho)?;
         let mut scores = Vec::with_capacity(families.len());
         for (child, scope, allowance) in families {
-            let counted = self.counted.entry(scope.attrs.clone());
-            let counts = counted.or_insert_with(|| scope.count(self.columns));
-            scores.push(dependence(scope, *child, sizes, counts) - allowance);
+            let found = self.counted(scope, |counts| dependence(scope, *child, sizes, counts));
+            scores.push(found - allowance);
         }
-        Ok(salus_dp::select(&scores, DEPENDENCE_SENSITIVITY.saturating_mul(self.unit_rows), rho)?)
+        Ok(salus_dp::select(&scores, sensitivity, rho)?)
     }
 
     /// Sums of products of scores in whole steps; see [`copula`].
@@ -135,8 +202,9 @@ impl<'a> Looks<'a> {
         row_l2: u32,
         rho: MicroRho,
     ) -> Result<(Vec<i128>, f64), FitError> {
+        let sensitivity = self.sensitivity(row_l2)?;
         let rho = self.take(rho)?;
-        let noisy = measure_counts(sums, row_l2.saturating_mul(self.unit_rows), rho)?;
+        let noisy = measure_counts(sums, sensitivity, rho)?;
         let variance = noisy.noise.variance();
         Ok((noisy.counts, variance))
     }
@@ -177,7 +245,7 @@ pub(crate) fn part(rho: MicroRho, share: f64) -> MicroRho {
 /// `rho`-zCDP for a unit with all of its rows in the table.
 ///
 /// # Errors
-/// When ρ is too small, or the private generator does not answer.
+/// When ρ is too small, a unit has too many rows, or the private generator does not answer.
 ///
 /// # Cost
 /// On 24,000 rows and 9 attributes, seconds for AIM and less for the others.

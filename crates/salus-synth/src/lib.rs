@@ -39,6 +39,7 @@ pub mod quality;
 mod random;
 mod sample;
 mod sequence;
+mod spelling;
 mod table;
 
 pub use attribute::{Attribute, AttributeError, Kind, Missing};
@@ -51,4 +52,5 @@ pub use linked::{Link, LinkedError, LinkedModel, LinkedSample, Row, Terms, fit_l
 pub use model::{Condition, Model, SampleError, check_wanted, satisfies};
 pub use sample::Sample;
 pub use sequence::{SequenceError, SequenceModel, Shape};
+pub use spelling::{Mark, Spelling, discover_spelling};
 pub use table::{Table, TableBuilder, TableError};

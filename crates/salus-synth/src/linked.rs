@@ -83,6 +83,7 @@ pub struct Link {
 
 /// A private model of two linked tables.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkedModel {
     people: Model,
     rows: Model,

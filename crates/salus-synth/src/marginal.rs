@@ -15,8 +15,9 @@ impl Scope {
         Self { attrs, sizes }
     }
 
+    /// How many cells there are; the largest number where they do not fit it.
     pub(crate) fn cells(&self) -> usize {
-        self.sizes.iter().product()
+        self.sizes.iter().fold(1, |cells: usize, size| cells.saturating_mul(*size))
     }
 
     pub(crate) fn contains(&self, attrs: &[usize]) -> bool {
@@ -53,8 +54,8 @@ impl Scope {
         map
     }
 
-    /// Counts of rows in each cell.
-    pub(crate) fn count(&self, columns: &[Vec<u16>]) -> Vec<i64> {
+    /// The cell of each row. Three attributes of 4,096 codes have 2^36 cells.
+    pub(crate) fn cells_of(&self, columns: &[Vec<u16>]) -> Vec<u64> {
         let picked: Vec<(&[u16], usize)> = self
             .attrs
             .iter()
@@ -62,15 +63,20 @@ impl Scope {
             .filter_map(|(a, size)| Some((columns.get(*a)?.as_slice(), *size)))
             .collect();
         let rows = picked.first().map_or(0, |(c, _)| c.len());
-        let mut cells = vec![0u32; rows];
+        let mut cells = vec![0u64; rows];
         for (column, size) in picked {
             for (cell, code) in cells.iter_mut().zip(column) {
-                *cell = *cell * size as u32 + u32::from(*code);
+                *cell = *cell * size as u64 + u64::from(*code);
             }
         }
+        cells
+    }
+
+    /// Counts of rows in each cell.
+    pub(crate) fn count(&self, columns: &[Vec<u16>]) -> Vec<i64> {
         let mut counts = vec![0; self.cells()];
-        for cell in cells {
-            if let Some(slot) = counts.get_mut(cell as usize) {
+        for cell in self.cells_of(columns) {
+            if let Some(slot) = usize::try_from(cell).ok().and_then(|at| counts.get_mut(at)) {
                 *slot += 1;
             }
         }

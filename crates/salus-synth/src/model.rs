@@ -66,6 +66,7 @@ pub enum Condition {
 
 /// Log-potentials of measured marginals.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Graph {
     pub(crate) sizes: Vec<usize>,
     pub(crate) potentials: Vec<(Vec<usize>, Vec<f64>)>,
@@ -108,6 +109,7 @@ pub struct Model {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stored {
     version: u8,
     attributes: Vec<Attribute>,

@@ -11,13 +11,16 @@ use salus_model::MicroRho;
 
 use crate::aim;
 use crate::estimate::{Estimator, Measured, total};
-use crate::fit::{FitError, Looks};
+use crate::fit::{Expected, FitError, Looks};
 use crate::junction::model_cells;
 use crate::marginal::Scope;
 
+/// Cells that the tree may have in all; attributes whose pairs do not fit are left apart.
+pub(crate) const MOST_TREE_CELLS: usize = 1 << 20;
+
 /// Whole expected counts of a scope under independence of its measured attributes, and the L1
 /// distance from them that independent rows would have by chance alone.
-pub(crate) fn independent(scope: &Scope, one_way: &[Measured], rows: f64) -> (Vec<i64>, i64) {
+pub(crate) fn independent(scope: &Scope, one_way: &[Measured], rows: f64) -> Expected {
     let share = |attribute: usize| -> Vec<f64> {
         let counts = one_way.iter().find(|m| m.scope.attrs == [attribute]).map(|m| &m.counts);
         let counts: Vec<f64> = counts.into_iter().flatten().map(|c| c.max(0.0)).collect();
@@ -49,30 +52,34 @@ pub(crate) fn measure(
     // Half of what is left selects pairs, half measures them.
     let more = attributes / 2;
     let each = MicroRho::new(looks.left().get() / 2 / (attributes + more - 1) as u64);
-    let pairs: Vec<(Scope, Vec<i64>, u32, i64)> = (0..attributes)
+    let pairs: Vec<(Scope, u32)> = (0..attributes)
         .flat_map(|a| (a + 1..attributes).map(move |b| vec![a, b]))
-        .map(|pair| {
-            let scope = Scope::new(pair, &sizes);
-            let (expected, by_chance) = independent(&scope, &one_way, rows);
-            (scope, expected, 1, by_chance)
-        })
+        .map(|pair| (Scope::new(pair, &sizes), 1))
+        .filter(|(scope, _)| scope.cells() <= MOST_TREE_CELLS)
         .collect();
+    let scores = looks.scores(&pairs, |scope| independent(scope, &one_way, rows));
     let mut group: Vec<usize> = (0..attributes).collect();
-    let mut chosen = Vec::new();
+    let (mut chosen, mut cells) = (Vec::new(), 0);
     while chosen.len() + 1 < attributes {
         let apart = |scope: &Scope| match scope.attrs.as_slice() {
             [a, b] => group.get(*a) != group.get(*b),
             _ => false,
         };
-        let open: Vec<_> = pairs.iter().filter(|p| apart(&p.0)).cloned().collect();
-        let best = looks.select(&open, each)?;
-        let Some((scope, ..)) = open.into_iter().nth(best) else { break };
+        let fits = |scope: &Scope| cells + scope.cells() <= MOST_TREE_CELLS;
+        let open = pairs.iter().enumerate().filter(|(_, (scope, _))| apart(scope) && fits(scope));
+        let open: Vec<usize> = open.map(|(i, _)| i).collect();
+        if open.is_empty() {
+            break;
+        }
+        let best = looks.select(&scores, &open, each)?;
+        let Some((scope, _)) = pairs.get(best) else { break };
         if let [a, b] = scope.attrs.as_slice()
             && let (Some(&from), Some(&to)) = (group.get(*a), group.get(*b))
         {
             group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
         }
-        chosen.push(scope);
+        cells += scope.cells();
+        chosen.push(scope.clone());
     }
     let mut measured = one_way;
     for scope in &chosen {
@@ -116,25 +123,26 @@ fn beyond(
                 && model_cells(&sizes, &[scopes.as_slice(), std::slice::from_ref(pair)].concat())
                     <= MOST_CELLS
         };
-        let mut open: Vec<(Scope, Vec<i64>, u32, i64)> = (0..sizes.len())
+        let mut open: Vec<(Scope, u32)> = (0..sizes.len())
             .flat_map(|a| (a + 1..sizes.len()).map(move |b| vec![a, b]))
             .filter(fits)
-            .map(|pair| {
-                let scope = Scope::new(pair, &sizes);
-                let expected = aim::expected(&sizes, &estimator, &scope, rows);
-                let allowance = by_chance(expected.iter().map(|n| *n as f64))
-                    + aim::noise_distance(deviation, scope.cells());
-                (scope, expected, 1, allowance as i64)
-            })
+            .map(|pair| (Scope::new(pair, &sizes), 1))
             .collect();
         if open.is_empty() {
             break;
         }
         // None of them, which scores nothing.
-        open.push((Scope::new(vec![0], &sizes), Vec::new(), 0, 0));
-        let best = looks.select(&open, each)?;
+        open.push((Scope::new(vec![0], &sizes), 0));
+        let scores = looks.scores(&open, |scope| {
+            let expected = aim::expected(&sizes, &estimator, scope, rows);
+            let allowance = by_chance(expected.iter().map(|n| *n as f64))
+                + aim::noise_distance(deviation, scope.cells());
+            (expected, allowance as i64)
+        });
+        let all: Vec<usize> = (0..open.len()).collect();
+        let best = looks.select(&scores, &all, each)?;
         match open.into_iter().nth(best) {
-            Some((scope, _, 1, _)) => {
+            Some((scope, 1)) => {
                 scopes.push(scope.attrs.clone());
                 chosen.push(scope);
             }

@@ -15,6 +15,8 @@ use crate::table::Table;
 
 /// Bins into which numbers are taken together before tables are compared.
 const NUMBER_BINS: usize = 10;
+/// Triples that are looked at, at most: of more, so many evenly chosen ones stand for all.
+const MOST_TRIPLES: usize = 2_000;
 
 /// Similarity of two tables over the same attributes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +25,7 @@ pub struct Similarity {
     pub one_way: f64,
     /// Mean over pairs.
     pub two_way: f64,
-    /// Mean over triples.
+    /// Mean over triples; where there are more than 2,000, over 2,000 evenly chosen ones.
     pub three_way: f64,
 }
 
@@ -50,6 +52,9 @@ fn coarse(table: &Table) -> (Vec<Vec<u16>>, Vec<usize>) {
 }
 
 /// One-, two- and three-way similarity, numbers in ten bins of equal width.
+///
+/// # Cost
+/// A sort of the rows for each attribute, pair and triple, however many cells they have.
 #[must_use]
 pub fn similarity(real: &Table, synthetic: &Table) -> Similarity {
     let ((a, sizes), (b, _)) = (coarse(real), coarse(synthetic));
@@ -58,7 +63,7 @@ pub fn similarity(real: &Table, synthetic: &Table) -> Similarity {
         let all = scopes.len().max(1) as f64;
         let of = |attrs| {
             let scope = Scope::new(attrs, &sizes);
-            1.0 - distance(&scope.count(&a), &scope.count(&b))
+            1.0 - distance(scope.cells_of(&a), scope.cells_of(&b))
         };
         scopes.into_iter().map(of).sum::<f64>() / all
     };
@@ -70,14 +75,37 @@ pub fn similarity(real: &Table, synthetic: &Table) -> Similarity {
     Similarity {
         one_way: mean((0..n).map(|i| vec![i]).collect()),
         two_way: mean(pairs.collect()),
-        three_way: mean(triples.collect()),
+        three_way: mean(evenly(triples.collect(), MOST_TRIPLES)),
     }
 }
 
-/// Total variation distance of two count tables.
-fn distance(a: &[i64], b: &[i64]) -> f64 {
-    let (n, m) = (a.iter().sum::<i64>().max(1) as f64, b.iter().sum::<i64>().max(1) as f64);
-    a.iter().zip(b).map(|(x, y)| (*x as f64 / n - *y as f64 / m).abs()).sum::<f64>() / 2.0
+/// At most so many of a list, evenly chosen.
+fn evenly<T>(all: Vec<T>, most: usize) -> Vec<T> {
+    let n = all.len();
+    let chosen = |i: usize| n <= most || i * most / n != (i + 1) * most / n;
+    all.into_iter().enumerate().filter(|(i, _)| chosen(*i)).map(|(_, one)| one).collect()
+}
+
+/// Total variation distance of two tables of counts, from the cell of each row. Cells without a
+/// row take no room.
+fn distance(mut a: Vec<u64>, mut b: Vec<u64>) -> f64 {
+    a.sort_unstable();
+    b.sort_unstable();
+    let (n, m) = (a.len().max(1) as f64, b.len().max(1) as f64);
+    let (mut a, mut b) = (a.as_slice(), b.as_slice());
+    let mut sum = 0.0;
+    // Both are sorted, so that one of them begins with the least cell.
+    while let Some(cell) = a.first().into_iter().chain(b.first()).min().copied() {
+        sum += (run(&mut a, cell) / n - run(&mut b, cell) / m).abs();
+    }
+    sum / 2.0
+}
+
+/// How often a sorted list begins with a value, which is taken off it.
+fn run(list: &mut &[u64], value: u64) -> f64 {
+    let many = list.partition_point(|v| *v <= value);
+    *list = list.get(many..).unwrap_or_default();
+    many as f64
 }
 
 fn features(table: &Table, without: usize) -> Vec<&[u16]> {

@@ -55,6 +55,7 @@ pub struct Shape {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct UncheckedShape {
     bounds: Bounds,
     bins: u16,
@@ -150,6 +151,7 @@ pub struct SequenceModel {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stored {
     version: u8,
     shape: Shape,

@@ -1055,16 +1055,20 @@ export interface components {
             /** @description Why no study is possible, in words. */
             withheld: string | null;
             columns: components["schemas"]["ReleaseColumn"][];
-            /** @description None where it has no account on the ledger. */
+            /** @description None where it has none on the ledger, and where the ledger did not say. */
             account: components["schemas"]["ReleaseAccount"] | null;
-            /** @description Why there is no account, in words. */
-            no_account: string | null;
+            /** @description Which of the two; none where there is an account. */
+            no_account: components["schemas"]["ReleaseNoAccount"] | null;
             /** @description Permits on it whose key this site has. */
             permits: components["schemas"]["ReleasePermit"][];
+            /** @description Why these are not known, in words. */
+            permits_unknown: string | null;
             /** @description What was released of it. */
             published: components["schemas"]["ReleasedBefore"][];
             /** @description What waits for reviewers. */
             reviews: components["schemas"]["ReleaseReview"][];
+            /** @description Why these are not all that wait, in words. */
+            reviews_unknown: string | null;
             /** @description The study that this account has running, of whichever dataset. */
             running: string | null;
         };
@@ -1118,6 +1122,19 @@ export interface components {
              * @description Releases so far that had no bound.
              */
             not_bounded: number;
+        };
+        /** @description Why no account is shown. */
+        ReleaseNoAccount: {
+            /** @constant */
+            kind: "no-ledger";
+        } | {
+            /** @constant */
+            kind: "not-shared";
+        } | {
+            /** @constant */
+            kind: "unknown";
+            /** @description Why, in words. */
+            why: string;
         };
         ReleasePermit: {
             permit: string;
@@ -1216,6 +1233,8 @@ export interface components {
             dataset: string;
             /** @description `assess`, `advise`, `rehearse` or `release`. */
             kind: string;
+            /** @description What was asked, as it was sent. */
+            asked: components["schemas"]["StudyAsked"];
             /** @description `running`, `done`, `stopped` or `failed`. */
             state: string;
             /** @description What is being done, or was done last. */
@@ -1233,6 +1252,100 @@ export interface components {
             released: components["schemas"]["ReleaseDone"] | null;
             /** @description Why it came to nothing, when it did. */
             problem: components["schemas"]["StudyProblem"] | null;
+        };
+        /** @description What a study is to find out, as it was asked. */
+        StudyAsked: {
+            assess: {
+                quasi_identifiers: string[] | null;
+                /** Format: uint64 */
+                population_size: number | null;
+                /** Format: double */
+                least_score: number;
+            };
+        } | {
+            advise: {
+                purpose: components["schemas"]["ReleasePurpose"];
+                quasi_identifiers: string[];
+                sensitive: string[];
+                unchanged: string[];
+                /** Format: double */
+                least_score: number;
+            };
+        } | {
+            rehearse: {
+                plan: components["schemas"]["ReleasePlan"];
+            };
+        } | {
+            release: {
+                plan: components["schemas"]["ReleasePlan"];
+                permit: string;
+            };
+        };
+        /** @description What a release is for. */
+        ReleasePurpose: "statistics" | {
+            train: {
+                /** @description The column. */
+                target: string;
+            };
+        };
+        /** @description A plan of a release, with the fields of plan.toml of a site's dataset. */
+        ReleasePlan: {
+            /** @description What the release is for, in words; stands in the certificate. */
+            purpose: string;
+            /** @description The columns that are read; those of the permit if none is named. */
+            columns?: string[] | null;
+            volume?: components["schemas"]["VolumePlan"] | null;
+            /** @description Options of `salus anonymise` under their own names. */
+            anonymise?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Options of `salus synthesise` under their own names. */
+            synthesise?: {
+                [key: string]: unknown;
+            } | null;
+            augment?: components["schemas"]["AugmentPlan"] | null;
+            /** @description Options of `salus unbias` under their own names. */
+            unbias?: {
+                [key: string]: unknown;
+            } | null;
+            publish: components["schemas"]["PublishPlan"];
+        };
+        /** @description When a release is large and varied enough. */
+        VolumePlan: {
+            /** @description The column that is to be predicted. */
+            target: string;
+            /**
+             * Format: double
+             * @description Enough when twice as many records gain less than this in balanced accuracy.
+             */
+            gain: number;
+            /**
+             * Format: uint64
+             * @description Records that each class needs.
+             */
+            "least-per-class": number;
+        };
+        /** @description How many records there are to be. */
+        AugmentPlan: {
+            /**
+             * Format: uint32
+             * @description Records in all.
+             */
+            to: number;
+            /** @description How the published records are modelled: `mst`, `aim`, `privbayes` or `copula`. */
+            method?: string | null;
+        };
+        /** @description Where it goes, and what it needs for that. */
+        PublishPlan: {
+            /** @description The dataset to be made. */
+            dataset: string;
+            /**
+             * Format: double
+             * @description The score of the whole chain below which nothing is published.
+             */
+            "least-score": number;
+            /** @description The type of FHIR resource that is published as well. */
+            fhir?: string | null;
         };
         StudyRows: {
             /** Format: uint64 */
@@ -1431,72 +1544,6 @@ export interface components {
             why: string[];
             plan: components["schemas"]["ReleasePlan"] | null;
             plan_toml: string | null;
-        };
-        /** @description What a release is for. */
-        ReleasePurpose: "statistics" | {
-            train: {
-                /** @description The column. */
-                target: string;
-            };
-        };
-        /** @description A plan of a release, with the fields of plan.toml of a site's dataset. */
-        ReleasePlan: {
-            /** @description What the release is for, in words; stands in the certificate. */
-            purpose: string;
-            /** @description The columns that are read; those of the permit if none is named. */
-            columns?: string[] | null;
-            volume?: components["schemas"]["VolumePlan"] | null;
-            /** @description Options of `salus anonymise` under their own names. */
-            anonymise?: {
-                [key: string]: unknown;
-            } | null;
-            /** @description Options of `salus synthesise` under their own names. */
-            synthesise?: {
-                [key: string]: unknown;
-            } | null;
-            augment?: components["schemas"]["AugmentPlan"] | null;
-            /** @description Options of `salus unbias` under their own names. */
-            unbias?: {
-                [key: string]: unknown;
-            } | null;
-            publish: components["schemas"]["PublishPlan"];
-        };
-        /** @description When a release is large and varied enough. */
-        VolumePlan: {
-            /** @description The column that is to be predicted. */
-            target: string;
-            /**
-             * Format: double
-             * @description Enough when twice as many records gain less than this in balanced accuracy.
-             */
-            gain: number;
-            /**
-             * Format: uint64
-             * @description Records that each class needs.
-             */
-            "least-per-class": number;
-        };
-        /** @description How many records there are to be. */
-        AugmentPlan: {
-            /**
-             * Format: uint32
-             * @description Records in all.
-             */
-            to: number;
-            /** @description How the published records are modelled: `mst`, `aim`, `privbayes` or `copula`. */
-            method?: string | null;
-        };
-        /** @description Where it goes, and what it needs for that. */
-        PublishPlan: {
-            /** @description The dataset to be made. */
-            dataset: string;
-            /**
-             * Format: double
-             * @description The score of the whole chain below which nothing is published.
-             */
-            "least-score": number;
-            /** @description The type of FHIR resource that is published as well. */
-            fhir?: string | null;
         };
         /** @description What a plan would make. */
         Rehearsed: {

@@ -6,7 +6,10 @@ import { Problem } from "../api/client";
 import { forgetToken } from "../api/session";
 import { isSite } from "../site/mode";
 
-/** What a page shows before, instead of, or as its answer. */
+/**
+ * What a page shows before, instead of, or as its answer. What was read once stays, also when a later
+ * look fails: whoever works on it keeps it.
+ */
 export function Answer<T>({
   query,
   empty,
@@ -19,10 +22,28 @@ export function Answer<T>({
   lines?: number;
   children: (data: T) => ReactNode;
 }) {
-  if (query.isPending) return <Loading lines={lines} />;
-  if (query.isError) return <Failed error={query.error} again={() => void query.refetch()} />;
-  if (empty?.when(query.data)) return <Empty>{empty.say}</Empty>;
-  return children(query.data);
+  const { data, error } = query;
+  const again = () => void query.refetch();
+  if (data === undefined) return error === null ? <Loading lines={lines} /> : <Failed error={error} again={again} />;
+  return (
+    <>
+      {error === null ? null : <Old error={error} again={again} />}
+      {empty?.when(data) ? <Empty>{empty.say}</Empty> : children(data)}
+    </>
+  );
+}
+
+/** That what is shown was read earlier, and why there is nothing newer. */
+function Old({ error, again }: { error: Error; again: () => void }) {
+  const why = error instanceof Problem ? sentence(error.message) : `The ${isSite ? "node" : "validator"} cannot be reached.`;
+  return (
+    <p className="old note" role="status">
+      <span>This could not be brought up to date. {why}</span>
+      <Button className="quiet" onPress={again}>
+        Try again
+      </Button>
+    </p>
+  );
 }
 
 export function Loading({ lines }: { lines: number }) {

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use salus_api::published::Released;
 use salus_crypto::Digest;
+use salus_dp::{Delta, epsilon_from_rho};
+use salus_files::release::Kind;
 use salus_ledger::DatasetRef;
+use salus_ledger::call::ArtefactKind;
 use salus_ledger::proof::{Fact, GatePassed, verify_receipt};
 use salus_model::{HolderId, PrivacyCharge};
 use salus_node::holders::Place;
 use salus_node::operations::{Call, Reply};
-use salus_node::published::{PublishedDataset, artefact_commitment};
+use salus_node::published::{PublishedDataset, PublishedFile, artefact_commitment};
 use salus_node::{HolderLedger, write_private};
 use serde::Serialize;
 
@@ -146,8 +149,16 @@ async fn fetch(
         |path: &Path, e: &std::io::Error| Failure::unavailable(format!("{}: {e}", path.display()));
     if let Some(path) = certificate {
         let pdf = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pdf"));
-        let name = if pdf { "certificate.pdf" } else { "certificate.html" };
+        let (name, kind) = match pdf {
+            true => ("certificate.pdf", PublishedFile::Pdf),
+            false => ("certificate.html", PublishedFile::Html),
+        };
         let bytes = file(from, ledger, at(name)).await?;
+        if published.files.get(kind.suffix()) != Some(&Digest::of(&bytes)) {
+            return Err(Failure::refused(
+                "the certificate is not the one that was put on the ledger with the records",
+            ));
+        }
         write_private(path, &bytes).map_err(|e| failed(path, &e))?;
     }
     write_private(out, &csv).map_err(|e| failed(out, &e))?;
@@ -170,11 +181,13 @@ fn check_receipt(
         Some(rho) => PrivacyCharge::Bounded(rho),
         None => PrivacyCharge::NotBounded,
     };
-    if verified.receipt != published.receipt || booked.is_none_or(|used| used.charge != charge) {
+    let is_of_it = verified.receipt == published.receipt && verified.permit == published.permit;
+    if !is_of_it || booked.is_none_or(|used| used.charge != charge) {
         return Err(Failure::refused(
             "the receipt is for another release than the one that the holder announces",
         ));
     }
+    check_epsilon(published)?;
     let reviewed = match &verified.gate {
         Some(GatePassed::Reviewed(reviewed)) => Some(reviewed),
         _ => None,
@@ -186,6 +199,28 @@ fn check_receipt(
         ));
     }
     Ok(())
+}
+
+/// The ε that people read follows from the charge that was booked, whatever its holder announces.
+fn check_epsilon(published: &PublishedDataset) -> Result<(), Failure> {
+    let delta = Delta::new(10f64.powi(-i32::from(published.delta_exponent.get())))
+        .map_err(|e| Failure::corrupt(e.to_string()))?;
+    let booked = published.micro_rho.map(|rho| epsilon_from_rho(rho, delta).get());
+    let is_it = match (published.epsilon, booked) {
+        (Some(announced), Some(booked)) => (announced - booked).abs() <= 1e-6 * booked,
+        (None, None) => true,
+        _ => false,
+    };
+    if is_it {
+        return Ok(());
+    }
+    let words = match booked {
+        Some(epsilon) => format!("ε = {epsilon:.4} at δ = 1e-{}", published.delta_exponent.get()),
+        None => "no bound".to_owned(),
+    };
+    Err(Failure::refused(format!(
+        "the holder announces another ε than follows from the charge on the receipt: {words}"
+    )))
 }
 
 /// The table is the one that was committed to on the ledger when it was released: a holder cannot
@@ -204,14 +239,20 @@ async fn check_artefact(
         Failure::refused(format!("there is no artefact {artefact} on the ledger"))
     })?;
     let salt = hex::decode(&published.salt).ok().and_then(|s| <[u8; 32]>::try_from(s).ok());
-    let commitment = salt.map(|salt| artefact_commitment(&salt, &Digest::of(csv)));
+    let commitment =
+        salt.map(|salt| artefact_commitment(&salt, &Digest::of(csv), &published.files));
     if commitment != Some(record.commitment) {
         return Err(Failure::refused(format!(
             "the records are not those that were put on the ledger as artefact {artefact}: the \
              table was changed after its release"
         )));
     }
-    if record.owner != wanted.holder || record.receipt != published.receipt {
+    let kind = match record.kind {
+        ArtefactKind::AnonymisedSet => published.kind == Kind::Anonymised,
+        ArtefactKind::SyntheticSet => published.kind == Kind::Synthetic,
+        ArtefactKind::Model => false,
+    };
+    if record.owner != wanted.holder || record.receipt != published.receipt || !kind {
         return Err(Failure::refused(format!(
             "artefact {artefact} is of another release than the one that the holder announces"
         )));

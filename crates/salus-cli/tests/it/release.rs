@@ -425,6 +425,35 @@ fn a_node_killed_between_charge_and_publication_publishes_later_for_nothing() {
 }
 
 #[test]
+fn a_release_that_fails_after_its_charge_says_so_and_costs_nothing_more() {
+    let world = world();
+    // No more than the plan may cost once.
+    let permit = permit(&world, COLUMNS, "3");
+    // Where the records are to be kept there is a folder, which no file replaces.
+    let folder = world.path("st-mary/published");
+    let place = folder.join(format!("{}.csv", hex::encode("stays_synthetic")));
+    std::fs::create_dir_all(&place).unwrap();
+    let path = plan(&world, PLAN);
+    let words = ["release", "stays", "--plan", &path, "--permit", &permit];
+    for _ in 0..2 {
+        let (code, said) = world.failure("st-mary", &words);
+        println!("{code} {said}");
+        assert_eq!(code, 4, "{said}");
+        for part in ["was charged", "exactly the same release again", "costs nothing more"] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+    }
+    let charged = spent(&world);
+    assert!(charged > 0);
+    assert_eq!(world.json("st-mary", &["published", "list"]), serde_json::json!([]));
+    std::fs::remove_dir(&place).unwrap();
+    let done = world.json("st-mary", &words);
+    assert!(done["charged"].is_null(), "{done}");
+    assert_eq!(done["published"]["records"], 1500);
+    assert_eq!(spent(&world), charged, "it was charged twice");
+}
+
+#[test]
 fn a_twin_is_paid_for_once_and_open_to_everybody() {
     let world = world();
     // The steward's own wish needs a permit as well, for exactly this.
@@ -565,7 +594,7 @@ async fn a_site_that_swaps_a_published_table_is_caught_whatever_else_it_changes(
     operator.write("one", "csv", &operator.read("other", "csv").await).await;
     operator
         .announce("one", |said| {
-            for key in ["sha256", "salt", "artefact"] {
+            for key in ["sha256", "salt", "artefact", "files"] {
                 said[key] = other[key].clone();
             }
         })
@@ -576,6 +605,13 @@ async fn a_site_that_swaps_a_published_table_is_caught_whatever_else_it_changes(
     operator.write("one", "record", &record).await;
     operator.announce("one", |said| said["micro_rho"] = 1.into()).await;
     caught("receipt is for another release");
+    // The number that people read, made smaller than what was booked.
+    operator.write("one", "record", &record).await;
+    operator.announce("one", |said| said["epsilon"] = 0.1.into()).await;
+    caught("announces another ε");
+    operator.write("one", "record", &record).await;
+    operator.announce("one", |said| said["kind"] = "anonymised".into()).await;
+    caught("of another release");
     operator.write("one", "record", &record).await;
     operator
         .announce("one", |said| {
@@ -583,7 +619,21 @@ async fn a_site_that_swaps_a_published_table_is_caught_whatever_else_it_changes(
         })
         .await;
     caught("names another review");
+    // Another certificate, announced as such or not.
+    operator.write("one", "record", &record).await;
+    let certificate = operator.read("one", "html").await;
+    operator.write("one", "html", b"<p>nobody can be found</p>").await;
+    let page = world.text("certificate.html");
+    let with_page = ["published", "fetch", "st-mary/one", "--out", &out, "--certificate", &page];
+    let (code, said) = world.failure("uni", &with_page);
+    assert!(code == 3 && said.contains("the certificate is not the one"), "{code} {said}");
+    let digest = salus_crypto::Digest::of(b"<p>nobody can be found</p>").to_string();
+    operator.announce("one", |said| said["files"]["html"] = digest.clone().into()).await;
+    caught("not those that were put on the ledger");
+    operator.write("one", "html", &certificate).await;
     // As it was, it is fetched.
     operator.write("one", "record", &record).await;
+    assert!(world.command("uni", &with_page).output().unwrap().status.success());
+    assert_eq!(std::fs::read(&page).unwrap(), certificate);
     assert_eq!(fetched(&world, "one").len(), 1500);
 }

@@ -1,5 +1,7 @@
 //! What a data steward does in the release studio, in a real browser against the real program.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 
 use crate::journeys::{Journey, code};
@@ -9,7 +11,7 @@ use crate::world::World;
 const PEOPLE: usize = 3000;
 /// People who opted out.
 const GONE: usize = 40;
-/// Stands in every id and note, and nowhere else may it turn up.
+/// Stands in every id and note, and in every town, which studies read; nowhere else may it turn up.
 const PLANTED: &str = "Plantedstay";
 
 const STAYS: &str = r#"
@@ -45,6 +47,10 @@ name = "outcome"
 type = "text"
 class = "clinical"
 [[column]]
+name = "town"
+type = "text"
+class = "clinical"
+[[column]]
 name = "note"
 type = "text"
 class = "freetext"
@@ -77,6 +83,7 @@ region = { category = ["north", "east", "south", "west"] }
 ward = { category = ["cardiology", "geriatrics", "oncology", "surgery"] }
 admitted = { instant = [1767225600, 1798761600, 0] }
 outcome = { category = ["home", "rehabilitation", "died"] }
+town = "open"
 note = "open"
 "#;
 
@@ -87,15 +94,22 @@ fn drawn(n: usize, salt: u64, below: usize) -> usize {
     ((mixed ^ (mixed >> 29)) % below as u64) as usize
 }
 
+/// An age that others have too: whoever has one alone, and comes out of a model as they are by
+/// chance, would take the whole score away.
+fn age(n: usize) -> usize {
+    (20 + drawn(n, 2, 38) + drawn(n, 3, 38)).clamp(24, 90) / 2 * 2
+}
+
 /// Stays whose outcome depends on the age, so that there is something to learn and to infer.
 fn stays(world: &World) {
     const WARDS: [&str; 4] = ["cardiology", "geriatrics", "oncology", "surgery"];
     const REGIONS: [&str; 4] = ["north", "east", "south", "west"];
-    let mut csv = "patient_id,sex,age,region,ward,admitted,outcome,note\n".to_owned();
-    let mut gone = String::new();
+    let mut csv = "patient_id,sex,age,region,ward,admitted,outcome,town,note\n".to_owned();
+    let (mut gone, mut of_age) = (String::new(), BTreeMap::<usize, usize>::new());
     for n in 0..PEOPLE + GONE {
         let sex = ["female", "male"][drawn(n, 1, 2)];
-        let age = 20 + drawn(n, 2, 38) + drawn(n, 3, 38);
+        let age = age(n);
+        *of_age.entry(age).or_insert(0) += usize::from(n < PEOPLE);
         let (region, ward) = (REGIONS[drawn(n, 4, 4)], WARDS[drawn(n, 5, 4)]);
         let outcome = match drawn(n, 6, 100) + age {
             ..110 => "home",
@@ -103,13 +117,16 @@ fn stays(world: &World) {
             _ => "died",
         };
         let (month, day) = (1 + drawn(n, 7, 12), 1 + drawn(n, 8, 28));
+        let town = drawn(n, 9, 6);
         csv.push_str(&format!(
-            "{PLANTED}{n},{sex},{age},{region},{ward},2026-{month:02}-{day:02},{outcome},by {PLANTED}\n"
+            "{PLANTED}{n},{sex},{age},{region},{ward},2026-{month:02}-{day:02},{outcome},\
+             {PLANTED}town{town},by {PLANTED}\n"
         ));
         if n >= PEOPLE {
             gone.push_str(&format!("{PLANTED}{n}\n"));
         }
     }
+    assert!(of_age.values().all(|people| *people >= 5), "{of_age:?}");
     let profiles = world.path("st-mary/privacy.toml");
     let before = std::fs::read_to_string(&profiles).unwrap();
     std::fs::write(&profiles, before + PROFILE).unwrap();

@@ -151,6 +151,7 @@ pub(super) fn differencing(
         attempts: targets.len() as u64,
         hits: count(true),
         control: count(false),
+        times: 1.0,
     })
 }
 
@@ -222,5 +223,6 @@ pub(super) fn joining(
         attempts: attempts as u64,
         hits: right(&members),
         control: right(&others),
+        times: 1.0,
     })
 }

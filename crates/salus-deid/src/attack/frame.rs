@@ -29,7 +29,7 @@ impl Cover {
     }
 }
 
-/// One column: people's values coded over members and control people alike.
+/// One column: people's values coded over members and control people alike, in random order.
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) real: Vec<u32>,
@@ -41,29 +41,52 @@ pub(super) struct Field {
     pub(super) values: usize,
 }
 
+/// A column of numbers and gaps.
 pub(super) struct Numbers {
-    pub(super) of_value: Vec<f64>,
+    /// None where the value is missing.
+    pub(super) of_value: Vec<Option<f64>>,
+    /// None where the label is no single number.
     pub(super) of_label: Vec<Option<f64>>,
+    /// Whether a label says that the value is missing.
+    pub(super) missing: Vec<bool>,
     pub(super) range: f64,
+}
+
+impl Numbers {
+    /// How far a label is from a value, if the label is a number or says that there is none.
+    fn gap(&self, label: u32, value: u32) -> Option<f64> {
+        match (self.of_label[label as usize], self.of_value[value as usize]) {
+            (Some(number), Some(value)) => Some((number - value).abs() / self.range),
+            (Some(_), None) => Some(1.0),
+            (None, value) if self.missing[label as usize] => Some(f64::from(value.is_some())),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether a label says a number, or of somebody's missing value that it is missing.
+    fn tells(&self, label: usize) -> bool {
+        let gaps = self.missing[label] && self.of_value.iter().any(Option::is_none);
+        self.of_label[label].is_some() || gaps
+    }
 }
 
 impl Field {
     /// How far a released label is from a value, from 0 to 1.
     pub(super) fn gap(&self, label: u32, value: u32) -> f64 {
-        if let Some(numbers) = &self.numbers
-            && let Some(number) = numbers.of_label[label as usize]
-        {
-            return (number - numbers.of_value[value as usize]).abs() / numbers.range;
+        if let Some(gap) = self.numbers.as_ref().and_then(|n| n.gap(label, value)) {
+            return gap;
         }
         if self.covers[label as usize].holds(value) { 0.0 } else { 1.0 }
     }
 }
 
-/// Members, equally many control people, and the release.
+/// Members, control people, and the release.
 pub(super) struct Frame {
     pub(super) fields: Vec<Field>,
-    /// Members and control people, each.
+    /// Control people, and as many members, which come first: whoever is attacked one by one.
     pub(super) people: usize,
+    /// All members: whoever a released record may be about.
+    pub(super) members: usize,
     pub(super) released: usize,
 }
 
@@ -87,8 +110,11 @@ impl<'t> Coder<'t> {
 }
 
 impl Frame {
-    /// Draws equally many members and control people: an attack that has more members to find
-    /// than control people succeeds more often for that reason alone.
+    /// Takes all members, and no more control people than those.
+    ///
+    /// People are attacked one by one in equal numbers. A released record may be about any member:
+    /// among fewer of them it would be about nobody, and what several share would look like one
+    /// person's. There chance among the members is [`Frame::times`] that among the control people.
     pub(super) fn new(scene: &Scene<'_>, dice: &mut Dice<'_>) -> Result<Self, AttackError> {
         let names = shared_columns(scene);
         if names.len() < 2 {
@@ -101,10 +127,11 @@ impl Frame {
             people_of(scene.control, scene.person, dice)?,
         );
         let people = members.len().min(others.len());
-        let pick = |all: &[usize], dice: &mut Dice<'_>| -> Result<Vec<usize>, AttackError> {
-            Ok(dice.choose(all.len(), people)?.into_iter().map(|i| all[i]).collect())
+        let pick = |all: &[usize], n, dice: &mut Dice<'_>| -> Result<Vec<usize>, AttackError> {
+            Ok(dice.choose(all.len(), n)?.into_iter().map(|i| all[i]).collect())
         };
-        let (real_rows, control_rows) = (pick(&members, dice)?, pick(&others, dice)?);
+        let real_rows = pick(&members, members.len(), dice)?;
+        let control_rows = pick(&others, people, dice)?;
         // The order of a release must not tell: attacks see it shuffled.
         let released_rows = dice.choose(scene.released.rows(), scene.released.rows())?;
         let fields = names
@@ -126,7 +153,12 @@ impl Frame {
                 })
             })
             .collect::<Result<Vec<_>, AttackError>>()?;
-        Ok(Self { fields, people, released: scene.released.rows() })
+        Ok(Self { fields, people, members: members.len(), released: scene.released.rows() })
+    }
+
+    /// Members for each control person.
+    pub(super) fn times(&self) -> f64 {
+        self.members as f64 / self.people.max(1) as f64
     }
 
     pub(super) fn position(&self, name: &str) -> Option<usize> {
@@ -171,7 +203,7 @@ pub fn unmatched(scene: &Scene<'_>) -> Result<Vec<Unmatched>, AttackError> {
             .iter()
             .enumerate()
             .map(|(label, cover)| {
-                let number = numbers.as_ref().is_some_and(|n| n.of_label[label].is_some());
+                let number = numbers.as_ref().is_some_and(|n| n.tells(label));
                 matches!(cover, Cover::One(None)) && !number
             })
             .collect();
@@ -239,17 +271,25 @@ pub(super) fn covers(
         .collect()
 }
 
+/// The numbers of a column in which every value is one or is missing, and not all are missing.
 fn numbers(values: &HashMap<&str, u32>, released: &Column) -> Option<Numbers> {
-    use crate::number::parse;
-    let mut of_value = vec![0.0; values.len()];
+    use crate::number::{is_missing, parse};
+    let mut of_value = vec![None; values.len()];
     for (text, &code) in values {
-        of_value[code as usize] = parse(text)?;
+        of_value[code as usize] = parse(text);
+        if of_value[code as usize].is_none() && !is_missing(text) {
+            return None;
+        }
     }
-    let of_label: Vec<Option<f64>> = released.dictionary().iter().map(|t| parse(t)).collect();
-    let all = || of_value.iter().copied().chain(of_label.iter().flatten().copied());
-    let low = all().fold(f64::INFINITY, f64::min);
-    let high = all().fold(f64::NEG_INFINITY, f64::max);
-    Some(Numbers { of_value, of_label, range: (high - low).max(f64::MIN_POSITIVE) })
+    let labels = released.dictionary();
+    let of_label: Vec<Option<f64>> = labels.iter().map(|t| parse(t)).collect();
+    let missing = labels.iter().map(|t| is_missing(t)).collect();
+    let all = || of_value.iter().chain(&of_label).flatten().copied();
+    let low = all().reduce(f64::min)?;
+    let high = all().reduce(f64::max)?;
+    of_value.iter().any(Option::is_some).then_some(())?;
+    let range = (high - low).max(f64::MIN_POSITIVE);
+    Some(Numbers { of_value, of_label, missing, range })
 }
 
 /// The codes that a frame gives to the texts of people's values of a column.

@@ -171,5 +171,6 @@ pub(super) fn tell_apart(
         attempts: (people - half) as u64,
         hits: count(&members),
         control: count(&others),
+        times: 1.0,
     })
 }

@@ -6,6 +6,7 @@ use salus_model::{Entropy, EntropyFailed};
 use serde::Serialize;
 
 use super::generator::tell_apart;
+use super::verbatim::Verbatim;
 use super::{Attack, AttackError, Linking, Plan, Report};
 use crate::dice::Dice;
 
@@ -84,7 +85,7 @@ pub fn allele_frequencies(
     };
     let tally =
         tell_apart(Attack::AlleleFrequency, &scores(members), &scores(&judged), &plan, &mut dice)?;
-    Ok(Report::from_tallies(vec![tally], 0, looks))
+    Ok(Report::from_tallies(vec![tally], Verbatim::NONE, looks))
 }
 
 fn split(

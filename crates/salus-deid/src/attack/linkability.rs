@@ -172,6 +172,7 @@ pub(super) fn linkability(
         attempts: targets.len() as u64,
         hits,
         control,
+        times: 1.0,
     };
     let [by_lot, all_nearest] = hits;
     Ok([tally(Attack::Linkability, by_lot), tally(Attack::LinkabilityAllNearest, all_nearest)])

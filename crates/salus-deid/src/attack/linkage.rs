@@ -26,7 +26,7 @@ impl Crowd {
             .collect();
         let parts: Vec<(&[u32], usize)> =
             joined.iter().zip(&frame.fields).map(|(c, f)| (c.as_slice(), f.values)).collect();
-        let (class_of, number) = refine(frame.people * 2, &parts);
+        let (class_of, number) = refine(frame.members + frame.people, &parts);
         let mut crowd = Self {
             classes: vec![Vec::new(); number],
             members: vec![0; number],
@@ -37,7 +37,7 @@ impl Crowd {
             if crowd.classes[class].is_empty() {
                 crowd.classes[class] = joined.iter().map(|codes| codes[row]).collect();
             }
-            let side = if row < frame.people { &mut crowd.members } else { &mut crowd.others };
+            let side = if row < frame.members { &mut crowd.members } else { &mut crowd.others };
             side[class] += 1;
         }
         crowd
@@ -46,8 +46,9 @@ impl Crowd {
 
 /// For released records: is there exactly one person whom the record fits, and is it a member?
 ///
-/// The attacker's file holds members and control people alike; a record that fits one control
-/// person only would be linked to somebody who is not in the data, which is what chance does.
+/// The attacker's file holds all members, and control people; a record that fits one control
+/// person only would be linked to somebody who is not in the data, which is what chance does, and
+/// does to members as many times as there are more of them.
 /// With a population file, a record that fits several of its people is not linked.
 pub(super) fn population(
     frame: &Frame,
@@ -79,6 +80,7 @@ pub(super) fn population(
         attempts: targets.len() as u64,
         hits,
         control,
+        times: frame.times(),
     })
 }
 

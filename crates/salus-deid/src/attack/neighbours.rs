@@ -9,7 +9,7 @@ use super::frame::{Cover, Field, Frame};
 use super::{Attack, Plan, Tally};
 use crate::dice::Dice;
 
-/// A guess of a number counts when it lies within this share of the truth.
+/// A guess of a number counts when it lies within this share of the column's spread of the truth.
 const TOLERANCE: f64 = 0.05;
 
 /// Finds nearest released records by some columns; among equally near ones the first of the
@@ -101,7 +101,48 @@ pub(super) fn values(frame: &Frame, columns: &[usize], row: usize, member: bool)
     columns.iter().map(|&f| pick(&frame.fields[f])).collect()
 }
 
+/// How far people's numbers are apart.
+struct Spread {
+    /// Between the quartiles.
+    middle: f64,
+    /// Between the least and the largest.
+    range: f64,
+}
+
+impl Spread {
+    /// Over members and control people; none where a column holds no numbers.
+    fn of(field: &Field) -> Option<Self> {
+        let numbers = field.numbers.as_ref()?;
+        let mut all: Vec<f64> = field
+            .real
+            .iter()
+            .chain(&field.control)
+            .filter_map(|&code| numbers.of_value[code as usize])
+            .collect();
+        if all.is_empty() {
+            return None;
+        }
+        all.sort_unstable_by(f64::total_cmp);
+        let at = |share: usize| all[(all.len() - 1) * share / 4];
+        Some(Self { middle: at(3) - at(1), range: at(4) - at(0) })
+    }
+
+    /// How far a guess may be off. Where half of the people have one value, a share of the truth,
+    /// and no more than that of the range.
+    fn tolerance(&self, truth: f64) -> f64 {
+        let spread = if self.middle > 0.0 { self.middle } else { self.range.min(truth.abs()) };
+        TOLERANCE * spread
+    }
+}
+
 /// Guesses a column as the nearest record by all others has it.
+///
+/// A number is guessed where it is off by at most a twentieth of the distance between the column's
+/// quartiles.
+///
+/// # Source
+/// Giomi et al. 2023, section 4.3. There a number may be off by a twentieth of itself, which says
+/// of years, temperatures or saturations that anybody guesses them.
 pub(super) fn inference(
     frame: &Frame,
     plan: &Plan,
@@ -115,11 +156,12 @@ pub(super) fn inference(
     let known: Vec<usize> = (0..frame.fields.len()).filter(|&f| f != at).collect();
     let nearest = Nearest::new(frame, &known, Labels::Alike);
     let field = &frame.fields[at];
+    let spread = Spread::of(field);
     let targets = dice.choose(frame.people, plan.attempts)?;
     let guessed = |row: usize, member: bool| {
         let (found, _) = nearest.find(&values(frame, &known, row, member));
         let truth = if member { field.real[row] } else { field.control[row] };
-        right(field, field.released[found as usize], truth)
+        right(field, spread.as_ref(), field.released[found as usize], truth)
     };
     let count = |member| targets.iter().filter(|&&row| guessed(row, member)).count() as u64;
     Ok(Tally::Counted {
@@ -128,16 +170,19 @@ pub(super) fn inference(
         attempts: targets.len() as u64,
         hits: count(true),
         control: count(false),
+        times: 1.0,
     })
 }
 
 /// A label that leaves several values open is no guess.
-fn right(field: &Field, label: u32, truth: u32) -> bool {
-    if let Some(numbers) = &field.numbers
-        && let Some(guess) = numbers.of_label[label as usize]
-    {
-        let truth = numbers.of_value[truth as usize];
-        return (guess - truth).abs() <= TOLERANCE * truth.abs();
+fn right(field: &Field, spread: Option<&Spread>, label: u32, truth: u32) -> bool {
+    if let (Some(numbers), Some(spread)) = (&field.numbers, spread) {
+        match (numbers.of_label[label as usize], numbers.of_value[truth as usize]) {
+            (Some(guess), Some(truth)) => return (guess - truth).abs() <= spread.tolerance(truth),
+            (Some(_), None) => return false,
+            (None, truth) if numbers.missing[label as usize] => return truth.is_none(),
+            (None, _) => {}
+        }
     }
     match &field.covers[label as usize] {
         Cover::One(value) => *value == Some(truth),
@@ -231,6 +276,7 @@ pub(super) fn membership(
         attempts: judged.len() as u64,
         hits,
         control,
+        times: 1.0,
     })
 }
 

@@ -111,6 +111,7 @@ pub(super) fn reconstruction(
         attempts: people as u64,
         hits: hits as u64,
         control: control as u64,
+        times: 1.0,
     })
 }
 

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use super::statistics::{normal_quantile, residual, wilson};
+use super::statistics::{chance, normal_quantile, residual, wilson};
+use super::verbatim::Verbatim;
 use super::{Attack, Entry, Finding, Tally};
 
 /// The chance that any interval of a report misses.
@@ -16,6 +17,9 @@ fn error_of_each(attacks: usize, looks: NonZeroU32) -> f64 {
     ERROR / (2.0 * attacks.max(1) as f64 * f64::from(looks.get()))
 }
 
+/// Where fewer attacks than this were run, the words name those that were not.
+const FEW: usize = 3;
+
 /// The chance with which each single interval holds, so that those of so many attacks hold together
 /// with 95 % over so many looks.
 #[must_use]
@@ -26,7 +30,8 @@ pub fn confidence_of_each(attacks: usize, looks: NonZeroU32) -> f64 {
 /// What the attacks found, together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// 100 · (1 − the largest upper bound of risk), and 0 when a person is published verbatim.
+    /// 100 · (1 − the largest upper bound of risk), and 0 when people are published verbatim
+    /// beyond what chance explains, or when no attack could be run.
     pub score: f64,
     /// A line per attack.
     pub entries: Vec<Entry>,
@@ -35,6 +40,8 @@ pub struct Report {
     /// Control people with a value that nobody else has and whose whole record is in the release:
     /// they are no control people then.
     pub control_verbatim: u64,
+    /// Whether the score is 0 for those who are published verbatim, whatever the rates.
+    pub verbatim_decides: bool,
     /// The chance that each single interval holds; all hold together with 95 %, over all looks.
     pub confidence: f64,
     /// The result in a few sentences.
@@ -43,11 +50,7 @@ pub struct Report {
 
 impl Report {
     /// Puts intervals around the counts.
-    pub(super) fn from_tallies(
-        tallies: Vec<Tally>,
-        published_verbatim: u64,
-        looks: NonZeroU32,
-    ) -> Self {
+    pub(super) fn from_tallies(tallies: Vec<Tally>, verbatim: Verbatim, looks: NonZeroU32) -> Self {
         let run = tallies.iter().filter(|t| matches!(t, Tally::Counted { .. })).count();
         let error = error_of_each(run, looks);
         let z = normal_quantile(1.0 - error / 2.0);
@@ -55,17 +58,18 @@ impl Report {
         let mut report = Self {
             score: 0.0,
             entries,
-            published_verbatim,
-            control_verbatim: 0,
+            published_verbatim: verbatim.members,
+            control_verbatim: verbatim.control,
+            verbatim_decides: verbatim.decides(looks),
             confidence: 1.0 - error,
             words: String::new(),
         };
         report.score = match report.worst() {
-            _ if published_verbatim > 0 => 0.0,
+            _ if report.verbatim_decides => 0.0,
             Some(worst) => 100.0 * (1.0 - worst.risk.upper),
             None => 0.0,
         };
-        report.words = report.say();
+        report.words = report.say() + &verbatim.words(report.verbatim_decides);
         report
     }
 
@@ -110,15 +114,21 @@ impl Report {
         self.findings().find(|f| own(f.attack) && f.control.lower > f.rate.upper)
     }
 
-    fn say(&self) -> String {
+    pub(super) fn say(&self) -> String {
         let Some(worst) = self.worst() else {
-            return "No attack could be run, so nothing is known about the risk.".to_owned();
+            let nothing = "No attack could be run, so nothing is known about the risk.";
+            return nothing.to_owned() + &self.not_run();
         };
         let percent = |x: f64| format!("{:.1} %", 100.0 * x);
+        // Of the others nothing was tried.
+        let whom = match worst.attack {
+            Attack::SinglingOutMultivariate => "of the records that stand alone",
+            _ => "of the members",
+        };
         let mut words = format!(
             "Of {} attacks the most successful was {}: of {} attempts {} succeeded, against {} \
              on people who are not in the data. With 95 % confidence over all attacks, at most {} \
-             of the members are exposed by being in the data.",
+             {whom} are exposed by being in the data.",
             self.findings().count(),
             worst.attack.name(),
             worst.attempts,
@@ -131,28 +141,43 @@ impl Report {
         } else {
             words.push_str(" No attack does better on members than chance explains.");
         }
-        if self.published_verbatim > 0 {
-            words.push_str(&format!(
-                " {} members with a value that nobody else has are published as they are: the \
-                 score is 0 whatever the rates.",
-                self.published_verbatim
-            ));
+        if self.findings().count() < FEW {
+            words.push_str(&self.not_run());
         }
         words
+    }
+
+    /// Which attacks were not run and why: they count as no risk in the score.
+    fn not_run(&self) -> String {
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for entry in &self.entries {
+            let Entry::NotRun { attack, reason } = entry else { continue };
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, attacks)) => attacks.push(attack.name()),
+                None => reasons.push((reason, vec![attack.name()])),
+            }
+        }
+        if reasons.is_empty() {
+            return String::new();
+        }
+        let said = reasons.iter().map(|(why, attacks)| format!("{} ({why})", attacks.join(", ")));
+        format!(" Not run, and no risk in the score: {}.", said.collect::<Vec<_>>().join("; "))
     }
 }
 
 fn entry(tally: Tally, z: f64) -> Entry {
     match tally {
         Tally::NotRun { attack, reason } => Entry::NotRun { attack, reason },
-        Tally::Counted { attack, secret, attempts, hits, control } => {
-            let (rate, control_rate) = (wilson(hits, attempts, z), wilson(control, attempts, z));
+        Tally::Counted { attack, secret, attempts, hits, control, times } => {
+            let rate = wilson(hits, attempts, z);
+            let control_rate = chance(control, attempts, z, times);
+            let scaled = (control as f64 * times).round().min(attempts as f64) as u64;
             Entry::Run(Finding {
                 attack,
                 secret,
                 attempts,
                 successes: hits,
-                control_successes: control,
+                control_successes: scaled,
                 rate,
                 control: control_rate,
                 risk: residual(rate, control_rate),

@@ -1,16 +1,17 @@
 //! Predicates that isolate one record of the release, tried on people.
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 use salus_model::EntropyFailed;
 
-use super::frame::{Cover, Field, Frame, shared_columns};
-use super::{Attack, Plan, Scene, Tally};
+use super::frame::{Cover, Field, Frame};
+use super::{Attack, Plan, Tally};
 use crate::dice::Dice;
-use crate::risk::joint_classes;
-use crate::table::{Table, TableError};
 
 /// Fewer predicates than this give an interval that says nothing.
 const FEWEST: usize = 20;
+
+/// So many sets of columns are tried on one record.
+const SETS: usize = 10;
 
 /// A condition on one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,40 +42,53 @@ impl Condition {
     /// Which values of people meet it.
     fn values(self, field: &Field) -> Vec<bool> {
         let bound = |label: u32| field.numbers.as_ref().and_then(|n| n.of_label[label as usize]);
-        let value = |code: u32| field.numbers.as_ref().map_or(0.0, |n| n.of_value[code as usize]);
+        let value = |code: u32| field.numbers.as_ref().and_then(|n| n.of_value[code as usize]);
+        let both = |label: u32, code: u32| bound(label).zip(value(code));
         (0..field.values as u32)
             .map(|code| match self {
-                Self::Is(label) => field.covers[label as usize].holds(code),
-                Self::AtLeast(label) => bound(label).is_some_and(|b| value(code) >= b),
-                Self::AtMost(label) => bound(label).is_some_and(|b| value(code) <= b),
+                Self::Is(label) => field.gap(label, code) == 0.0,
+                Self::AtLeast(label) => both(label, code).is_some_and(|(b, v)| v >= b),
+                Self::AtMost(label) => both(label, code).is_some_and(|(b, v)| v <= b),
             })
             .collect()
     }
 }
 
-/// Whether exactly one record meets all conditions.
-fn isolates(rows: usize, conditions: &[(&[u32], Vec<bool>)]) -> bool {
-    let mut found = 0;
-    for row in 0..rows {
-        if conditions.iter().all(|(codes, meets)| meets[codes[row] as usize]) {
-            found += 1;
-            if found > 1 {
-                return false;
-            }
-        }
-    }
-    found == 1
+/// How many records meet all conditions, counted up to two.
+fn meeting(rows: usize, conditions: &[(&[u32], &[bool])]) -> usize {
+    fitting(rows, conditions).take(2).count()
+}
+
+/// The records that meet all conditions.
+fn fitting(rows: usize, conditions: &[(&[u32], &[bool])]) -> impl Iterator<Item = usize> {
+    let meets = |row: &usize| conditions.iter().all(|(codes, meets)| meets[codes[*row] as usize]);
+    (0..rows).filter(meets)
 }
 
 fn isolates_in_release(frame: &Frame, predicate: &Predicate) -> bool {
-    let conditions: Vec<(&[u32], Vec<bool>)> = predicate
+    let meets: Vec<Vec<bool>> =
+        predicate.iter().map(|&(f, c)| c.labels(&frame.fields[f])).collect();
+    let conditions: Vec<(&[u32], &[bool])> = predicate
         .iter()
-        .map(|&(f, c)| (frame.fields[f].released.as_slice(), c.labels(&frame.fields[f])))
+        .zip(&meets)
+        .map(|(&(f, _), meets)| (frame.fields[f].released.as_slice(), meets.as_slice()))
         .collect();
-    isolates(frame.released, &conditions)
+    meeting(frame.released, &conditions) == 1
 }
 
-/// Tries predicates on members and control people.
+/// Tries predicates on all members and on the control people.
+///
+/// A predicate that a single member fits is a hit. Chance is counted twice, and the larger counts:
+///
+/// - as predicates that a single control person fits, which is all of it where there are as many of
+///   them as members;
+/// - as control people who fit a predicate that no member fits, times the members for each of them.
+///   Were the release about nobody, those who fit a predicate would be members or control people by
+///   lot; of `k` who fit it, a single member and `k` − 1 others are `k` times as likely as `k`
+///   others, times the members for each control person. This holds for groups of any sizes.
+///
+/// # Source
+/// Giomi et al. 2023, section 4.1, which has the first.
 fn tally(frame: &Frame, attack: Attack, predicates: &[Predicate]) -> Tally {
     if predicates.len() < FEWEST {
         return Tally::not_run(
@@ -82,22 +96,24 @@ fn tally(frame: &Frame, attack: Attack, predicates: &[Predicate]) -> Tally {
             format!("only {} predicates isolate one record of the release", predicates.len()),
         );
     }
-    let (mut hits, mut control) = (0, 0);
+    let (mut hits, mut single, mut without) = (0, 0u64, 0);
     for predicate in predicates {
         let meets: Vec<Vec<bool>> =
             predicate.iter().map(|&(f, c)| c.values(&frame.fields[f])).collect();
-        let on = |pick: fn(&Field) -> &[u32]| {
-            let conditions: Vec<(&[u32], Vec<bool>)> = predicate
-                .iter()
-                .zip(&meets)
-                .map(|(&(f, _), m)| (pick(&frame.fields[f]), m.clone()))
-                .collect();
-            isolates(frame.people, &conditions)
+        let of = |pick: fn(&Field) -> &[u32]| -> Vec<(&[u32], &[bool])> {
+            let codes = predicate.iter().map(|&(f, _)| pick(&frame.fields[f]));
+            codes.zip(meets.iter().map(Vec::as_slice)).collect()
         };
-        hits += u64::from(on(|f| &f.real));
-        control += u64::from(on(|f| &f.control));
+        let members = meeting(frame.members, &of(|f| &f.real));
+        let most = if members == 0 { usize::MAX } else { 2 };
+        let others = fitting(frame.people, &of(|f| &f.control)).take(most).count();
+        hits += u64::from(members == 1);
+        single += u64::from(others == 1);
+        without += if members == 0 { others as u64 } else { 0 };
     }
-    Tally::Counted { attack, secret: None, attempts: predicates.len() as u64, hits, control }
+    let (attempts, times) = (predicates.len() as u64, frame.times());
+    let control = without.max((single as f64 / times).ceil() as u64).min(attempts);
+    Tally::Counted { attack, secret: None, attempts, hits, control, times }
 }
 
 /// Values that occur once in the release, and the ends of numeric columns.
@@ -139,39 +155,101 @@ pub(super) fn univariate(
     Ok(tally(frame, Attack::SinglingOutUnivariate, &isolating))
 }
 
-/// Values of one record in a few columns: equal for texts, beyond for numbers away from the
-/// median.
+/// Records of the release that no other is like in all columns.
+///
+/// What a record shares with another in every column, no predicate made of its values can part.
+fn alone(frame: &Frame) -> Vec<usize> {
+    let mut classes = vec![0u32; frame.released];
+    for field in &frame.fields {
+        let mut known: HashMap<(u32, u32), u32> = HashMap::new();
+        for (class, &label) in classes.iter_mut().zip(&field.released) {
+            let next = known.len() as u32;
+            *class = *known.entry((*class, label)).or_insert(next);
+        }
+    }
+    let mut sizes = vec![0u32; frame.released];
+    for &class in &classes {
+        sizes[class as usize] += 1;
+    }
+    (0..frame.released).filter(|&row| sizes[classes[row] as usize] == 1).collect()
+}
+
+/// Makes predicates of one record's values in a few columns: equal for texts, beyond for numbers
+/// away from the median.
+struct Maker<'f> {
+    frame: &'f Frame,
+    medians: Vec<Option<f64>>,
+    columns: usize,
+}
+
+impl Maker<'_> {
+    /// A predicate of columns drawn by lot that isolates the record; none where the sets that are
+    /// tried, which are counted down, do not.
+    fn isolating(
+        &self,
+        row: usize,
+        tries: &mut usize,
+        dice: &mut Dice<'_>,
+    ) -> Result<Option<Predicate>, EntropyFailed> {
+        let fields = &self.frame.fields;
+        // There is one set of all columns.
+        let sets = if self.columns < fields.len() { SETS } else { 1 };
+        for _ in 0..sets.min(*tries) {
+            *tries -= 1;
+            let mut columns = dice.choose(fields.len(), self.columns)?;
+            columns.sort_unstable();
+            let predicate: Predicate = columns
+                .into_iter()
+                .filter(|&f| {
+                    !matches!(fields[f].covers[fields[f].released[row] as usize], Cover::All)
+                })
+                .map(|f| (f, condition(&fields[f], row, self.medians[f])))
+                .collect();
+            if !predicate.is_empty() && isolates_in_release(self.frame, &predicate) {
+                return Ok(Some(predicate));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Combinations of values that isolate a record, one of each record that has one.
+///
+/// Records are drawn among those that are alone, however few they are. Several predicates of one
+/// record would hit the same person or nobody, and pass for as many attempts as they are.
+///
+/// # Source
+/// Giomi et al. 2023, section 4.1; there a record may give several predicates.
 pub(super) fn multivariate(
     frame: &Frame,
     plan: &Plan,
     dice: &mut Dice<'_>,
 ) -> Result<Tally, EntropyFailed> {
-    let medians: Vec<Option<f64>> = frame.fields.iter().map(median).collect();
-    let mut seen: HashSet<Predicate> = HashSet::new();
+    let attack = Attack::SinglingOutMultivariate;
+    let alone = alone(frame);
+    if alone.is_empty() {
+        return Ok(Tally::not_run(attack, "no record of the release differs from all others"));
+    }
+    let maker = Maker {
+        frame,
+        medians: frame.fields.iter().map(median).collect(),
+        columns: plan.predicate_columns.max(1),
+    };
     let mut isolating = Vec::new();
-    for _ in 0..plan.attempts.saturating_mul(10) {
-        if isolating.len() >= plan.attempts {
+    let mut tries = plan.attempts.saturating_mul(SETS);
+    for at in dice.choose(alone.len(), alone.len())? {
+        if isolating.len() >= plan.attempts || tries == 0 {
             break;
         }
-        let row = dice.below(frame.released)?;
-        let mut columns = dice.choose(frame.fields.len(), plan.predicate_columns.max(1))?;
-        columns.sort_unstable();
-        let predicate: Predicate = columns
-            .into_iter()
-            .filter(|&f| {
-                let label = frame.fields[f].released[row];
-                !matches!(frame.fields[f].covers[label as usize], Cover::All)
-            })
-            .map(|f| (f, condition(&frame.fields[f], row, medians[f])))
-            .collect();
-        if !predicate.is_empty()
-            && seen.insert(predicate.clone())
-            && isolates_in_release(frame, &predicate)
-        {
-            isolating.push(predicate);
-        }
+        isolating.extend(maker.isolating(alone[at], &mut tries, dice)?);
     }
-    Ok(tally(frame, Attack::SinglingOutMultivariate, &isolating))
+    if isolating.len() < FEWEST {
+        return Ok(Tally::not_run(
+            attack,
+            format!("only {} records of the release are isolated by their values", isolating.len()),
+        ));
+    }
+    Ok(tally(frame, attack, &isolating))
 }
 
 fn condition(field: &Field, row: usize, median: Option<f64>) -> Condition {
@@ -190,65 +268,4 @@ fn median(field: &Field) -> Option<f64> {
         field.released.iter().filter_map(|&l| numbers.of_label[l as usize]).collect();
     let middle = all.len() / 2;
     (!all.is_empty()).then(|| *all.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
-/// Who has a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Nobody,
-    /// One person: a member or a control person, and which.
-    One((usize, u32)),
-    Several,
-}
-
-impl Owner {
-    fn and(self, person: (usize, u32)) -> Self {
-        match self {
-            Self::Nobody => Self::One(person),
-            Self::One(known) if known == person => self,
-            Self::One(_) | Self::Several => Self::Several,
-        }
-    }
-}
-
-/// Members with a value that nobody else has and whose whole record is in the release as it is.
-///
-/// Not a rate: one such record is one person exposed, and so all members are looked at, not a
-/// draw of them. Chance does not explain it, for it would have to repeat a unique value and every
-/// other value along with it.
-pub(super) fn verbatim_tail(scene: &Scene<'_>) -> Result<u64, TableError> {
-    let names = shared_columns(scene);
-    let whose = |table: &Table| -> Result<Vec<u32>, TableError> {
-        match scene.person {
-            Some(person) => Ok(table.column(person)?.codes().to_vec()),
-            None => Ok((0..table.rows() as u32).collect()),
-        }
-    };
-    let (members, others) = (whose(scene.real)?, whose(scene.control)?);
-    let tables = [scene.real, scene.released];
-    let (split, classes) = joint_classes(&tables, &names)?;
-    let mut published = vec![false; classes];
-    for &class in &split[1] {
-        published[class as usize] = true;
-    }
-    let mut alone = vec![false; scene.real.rows()];
-    for name in &names {
-        let (split, values) = joint_classes(&[scene.real, scene.control], &[name])?;
-        let mut owners: Vec<Owner> = vec![Owner::Nobody; values];
-        for (side, (people, values)) in [&members, &others].into_iter().zip(&split).enumerate() {
-            for (&person, &value) in people.iter().zip(values) {
-                let own = &mut owners[value as usize];
-                *own = own.and((side, person));
-            }
-        }
-        for (alone, &value) in alone.iter_mut().zip(&split[0]) {
-            *alone |= matches!(owners[value as usize], Owner::One(_));
-        }
-    }
-    let records = alone.iter().zip(&split[0]).zip(&members);
-    let exposed: HashSet<u32> = records
-        .filter(|((alone, class), _)| **alone && published[**class as usize])
-        .map(|(_, person)| *person)
-        .collect();
-    Ok(exposed.len() as u64)
 }

@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod chance;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use super::{
     Aggregate, Attack, AttackError, COUNT, Entry, Finding, Generator, Genotypes, Halves,
-    Likelihoods, Linking, Plan, Report, Scene, Shadow, allele_frequencies, normal_quantile,
-    residual, run, wilson,
+    Likelihoods, Linking, Plan, Report, Scene, Shadow, allele_frequencies, by_loss,
+    normal_quantile, residual, run, wilson,
 };
 use crate::test_entropy::Sequence;
 use crate::{Column, Hierarchy, QuasiIdentifier, QuasiIdentifiers, Table};
@@ -222,6 +224,30 @@ fn an_overfitted_generator_is_flagged_by_both_likelihood_attacks_and_a_private_o
             assert_eq!(found.risk.lower > 0.0, leaks, "{found:?}");
         }
     }
+}
+
+#[test]
+fn the_loss_of_an_overfitted_model_tells_members_and_that_of_another_does_not() {
+    let mut sequence = Sequence::new(7);
+    let mut dice = crate::dice::Dice::new(&mut sequence);
+    let (seen, unseen) = (scores(600, 0.0, &mut dice), scores(900, 1.5, &mut dice));
+    let report = by_loss(&seen, &unseen, NonZeroU32::MIN, &mut Sequence::new(8)).unwrap();
+    let proven: Vec<Attack> = report.proven().map(|f| f.attack).collect();
+    assert_eq!(proven, [Attack::SmallLoss], "{:?}", report.entries);
+    // A unit normal against one 1.5 to the right: the best threshold is half way, and its
+    // advantage 2 Φ(0.75) − 1 = 0.547.
+    let found = report.worst().unwrap();
+    let advantage = found.rate.value - found.control.value;
+    assert!((advantage - 0.547).abs() < 0.1 && found.attempts == 300, "{found:?}");
+    // Turned round, the other threshold finds it.
+    let turned = by_loss(&unseen, &seen, NonZeroU32::MIN, &mut Sequence::new(8)).unwrap();
+    assert_eq!(turned.worst().unwrap().attack, Attack::LargeLoss);
+    let alike = scores(900, 0.0, &mut dice);
+    let clear = by_loss(&seen, &alike, NonZeroU32::MIN, &mut Sequence::new(8)).unwrap();
+    assert_eq!(clear.proven().count(), 0, "{:?}", clear.entries);
+    assert!(by_loss(&[f64::NAN; 50], &seen, NonZeroU32::MIN, &mut Sequence::new(8)).is_err());
+    let few = by_loss(&seen[..10], &unseen, NonZeroU32::MIN, &mut Sequence::new(8)).unwrap();
+    assert_eq!(few.findings().count(), 0, "{:?}", few.entries);
 }
 
 #[test]

@@ -61,6 +61,23 @@ fn an_update_that_differs_by_one_person_is_held_back() {
 }
 
 #[test]
+fn counts_beyond_all_bounds_do_not_overflow() {
+    let table = [cell(&["a"], u64::MAX), cell(&["b"], u64::MAX), cell(&["total"], u64::MAX)];
+    // The sum stops at the largest number, which is what the first of them shows.
+    assert_eq!(rules().review(&table, &[]), [Objection::GroupDisclosure { cell: 0 }]);
+}
+
+#[test]
+fn the_word_for_a_kind_is_the_one_in_json() {
+    let found = rules().review(&[cell(&["a"], 4), cell(&["ward"], 0)], &[cell(&["a"], 5)]);
+    assert!(found.len() > 1);
+    for objection in found {
+        let json = serde_json::to_value(&objection).unwrap();
+        assert_eq!(json["kind"], objection.kind());
+    }
+}
+
+#[test]
 fn rules_that_protect_nobody_are_refused() {
     assert!(Rules::new(1, 2, 0.85, 0.1).is_err());
     assert!(Rules::new(5, 0, 0.85, 0.1).is_err());

@@ -1,14 +1,46 @@
 //! Branch and bound over the nodes that could better the best one known.
 
-use super::SearchError;
+use super::{Optimality, Outcome, SearchError, Seeds, outcome, with_words};
 use crate::engine::{Engine, Verdict};
 use crate::grouping::Groups;
+use crate::problem::Problem;
 
 /// Candidates are held in memory: about 100 bytes each.
 const MOST_CANDIDATES: usize = 4_000_000;
+/// Whether it is late is asked once for so many candidates that are listed.
+const LISTED: usize = 1_024;
+
+impl Problem<'_> {
+    /// What [`Problem::optimum`] finds, or once `late` says so the best node that was found until
+    /// then, of which nothing is proved.
+    ///
+    /// # Errors
+    /// As [`Problem::optimum`]; and when nothing that satisfies the models was found in time.
+    ///
+    /// # Cost
+    /// Until it is late, and beyond that the checks of one path from the bottom to the top, halved
+    /// again and again: as many as the logarithm of its length.
+    pub fn optimum_until(&self, late: &dyn Fn() -> bool) -> Result<Outcome, SearchError> {
+        fn run<const W: usize>(
+            problem: &Problem<'_>,
+            late: &dyn Fn() -> bool,
+        ) -> Result<Outcome, SearchError> {
+            let mut engine = Engine::<W>::new(problem);
+            let seed = Seeds::new(&mut engine).climb_until(&mut engine, late);
+            let found = search_until(&mut engine, seed, late)?;
+            let (levels, loss) = found.best.ok_or_else(|| problem.unsatisfiable())?;
+            let how = if found.whole { Optimality::Proven } else { Optimality::BestFound };
+            Ok(outcome(&mut engine, &levels, loss, how))
+        }
+        with_words!(self, run(self, late))
+    }
+}
 
 /// Nodes that may better the best, general before specific.
-struct Candidates {
+struct Candidates<'l> {
+    late: &'l dyn Fn() -> bool,
+    /// Whether it was late before all were listed.
+    cut: bool,
     width: usize,
     most: usize,
     /// `width` levels per candidate, in descending lexicographic order.
@@ -16,17 +48,18 @@ struct Candidates {
     bounds: Vec<f64>,
 }
 
-impl Candidates {
+impl<'l> Candidates<'l> {
     fn levels(&self, at: usize) -> &[u8] {
         &self.levels[at * self.width..(at + 1) * self.width]
     }
 
     /// Lists all nodes whose bound lies below `best`, by columns, cutting as soon as the cheapest
-    /// completion is too dear.
+    /// completion is too dear; until it is late.
     fn below<const W: usize>(
         engine: &Engine<'_, W>,
         best: f64,
         most: usize,
+        late: &'l dyn Fn() -> bool,
     ) -> Result<Self, SearchError> {
         let width = engine.width();
         let costs: Vec<Vec<f64>> = (0..width)
@@ -34,7 +67,8 @@ impl Candidates {
                 (0..=engine.ladder(c).top()).map(|l| engine.column_bound(c, l, None)).collect()
             })
             .collect();
-        let mut found = Self { width, most, levels: Vec::new(), bounds: Vec::new() };
+        let (levels, bounds) = (Vec::new(), Vec::new());
+        let mut found = Self { late, cut: false, width, most, levels, bounds };
         let mut prefix = Vec::with_capacity(width);
         let start = engine.problem.loss.start();
         found.extend(engine, &costs, best, &mut prefix, start)?;
@@ -54,12 +88,16 @@ impl Candidates {
         // Level 0 costs least in every column, so this bounds every completion.
         let cheapest = costs[depth..].iter().fold(sum, |sum, column| loss.fold(sum, column[0]));
         let bound = loss.finish(cheapest, self.width);
-        if bound >= best {
+        if bound >= best || self.cut {
             return Ok(());
         }
         if depth == self.width {
             if self.bounds.len() >= self.most {
                 return Err(SearchError::TooManyCandidates { candidates: self.most });
+            }
+            if self.bounds.len().is_multiple_of(LISTED) && (self.late)() {
+                self.cut = true;
+                return Ok(());
             }
             self.levels.extend_from_slice(prefix);
             self.bounds.push(bound);
@@ -75,12 +113,20 @@ impl Candidates {
     }
 }
 
-struct Search<'e, 'p, const W: usize> {
+struct Search<'e, 'l, 'p, const W: usize> {
     engine: &'e mut Engine<'p, W>,
-    late: &'e dyn Fn() -> bool,
-    candidates: Candidates,
+    candidates: Candidates<'l>,
     best: Option<(Vec<u8>, f64)>,
     goal: f64,
+    /// Whether it was late before all candidates were visited or ruled out.
+    cut: bool,
+}
+
+/// What a search came to.
+struct Found {
+    best: Option<(Vec<u8>, f64)>,
+    /// Whether no other node can be better.
+    whole: bool,
 }
 
 /// The node with the smallest loss, at least as good as `seed`.
@@ -88,12 +134,21 @@ pub(super) fn search<const W: usize>(
     engine: &mut Engine<'_, W>,
     seed: Option<(Vec<u8>, f64)>,
 ) -> Result<Option<(Vec<u8>, f64)>, SearchError> {
-    let goal = seed.as_ref().map_or(f64::INFINITY, |(_, loss)| *loss);
-    let candidates = Candidates::below(engine, goal, MOST_CANDIDATES)?;
-    Ok(Search { engine, late: &|| false, candidates, best: seed, goal }.run())
+    Ok(search_until(engine, seed, &|| false)?.best)
 }
 
-/// The same with few candidates and until it is late; none when either does not suffice.
+/// The same until it is late.
+fn search_until<const W: usize>(
+    engine: &mut Engine<'_, W>,
+    seed: Option<(Vec<u8>, f64)>,
+    late: &dyn Fn() -> bool,
+) -> Result<Found, SearchError> {
+    let goal = seed.as_ref().map_or(f64::INFINITY, |(_, loss)| *loss);
+    let candidates = Candidates::below(engine, goal, MOST_CANDIDATES, late)?;
+    Ok(Search { engine, candidates, best: seed, goal, cut: false }.run())
+}
+
+/// The same with few candidates; none when those or the time do not suffice.
 pub(super) fn prove<const W: usize>(
     engine: &mut Engine<'_, W>,
     seed: &[u8],
@@ -101,18 +156,18 @@ pub(super) fn prove<const W: usize>(
     most: usize,
     late: &dyn Fn() -> bool,
 ) -> Option<(Vec<u8>, f64)> {
-    let candidates = Candidates::below(engine, loss, most).ok()?;
+    let candidates = Candidates::below(engine, loss, most, late).ok()?;
     let best = Some((seed.to_vec(), loss));
-    let found = Search { engine, late, candidates, best, goal: loss }.run();
-    if late() { None } else { found }
+    let found = Search { engine, candidates, best, goal: loss, cut: false }.run();
+    if found.whole { found.best } else { None }
 }
 
-impl<const W: usize> Search<'_, '_, W> {
-    fn run(mut self) -> Option<(Vec<u8>, f64)> {
+impl<const W: usize> Search<'_, '_, '_, W> {
+    fn run(mut self) -> Found {
         let all: Vec<u32> = (0..self.candidates.bounds.len() as u32).collect();
         let bottom = vec![0; self.engine.width()];
         self.descend(0, &all, None, &bottom);
-        self.best
+        Found { whole: !self.cut && !self.candidates.cut, best: self.best }
     }
 
     /// Visits candidates that agree in the columns before `depth`, general ones first. `groups`
@@ -126,8 +181,12 @@ impl<const W: usize> Search<'_, '_, W> {
             let (part, later) = rest.split_at(same);
             rest = later;
             let alive: Vec<u32> = part.iter().copied().filter(|&c| self.open(c)).collect();
-            if alive.is_empty() || (self.late)() {
+            if alive.is_empty() {
                 continue;
+            }
+            if (self.candidates.late)() {
+                self.cut = true;
+                return;
             }
             let meet = self.meet(&alive);
             let rolled = (meet != from).then(|| match groups {

@@ -1,11 +1,12 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use crate::{
-    Aggregate, Column, GroundDistance, Hierarchy, Levels, Loss, PrivacyModel, Problem,
+    Aggregate, Column, GroundDistance, Hierarchy, Levels, Loss, Optimality, PrivacyModel, Problem,
     QuasiIdentifier, QuasiIdentifiers, SearchError, SuppressionLimit, Table,
 };
 
@@ -189,6 +190,51 @@ fn suppressed_rows_are_those_in_failing_classes() {
     let found = problem.optimum().unwrap();
     assert_eq!(found.levels, Levels::new(vec![0]));
     assert_eq!(found.suppressed, [9]);
+}
+
+/// Records that no few levels make alike.
+fn varied(rows: usize, columns: usize) -> Vec<(Vec<u8>, u8)> {
+    let mut state = 7_u64;
+    let mut value = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) % 8) as u8
+    };
+    (0..rows).map(|_| ((0..columns).map(|_| value().min(value())).collect(), 0)).collect()
+}
+
+#[test]
+fn a_proof_that_takes_too_long_ends_with_the_best_that_was_found() {
+    let (table, quasi) = (table(&varied(3_000, 5), 5), quasi(5));
+    let models = [PrivacyModel::k_anonymity(4).unwrap()];
+    let share = SuppressionLimit::new(0.05).unwrap();
+    let problem = Problem::new(&table, &quasi, &models, share, Loss::REFERENCE, None).unwrap();
+    let whole = problem.optimum().unwrap();
+    assert_eq!(whole.optimality, Optimality::Proven);
+    assert_eq!(problem.optimum_until(&|| false).unwrap(), whole);
+    // However early it is late, what comes back satisfies the models, and is called a find.
+    let (mut least, mut asked_in_all) = (f64::INFINITY, 0);
+    for patience in [0, 1, 10, 50, u64::MAX] {
+        let asked = Cell::new(0_u64);
+        let late = || {
+            asked.set(asked.get() + 1);
+            asked.get() > patience
+        };
+        let found = problem.optimum_until(&late).unwrap();
+        println!("{patience}: asked {}, checked {}, {}", asked.get(), found.checked, found.loss);
+        let again = problem.evaluate(&found.levels).unwrap();
+        assert!((again.loss - found.loss).abs() < 1e-12 && again.suppressed == found.suppressed);
+        assert!(found.loss >= whole.loss - 1e-12 && found.loss <= least + 1e-12);
+        least = found.loss;
+        let proven = found.optimality == Optimality::Proven;
+        assert!(proven || found.optimality == Optimality::BestFound);
+        if patience == 0 {
+            assert!(!proven && found.checked < whole.checked, "{found:?}");
+        }
+        asked_in_all = asked.get();
+    }
+    assert!(asked_in_all > 20, "the search asks too rarely: {asked_in_all}");
+    assert!((least - whole.loss).abs() < 1e-12);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn evidence(attack: Attack, secret: Option<&str>, risk: f64, interval: [f64; 2])
         published_verbatim: 0,
         words: String::new(),
         control_verbatim: 0,
+        verbatim_decides: false,
         backwards: None,
         confidence: 0.9975,
     }
@@ -66,6 +67,15 @@ fn a_guessed_secret_asks_for_diversity_and_then_for_closeness() {
 fn a_wide_interval_asks_for_more_attempts_first() {
     let found = evidence(Attack::Inference, Some("city"), 0.0, [0.0, 0.15]);
     assert_eq!(propose(&found, 90.0, &room()).unwrap().change, Change::Attempts(8_000));
+    // So few records stand alone that no more can be tried: other attacks made more attempts.
+    let mut alone = evidence(Attack::SinglingOutMultivariate, None, 0.0, [0.0, 0.3]);
+    if let AttackResult::Ran { attempts, successes, control_successes, .. } =
+        &mut alone.attacks[0].result
+    {
+        (*attempts, *successes, *control_successes) = (30, 0, 0);
+    }
+    alone.attacks.extend(found.attacks.clone());
+    assert_eq!(propose(&alone, 90.0, &room()).unwrap().change, Change::GroupSize(10));
     // Everybody was tried: then the release has to change.
     let all = Room { members: 2_000, ..room() };
     assert_eq!(propose(&found, 90.0, &all).unwrap().change, Change::GroupSize(10));
@@ -92,4 +102,31 @@ fn too_few_people_are_told_that_no_release_can_be_shown_to_score_so_well() {
     let largest = Room { k: Some(1_000), ..room() };
     let leak = evidence(Attack::Membership, None, 0.2, [0.1, 0.3]);
     assert!(propose(&leak, 90.0, &largest).unwrap_err().0.contains("nothing left to raise"));
+}
+
+#[test]
+fn a_column_that_anybody_guesses_often_leaves_less_to_attain() {
+    // Half of the control people are guessed: after 2,000 attempts 9.5 % stay open.
+    let mut found = evidence(Attack::Inference, Some("diagnosis"), 0.03, [0.0, 0.09]);
+    let guessed = |found: &mut Evidence, right: u64| {
+        let AttackResult::Ran { control_successes, .. } = &mut found.attacks[0].result else {
+            return;
+        };
+        *control_successes = right;
+    };
+    let at_once = |found: &Evidence, members| {
+        propose(found, 95.0, &Room { members, ..room() }).map(|next| next.change)
+    };
+    guessed(&mut found, 1_000);
+    assert_eq!(at_once(&found, 15_000).unwrap(), Change::Attempts(8_000));
+    // With 3,000 people it stays open, as long as the column is published; of a column that larger
+    // groups hide, it does not.
+    let refused = at_once(&found, 3_000).unwrap_err();
+    println!("{}", refused.0);
+    assert!(refused.0.contains("1000 of 2000 people") && refused.0.contains("more records"));
+    found.attacks[0].secret = Some("city".to_owned());
+    assert!(at_once(&found, 3_000).is_ok());
+    // Nobody is guessed: 2,000 attempts say enough, and the groups are to blame.
+    guessed(&mut found, 0);
+    assert_eq!(at_once(&found, 15_000).unwrap(), Change::GroupSize(10));
 }

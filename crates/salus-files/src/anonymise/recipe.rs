@@ -8,13 +8,14 @@ use salus_deid::utility::Utility;
 use salus_deid::{
     Loss, Outcome, PrivacyModel, Problem, QuasiIdentifiers, SearchError, SuppressionLimit, Table,
 };
-use salus_model::{Clock, Entropy};
+use salus_model::{Clock, Entropy, Timestamp};
 
 use super::{AnonymiseArgs, Partition, Search};
 use crate::error::FilesError;
 use crate::evidence::{self, Evidence, Trial};
+use crate::watch::{go_on_by, never};
 
-/// Combinations of levels up to which an optimum is proved without asking for the time.
+/// Combinations of levels up to which an optimum is to be proved, unless it is said how to search.
 const FEW_NODES: u64 = 50_000;
 /// The share of ε by which a private generalisation chooses its levels.
 const SEARCH_SHARE: f64 = 0.3;
@@ -178,14 +179,33 @@ impl Recipe<'_> {
             Search::Optimal => true,
             Search::Anytime => false,
         };
-        if exact {
-            return Ok(problem.optimum()?);
+        let deadline = self.deadline(exact)?;
+        let found = if exact {
+            problem.optimum_until(&|| self.clock.now() >= deadline)
+        } else {
+            problem.anytime(self.clock, deadline)
+        };
+        // Whoever stopped the work does not want the best that was found until then.
+        go_on_by(self.clock)?;
+        Ok(found?)
+    }
+
+    /// When a search ends. A proof takes however long the owner of a file waits for it; for a
+    /// dataset in a node's memory, on which others wait as well, it has no more than its seconds.
+    fn deadline(&self, exact: bool) -> Result<Timestamp, FilesError> {
+        if exact && !self.is_in_memory() {
+            return Ok(never());
         }
         let seconds = Duration::try_from_secs_f64(self.args.seconds)
             .map_err(|_| FilesError::option("--seconds must be a number from 0 on"))?;
         let micros = i64::try_from(seconds.as_micros()).unwrap_or(i64::MAX);
-        let deadline = self.clock.now().saturating_add_micros(micros);
-        Ok(problem.anytime(self.clock, deadline)?)
+        Ok(self.clock.now().saturating_add_micros(micros))
+    }
+
+    /// Whether no file is read or written: input and result have the dataset's name then, which a
+    /// file and its result never share.
+    fn is_in_memory(&self) -> bool {
+        self.args.file == self.args.out
     }
 
     pub(super) fn attack(

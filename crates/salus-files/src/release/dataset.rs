@@ -19,7 +19,7 @@ use crate::file::{Source, table_bytes};
 use crate::output::{self, OutputCheck};
 use crate::synthesise::{Meter, Stated, SynthesiseArgs};
 use crate::unbias::UnbiasArgs;
-use crate::watch::{Unwatched, Watch};
+use crate::watch::{Unwatched, Waiting, Watch};
 
 /// A plan whose dataset, domains and account are a site's.
 #[derive(Debug)]
@@ -227,9 +227,9 @@ impl DatasetPlan {
     ///
     /// # Privacy
     /// A synthesis is differentially private for the persons of [`Given::person`], at the cost that
-    /// comes back, whatever else comes of it. That the score passed the threshold, and the score,
-    /// quality and attacks on the certificate, are found out from the records without noise. All
-    /// else in [`Publication::report`] is for the steward, and [`Publication::checks`] for reviewers.
+    /// comes back, whatever else comes of it. That the score passed the threshold, and the score and
+    /// attacks on the certificate, are found out from the records without noise. All else in
+    /// [`Publication::report`] is for the steward, and [`Publication::checks`] for reviewers.
     ///
     /// # Errors
     /// When nothing was spent yet. A failure after that comes back as [`Outcome::Withheld`] with
@@ -259,8 +259,8 @@ impl DatasetPlan {
         }
     }
 
-    /// How long each search may take that proves no optimum, in seconds, and how many attempts of
-    /// each attack are asked for.
+    /// How long each search may take, in seconds, and how many attempts of each attack are asked
+    /// for.
     #[must_use]
     pub fn effort(&self) -> (f64, u32) {
         match &self.how {
@@ -308,6 +308,7 @@ impl DatasetPlan {
         let how = self.fitted(&given)?;
         let source = self.source(given)?;
         let (plan, unbias) = (&self.plan, self.unbias.as_ref());
+        let clock = &Waiting { clock, watch };
         let chain = Chain { plan, how: &how, unbias, source: &source, watch, clock };
         let Worked { mut report, evidence, .. } = gone_through(&chain, &mut Meter::new(), entropy)?;
         report.of = "dataset";
@@ -338,6 +339,11 @@ impl DatasetPlan {
         report.notes.push(
             "score, attacks, quality and balanced accuracy are measured on the records without \
              noise: no ε covers what they tell"
+                .to_owned(),
+        );
+        report.open_notes.push(
+            "score and attacks are measured on the records without noise: no ε covers what they \
+             tell"
                 .to_owned(),
         );
         let csv = table_bytes(&source.path, &table, CsvFormat::with_delimiter(b','))?;

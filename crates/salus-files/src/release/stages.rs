@@ -181,28 +181,45 @@ impl Chain<'_> {
             How::Synthesise(a) => (looks(a.most_attempts, a.until_score), Vec::new(), a.attempts),
         };
         let effort = attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
-        let trial = Trial { effort, looks, person: self.person() };
+        let drawn = matches!(self.how, How::Synthesise(_));
+        let trial = Trial { effort, looks, person: self.person(), drawn };
         let quasi = made.map(|made| &made.quasi);
-        evidence::of_recipe(&self.source.table, quasi, &secrets, trial, entropy, |half, entropy| {
-            let base = match (self.how, made) {
-                (How::Anonymise(_), Some(made)) => {
-                    made.same_way(self.source, half, self.clock, entropy)?
+        let (table, mut unmended) = (&self.source.table, false);
+        let mut evidence =
+            evidence::of_recipe(table, quasi, &secrets, trial, entropy, |half, entropy| {
+                let base = match (self.how, made) {
+                    (How::Anonymise(_), Some(made)) => {
+                        made.same_way(self.source, half, self.clock, entropy)?
+                    }
+                    (How::Synthesise(args), _) => {
+                        let half = self.source.with_table(half.clone());
+                        synthesise::make(args, &half, &mut Meter::new(), entropy)?.table
+                    }
+                    (How::Anonymise(_), None) => half.clone(),
+                };
+                let base = match &self.plan.augment {
+                    Some(wanted) if enough != Some(true) => {
+                        let to = wanted.to as usize / 2;
+                        augmented(&base, wanted, Fill { to, target: None, least: 0 }, entropy)?.0
+                    }
+                    _ => base,
+                };
+                // Half of the people may lack an outcome in a small group that all of them have.
+                match self.mend(base.clone()) {
+                    Ok((mended, _)) => Ok(mended),
+                    Err(_) => {
+                        unmended = true;
+                        Ok(base)
+                    }
                 }
-                (How::Synthesise(args), _) => {
-                    let half = self.source.with_table(half.clone());
-                    synthesise::make(args, &half, &mut Meter::new(), entropy)?.table
-                }
-                (How::Anonymise(_), None) => half.clone(),
-            };
-            let base = match &self.plan.augment {
-                Some(wanted) if enough != Some(true) => {
-                    let to = wanted.to as usize / 2;
-                    augmented(&base, wanted, Fill { to, target: None, least: 0 }, entropy)?.0
-                }
-                _ => base,
-            };
-            Ok(self.mend(base)?.0)
-        })
+            })?;
+        if unmended {
+            evidence.words.push_str(
+                " Bias could not be mended in the half that was attacked, which was attacked \
+                 without.",
+            );
+        }
+        Ok(evidence)
     }
 }
 

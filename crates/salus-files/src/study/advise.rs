@@ -22,7 +22,7 @@ use crate::anonymise::{AnonymiseArgs, Made, Setting};
 use crate::error::FilesError;
 use crate::file::Source;
 use crate::release::{anonymise_options, one_record_each, plan_text};
-use crate::watch::Watch;
+use crate::watch::{Waiting, Watch};
 
 /// Attacks that need nothing but the table and its hierarchies, beside those that guess a column
 /// each.
@@ -143,7 +143,8 @@ pub struct Advice {
 /// is stopped.
 ///
 /// # Cost
-/// A search and all attacks for each attempt, of which there are at most three times the steps.
+/// A search, of seconds at most, and all attacks for each attempt, of which there are at most three
+/// times the steps.
 pub fn advise(
     subject: &Subject,
     wanted: &AdviseWanted,
@@ -151,6 +152,7 @@ pub fn advise(
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Advice, FilesError> {
+    let clock = &Waiting { clock, watch };
     let climb = Climb::of(subject, wanted)?;
     let attainable = adjust::attainable(climb.members(), climb.confidence);
     let mut advice = Advice {

@@ -66,7 +66,7 @@ pub(crate) fn tried(
         }
         let effort = now.attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
         let person = args.person.as_deref();
-        let trial = Trial { effort, looks, person };
+        let trial = Trial { effort, looks, person, drawn: true };
         let evidence = evidence::of_recipe(&source.table, None, &[], trial, entropy, |half, e| {
             let half = source.with_table(half.clone());
             Ok(make(&now, &half, &mut Meter::new(), e)?.table)
@@ -111,6 +111,7 @@ pub(crate) fn tried(
         }
         let next = match next {
             None => {
+                // For the steward: everybody is told how many there might have been.
                 report.notes.push(format!(
                     "{} attempts are charged; that this one was the first to pass was found out \
                      from the records without noise, and ε does not cover that",

@@ -2,9 +2,9 @@
 
 use chrono::NaiveDate;
 use salus_deid::{Column, Table, is_missing};
-use salus_dp::{Bounds, Domain};
+use salus_dp::{Bounds, Domain, UnitKey};
 use salus_model::ColumnPath;
-use salus_synth::{Attribute, Kind, Reading};
+use salus_synth::{Attribute, Kind, Mark, Reading, Spelling};
 
 use crate::error::FilesError;
 
@@ -36,7 +36,11 @@ impl Stated {
         }
     }
 }
-/// How a column is written, which counts as public.
+/// How a column is written.
+///
+/// # Privacy
+/// Whether it holds numbers, dates or words counts as public, and so does the form of dates. How many
+/// decimals numbers have, and with which mark, is found privately: one record would tell it else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     Number {
@@ -75,16 +79,44 @@ impl Lane {
         self.texts.get(code as usize)?.as_deref()
     }
 
-    pub(super) const fn reading(&self) -> Reading {
-        match self.look {
-            Look::Number { decimals, .. } => Reading::Number { decimals },
-            Look::Date(_) => Reading::Number { decimals: 0 },
-            Look::Text => Reading::Text,
-        }
+    /// A column of dates, each read in whichever form it has.
+    ///
+    /// No form is chosen for the column: one record more or less never changes how another is read.
+    pub(crate) fn dated(column: &Column) -> Result<Self, FilesError> {
+        let texts = column.dictionary().iter().map(|text| day_of(text)).collect();
+        let look = Look::Date(DATE_FORMS[0]);
+        Ok(Self { name: ColumnPath::new(column.name())?, column: column.clone(), look, texts })
+    }
+
+    /// How the column's numbers are spelt, with whose they are; what is no number is left out.
+    pub(super) fn spelt(&self, units: impl Iterator<Item = UnitKey>) -> Vec<(UnitKey, Spelling)> {
+        let known: Vec<Option<Spelling>> =
+            self.column.dictionary().iter().map(|text| Spelling::of(text)).collect();
+        let of = |code: u32| known.get(code as usize).copied().flatten();
+        units.zip(self.column.codes()).filter_map(|(unit, code)| Some((unit, of(*code)?))).collect()
     }
 }
 
+/// Days since 1970 of a text in one of the forms of dates, which exclude each other; none where it
+/// is in no such form.
+pub(crate) fn day_of(text: &str) -> Option<String> {
+    DATE_FORMS.into_iter().find_map(|form| Look::Date(form).read(text))
+}
+
 impl Look {
+    /// Numbers that are spelt so.
+    pub(super) fn spelt(spelling: Spelling) -> Self {
+        Self::Number { decimals: spelling.decimals, comma: spelling.mark == Mark::Comma }
+    }
+
+    pub(super) const fn reading(self) -> Reading {
+        match self {
+            Self::Number { decimals, .. } => Reading::Number { decimals },
+            Self::Date(_) => Reading::Number { decimals: 0 },
+            Self::Text => Reading::Text,
+        }
+    }
+
     /// A text as the model reads it; none for a missing value.
     pub(crate) fn read(self, text: &str) -> Option<String> {
         let text = text.trim();
@@ -117,6 +149,7 @@ impl Look {
     }
 }
 
+/// Whether a column holds numbers, dates or words. How its numbers are spelt is left open.
 pub(crate) fn look_of(column: &Column) -> Look {
     let present: Vec<&str> =
         column.dictionary().iter().map(|t| t.trim()).filter(|t| !is_missing(t)).collect();
@@ -127,13 +160,7 @@ pub(crate) fn look_of(column: &Column) -> Look {
         present.iter().filter(|t| fits(t)).count() * 20 >= present.len() * 19
     };
     if most(&|t| t.replace(',', ".").parse::<f64>().is_ok_and(f64::is_finite)) {
-        // `63.0` is a whole number that a spreadsheet or a program wrote.
-        let fraction = |t: &&str| {
-            let digits = t.split_once(['.', ',']).map_or("", |(_, digits)| digits);
-            digits.trim_end_matches('0').len()
-        };
-        let decimals = present.iter().map(fraction).max().unwrap_or(0).min(6) as u8;
-        return Look::Number { decimals, comma: present.iter().any(|t| t.contains(',')) };
+        return Look::spelt(Spelling::WHOLE);
     }
     let form =
         DATE_FORMS.into_iter().find(|form| most(&|t| NaiveDate::parse_from_str(t, form).is_ok()));

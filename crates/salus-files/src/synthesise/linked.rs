@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cpu_time::ProcessTime;
-use salus_deid::{Column, Table};
+use salus_deid::{Column, Table, is_missing};
 use salus_dp::{Delta, UnitKey, epsilon_from_rho, sequential};
 use salus_model::{Entropy, MicroRho};
 use salus_synth::quality::{Similarity, similarity};
@@ -129,7 +129,7 @@ impl Side {
     }
 
     fn looks(&self) -> Vec<(String, Look)> {
-        self.kept().iter().map(|lane| (lane.name.to_string(), lane.look)).collect()
+        self.domains.looks.clone()
     }
 }
 
@@ -230,6 +230,8 @@ fn check(
 ) -> Result<(), FilesError> {
     people.require("--key", std::slice::from_ref(key))?;
     visits.require("--key", std::slice::from_ref(key))?;
+    keyed(people, key)?;
+    keyed(visits, key)?;
     people.require("--depends-on", &args.linked.depends_on)?;
     let in_either = |option: &'static str, name: &str| {
         let name = [name.to_owned()];
@@ -256,6 +258,21 @@ fn check(
         salus_fhir::rows::RowWriter::new(resource, &names)?;
     }
     Ok(())
+}
+
+/// Refuses records that do not say whose they are: together they would pass for one person's.
+fn keyed(source: &Source, key: &str) -> Result<(), FilesError> {
+    let column = source.table.column(key)?;
+    let unknown = (0..source.table.rows()).find(|&row| column.value(row).is_none_or(is_missing));
+    match unknown {
+        None => Ok(()),
+        Some(record) => Err(FilesError::option(format!(
+            "--key: {}, column '{key}', record {}: it is not said whose the record is; fill it in, \
+             or leave the record out",
+            source.path.display(),
+            record + 1
+        ))),
+    }
 }
 
 fn sides(

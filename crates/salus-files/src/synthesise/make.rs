@@ -10,7 +10,7 @@ use salus_synth::{Model, Sample, TableBuilder, fit};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::attempts::Meter;
-use super::column::{Lane, Look, table_of};
+use super::column::{Lane, Look, Stated, table_of};
 use super::domains::{Domains, Purse, domains, known, rows, whole};
 use super::options::Wishes;
 use super::{MethodName, SynthesiseArgs};
@@ -39,7 +39,7 @@ pub(super) struct Compared {
     pub(super) rows: Vec<usize>,
     pub(super) sample: Sample,
     /// How many real records are as was wished for, where anything was; too few to compare with,
-    /// where the sample is one of everybody.
+    /// where the sample is one of everybody. Counted without noise.
     pub(super) cohort: Option<u64>,
 }
 
@@ -53,6 +53,8 @@ pub(crate) fn make(
     meter: &mut Meter,
     entropy: &mut dyn Entropy,
 ) -> Result<Made, FilesError> {
+    // Records of nobody would all be one person's, and who that is would hang on the next record.
+    crate::person::check(source, args.person.as_ref())?;
     let lanes = lanes(args, source)?;
     let units = units(&source.table, args.person.as_deref(), entropy)?;
     let start = ProcessTime::now();
@@ -95,8 +97,7 @@ pub(crate) fn make(
     let spent = sequential([domains.cost, model.cost()])
         .ok_or_else(|| FilesError::option("the privacy loss does not fit its number"))?;
     meter.settle(purse.rho, spent.rho);
-    let looks: Vec<(String, Look)> =
-        kept.iter().map(|lane| (lane.name.to_string(), lane.look)).collect();
+    let looks = domains.looks.clone();
     let table = table_of(sample.records(), &looks)?;
     let everybody = || model.sample(many, seed, &gapless, &[]);
     let compared = compared(&domains, &kept, &units, real, &wanted, sample, everybody)?;
@@ -177,8 +178,13 @@ fn check_fair(args: &SynthesiseArgs, source: &Source) -> Result<(), FilesError> 
             "column '{name}' is left out: nothing can be made fair in it"
         )));
     }
-    let known = source.table.column(outcome)?;
-    if !known.dictionary().contains(value) {
+    // A stated domain decides: whether any record has the value, nobody is told for nothing.
+    let is_known = match args.stated.get(outcome) {
+        Some(Stated::Category(domain)) => domain.values().contains(value),
+        Some(Stated::Number(_) | Stated::Day(_)) => true,
+        None => source.table.column(outcome)?.dictionary().contains(value),
+    };
+    if !is_known {
         return Err(FilesError::option(format!(
             "--favourable: column '{outcome}' never has the value '{value}'"
         )));

@@ -34,19 +34,8 @@ pub(super) fn report(
             domains.left_out.join(", ")
         ));
     }
-    if args.domains_are_public || args.hierarchies.is_some() || !args.bounds.is_empty() {
-        notes.push(PUBLIC.to_owned());
-    }
-    if args.epsilon > 10.0 {
-        notes.push(format!("ε = {} bounds next to nothing; 1 is usual", args.epsilon));
-    }
-    if args.person.is_none() {
-        notes.push(
-            "each record counts as a person of its own; say --person if one has several".to_owned(),
-        );
-    }
+    notes.extend(args.notes());
     notes.extend(found_note(domains, &made.looks));
-    notes.extend(cohort_note(made.compared.cohort));
     if let Some(name) = args.target.as_ref().filter(|_| found.target.is_none()) {
         notes
             .push(format!("--target {name}: left out, or the same in all records to be tested on"));
@@ -73,10 +62,48 @@ pub(super) fn report(
         next: None,
         out: args.out.clone(),
         notes,
+        cohort: cohort_note(made.compared.cohort),
     })
 }
 
-/// With whom a cohort was compared.
+impl SynthesiseArgs {
+    /// What follows from the options alone.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.domains_are_public || self.hierarchies.is_some() || !self.bounds.is_empty() {
+            notes.push(PUBLIC.to_owned());
+        }
+        if self.epsilon > 10.0 {
+            notes.push(format!("ε = {} bounds next to nothing; 1 is usual", self.epsilon));
+        }
+        if self.person.is_none() {
+            notes.push(
+                "each record counts as a person of its own; say --person if one has several"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+
+    /// What everybody may be told of a release that was made with these options.
+    ///
+    /// # Privacy
+    /// Follows from the options alone. The notes of a report are for the steward: some count records
+    /// without noise, or tell that there are few.
+    pub(crate) fn notes_for_everybody(&self) -> Vec<String> {
+        let mut notes = self.notes();
+        if self.until_score.is_some() {
+            notes.push(format!(
+                "the first of at most {} ways that scored enough: which one that is was found out \
+                 from the records without noise, and ε does not cover it",
+                self.most_attempts
+            ));
+        }
+        notes
+    }
+}
+
+/// With whom a cohort was compared: for the steward alone.
 fn cohort_note(cohort: Option<u64>) -> Option<String> {
     let n = cohort?;
     let real = count(n);

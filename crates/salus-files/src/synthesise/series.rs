@@ -10,11 +10,14 @@ use salus_deid::{Column, Table, is_missing};
 use salus_dp::{Bounds, Delta, Epsilon, UnitKey, epsilon_from_rho, rho_from_epsilon};
 use salus_model::{ColumnPath, Entropy, MicroRho};
 use salus_synth::quality::{Similarity, similarity};
-use salus_synth::{Attribute, Kind, Missing, SequenceModel, Shape, TableBuilder, discover_bounds};
+use salus_synth::{
+    Attribute, Kind, Missing, SequenceModel, Shape, Spelling, TableBuilder, discover_bounds,
+    discover_spelling,
+};
 use serde::{Deserialize, Serialize};
 
 use super::SynthesiseArgs;
-use super::column::{DATE_FORMS, Look, look_of};
+use super::column::{Look, day_of, look_of};
 use super::make::{seed, units};
 use crate::Answer;
 use crate::error::FilesError;
@@ -117,21 +120,26 @@ pub(super) fn run(
     let source = Source::read(&args.file, &args.format)?;
     let names = [person.clone(), time.clone(), value.to_owned()];
     source.require("--person, --time, --series", &names)?;
-    let look = look_of(source.table.column(value)?);
-    let Look::Number { decimals, .. } = look else {
+    let Look::Number { .. } = look_of(source.table.column(value)?) else {
         return Err(FilesError::option(format!("--series: column '{value}' holds no numbers")));
     };
     let (epsilon, delta) = (Epsilon::new(args.epsilon)?, Delta::new(args.delta)?);
     let start = ProcessTime::now();
-    let (real, unusable) = series_of(&source.table, &names, longest, entropy)?;
+    let Read { series: real, spelt, unusable } =
+        series_of(&source.table, &names, longest, entropy)?;
     let rho = rho_from_epsilon(epsilon, delta);
+    // Each person says once how numbers are spelt.
+    let spelling = MicroRho::new(rho.get() / 20);
+    let left = MicroRho::new(rho.get() - spelling.get());
+    let spelling = discover_spelling(&spelt, 1, spelling)?;
+    let (look, decimals) = (Look::spelt(spelling), spelling.decimals);
     let stated = args.bounds.iter().find(|(name, ..)| name == value);
     let (bounds, found, left) = match stated {
-        Some((_, low, high)) => (Bounds::new(*low, *high, decimals)?, false, rho),
+        Some((_, low, high)) => (Bounds::new(*low, *high, decimals)?, false, left),
         None => {
             let part = MicroRho::new(rho.get() / 10);
             let bounds = bounds_of(value, &real, part, decimals)?;
-            (bounds, true, MicroRho::new(rho.get() - part.get()))
+            (bounds, true, MicroRho::new(left.get() - part.get()))
         }
     };
     let shape = Shape::new(bounds, args.series.bins, longest)?;
@@ -190,43 +198,62 @@ pub(super) fn run(
 /// By person, in the order of the file.
 type Series = Vec<(UnitKey, Vec<f64>)>;
 
-/// Everybody's values in the order of time, as many as count; and the records that are not usable.
+/// A value with its time and its spelling.
+type Taken = (f64, f64, Spelling);
+
+/// What was read of a file of series.
+struct Read {
+    /// Everybody's values in the order of time, as many as count.
+    series: Series,
+    /// How each person spells them.
+    spelt: Vec<(UnitKey, Spelling)>,
+    /// Records without a person, a time or a number.
+    unusable: u64,
+}
+
 fn series_of(
     table: &Table,
     [person, time, value]: &[String; 3],
     longest: u32,
     entropy: &mut dyn Entropy,
-) -> Result<(Series, u64), FilesError> {
+) -> Result<Read, FilesError> {
     let units = units(table, Some(person), entropy)?;
     let [person, time, value] = [table.column(person)?, table.column(time)?, table.column(value)?];
     let times: Vec<Option<f64>> = time.dictionary().iter().map(|t| moment(t)).collect();
-    let values: Vec<Option<f64>> = value.dictionary().iter().map(|t| number(t)).collect();
+    let values: Vec<Option<(f64, Spelling)>> =
+        value.dictionary().iter().map(|t| number(t).zip(Spelling::of(t))).collect();
+    let code = |column: &Column, row: usize| column.codes().get(row).map(|code| *code as usize);
+    let taken = |row: usize| -> Option<Taken> {
+        let at = times.get(code(time, row)?).copied().flatten()?;
+        let (number, spelling) = values.get(code(value, row)?).copied().flatten()?;
+        Some((at, number, spelling))
+    };
     let mut places: HashMap<UnitKey, usize> = HashMap::new();
-    let mut all: Vec<(UnitKey, Vec<(f64, f64)>)> = Vec::new();
+    let mut all: Vec<(UnitKey, Vec<Taken>)> = Vec::new();
     let mut unusable = 0;
     for (row, unit) in units.iter().enumerate() {
-        let of = |column: &Column, known: &[Option<f64>]| {
-            known.get(*column.codes().get(row)? as usize).copied().flatten()
-        };
         let named = person.value(row).is_some_and(|p| !is_missing(p.trim()));
-        match of(time, &times).zip(of(value, &values)).filter(|_| named) {
-            Some(pair) => {
-                let place = *places.entry(*unit).or_insert_with(|| {
-                    all.push((*unit, Vec::new()));
-                    all.len() - 1
-                });
-                if let Some((_, own)) = all.get_mut(place) {
-                    own.push(pair);
-                }
-            }
-            None => unusable += 1,
+        let Some(taken) = taken(row).filter(|_| named) else {
+            unusable += 1;
+            continue;
+        };
+        let place = *places.entry(*unit).or_insert_with(|| {
+            all.push((*unit, Vec::new()));
+            all.len() - 1
+        });
+        if let Some((_, own)) = all.get_mut(place) {
+            own.push(taken);
         }
     }
-    let ordered = |mut own: Vec<(f64, f64)>| {
+    let mut read = Read { series: Vec::with_capacity(all.len()), spelt: Vec::new(), unusable };
+    for (unit, mut own) in all {
         own.sort_by(|a, b| a.0.total_cmp(&b.0));
-        own.into_iter().map(|(_, value)| value).take(longest as usize).collect()
-    };
-    Ok((all.into_iter().map(|(unit, own)| (unit, ordered(own))).collect(), unusable))
+        own.truncate(longest as usize);
+        let spelt: Vec<Spelling> = own.iter().map(|(.., spelling)| *spelling).collect();
+        read.spelt.push((unit, Spelling::usual(&spelt)));
+        read.series.push((unit, own.into_iter().map(|(_, value, _)| value).collect()));
+    }
+    Ok(read)
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -247,13 +274,7 @@ fn moment(text: &str) -> Option<f64> {
             .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
             .map(|at| at.and_utc().timestamp_micros() as f64)
     };
-    let day = || {
-        let found = DATE_FORMS.iter().find_map(|form| match Look::Date(form).read(text) {
-            Some(days) => days.parse::<f64>().ok(),
-            None => None,
-        })?;
-        Some(found * 86_400e6)
-    };
+    let day = || Some(day_of(text)?.parse::<f64>().ok()? * 86_400e6);
     number(text).or_else(with_zone).or_else(without).or_else(day)
 }
 

@@ -1,8 +1,10 @@
 //! The files that pass between coordinator and hospitals, and a hospital's own account.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
+use salus_crypto::Digest;
 use salus_dp::Delta;
 use salus_model::MicroRho;
 use salus_synth::Ask;
@@ -115,6 +117,18 @@ impl Question {
         super::shown(self.rho(), self.delta)
     }
 
+    /// The digest of what is asked: attributes, sets of them, values taken together, and which are
+    /// dates. Neither the plan's number nor ρ nor names are in it.
+    pub(super) fn asks(&self, path: &Path) -> Result<Digest, FilesError> {
+        let asked = (self.ask.asked(), self.dates.keys().collect::<Vec<_>>());
+        let bytes = serde_json::to_vec(&asked).map_err(|source| FilesError::Exchange {
+            path: path.to_owned(),
+            what: "question",
+            source,
+        })?;
+        Ok(Digest::of_parts("salus-synthesise-together-question-1", &[&bytes]))
+    }
+
     pub(super) fn is_date(&self, column: &str) -> bool {
         self.dates.contains_key(column)
     }
@@ -202,19 +216,71 @@ impl Reply {
 
 /// What a hospital has answered, by plan and question, in millionths of ρ.
 ///
-/// A question is answered once: two answers to it have different noise, and their mean tells more
-/// than either. A plan gets no more than it says it costs, whatever its questions ask for.
+/// # Privacy
+/// Who coordinates writes the plans, and can number them anew as often as they like. So the ceiling
+/// is over all plans, and what was asked is told by its content: the same question has the same
+/// answer, for the mean of two answers with their own noise tells more than either. A plan gets no
+/// more than it says it costs, whatever its questions ask for.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Account {
     version: u8,
+    /// The most that all plans together may tell of a patient; none in accounts that were begun
+    /// before there was one.
+    #[serde(default)]
+    budget_micro_rho: Option<u64>,
     plans: BTreeMap<String, BTreeMap<u8, u64>>,
+    /// What was handed out, by the digest of what was asked.
+    #[serde(default)]
+    answers: BTreeMap<Digest, Given>,
+}
+
+/// An answer that was handed out.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Given {
+    /// For how many records of a person its noise is made.
+    pub(super) records_per_person: u32,
+    pub(super) answer: salus_synth::Reply,
+}
+
+/// An exclusive hold on an account: between reading and writing it nobody else reads it.
+///
+/// The lock is on a file beside it, for the account itself is replaced whole when it is written.
+pub(super) struct Held {
+    file: File,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The system lets go of it when the file is closed, whatever comes of this.
+        self.file.unlock().ok();
+    }
+}
+
+impl Held {
+    /// Waits until nobody else has the account.
+    pub(super) fn wait(account: &Path) -> Result<Self, FilesError> {
+        let mut name = account.as_os_str().to_owned();
+        name.push(".lock");
+        let path = Path::new(&name);
+        let failed = || FilesError::file(path, "the account's lock cannot be taken");
+        let file =
+            File::options().create(true).truncate(false).write(true).open(path).map_err(failed())?;
+        file.lock().map_err(failed())?;
+        Ok(Self { file })
+    }
 }
 
 impl Account {
     pub(super) fn open(path: &Path) -> Result<Self, FilesError> {
         if !path.exists() {
-            return Ok(Self { version: VERSION, plans: BTreeMap::new() });
+            return Ok(Self {
+                version: VERSION,
+                budget_micro_rho: None,
+                plans: BTreeMap::new(),
+                answers: BTreeMap::new(),
+            });
         }
         let found: Self = read(path, "account")?;
         check_version(path, found.version)?;
@@ -225,18 +291,44 @@ impl Account {
         write(path, "account", self)
     }
 
-    /// Books a question; says what it costs.
-    pub(super) fn charge(&mut self, question: &Question) -> Result<MicroRho, FilesError> {
+    /// Sets the ceiling: to what is stated, else it stays; an account without one gets the usual.
+    pub(super) fn allow(&mut self, stated: Option<MicroRho>, usual: MicroRho) {
+        let known = self.budget_micro_rho.map(MicroRho::new);
+        self.budget_micro_rho = Some(stated.or(known).unwrap_or(usual).get());
+    }
+
+    /// The most that all plans together may tell of a patient.
+    pub(super) fn budget(&self) -> MicroRho {
+        MicroRho::new(self.budget_micro_rho.unwrap_or(0))
+    }
+
+    /// What was handed out to the same question.
+    pub(super) fn given(&self, asked: &Digest) -> Option<&Given> {
+        self.answers.get(asked)
+    }
+
+    /// Keeps what is to be handed out.
+    pub(super) fn keep(&mut self, asked: Digest, given: Given) {
+        self.answers.insert(asked, given);
+    }
+
+    /// Books a question that was not answered yet, and shows losses at `shown_at`.
+    pub(super) fn charge(
+        &mut self,
+        question: &Question,
+        shown_at: Delta,
+    ) -> Result<MicroRho, FilesError> {
         let (cost, round) = (question.ask.cost().rho, question.ask.round());
-        let answered = self.plans.entry(question.plan.clone()).or_default();
-        if answered.contains_key(&round) {
+        let answered = self.plans.get(&question.plan);
+        if answered.is_some_and(|rounds| rounds.contains_key(&round)) {
             return Err(FilesError::option(format!(
-                "question {round} of plan {} was answered already: hand the same file out again. A \
+                "question {round} of plan {} was answered already, and this is another one: a \
                  second answer would tell more than was agreed",
                 question.plan
             )));
         }
-        let before: u64 = answered.values().fold(0, |sum, rho| sum.saturating_add(*rho));
+        let own = answered.into_iter().flat_map(BTreeMap::values);
+        let before: u64 = own.fold(0, |sum, rho| sum.saturating_add(*rho));
         if before.saturating_add(cost.get()) > question.micro_rho {
             return Err(FilesError::option(format!(
                 "question {round} of plan {} asks for more than is left of what the plan says it \
@@ -246,7 +338,18 @@ impl Account {
                 question.micro_rho.saturating_sub(before)
             )));
         }
-        answered.insert(round, cost.get());
+        let after = self.total().get().saturating_add(cost.get());
+        if after > self.budget().get() {
+            return Err(FilesError::option(format!(
+                "all plans together would tell ε = {:.4} of each patient, and the account's budget \
+                 is ε = {:.4}, at δ = {:e}: nothing was answered. Whoever answers for the patients \
+                 may allow more with --budget",
+                super::shown(MicroRho::new(after), shown_at),
+                super::shown(self.budget(), shown_at),
+                shown_at.probability()
+            )));
+        }
+        self.plans.entry(question.plan.clone()).or_default().insert(round, cost.get());
         Ok(cost)
     }
 

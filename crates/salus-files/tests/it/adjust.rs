@@ -56,14 +56,14 @@ fn a_score_below_the_threshold_says_what_to_try() {
 }
 
 /// The loop on Adult from k = 2, until a score.
-fn until(score: &str, floor: &str, more: &[&str]) -> Vec<String> {
+fn until(score: &str, floor: &str, attempts: &str, more: &[&str]) -> Vec<String> {
     let mut words: Vec<String> = [
         "--k",
         "2",
         "--suppression",
         "0.05",
         "--attempts",
-        "150",
+        attempts,
         "--until-score",
         score,
         "--utility-floor",
@@ -75,15 +75,16 @@ fn until(score: &str, floor: &str, more: &[&str]) -> Vec<String> {
     words
 }
 
-// Even an attack that does no better on members leaves 11 % open after 150 attempts, give or take 2:
-// that the first score reaches 94 has a chance under 1 %. With thousands of attempts k = 3 scores 95.
+// An attack that succeeds on nobody at all leaves 13 % open after 60 attempts, so that the first score
+// is below 90 whatever is drawn. With all people tried k = 2 and the next few sizes score 92 and more,
+// give or take 2: that none of the four does has a chance far below 1 in 1,000.
 #[test]
 fn the_loop_raises_what_it_says_until_the_score_is_met() {
     let folder = Folder::new();
     let (table, hierarchies) = (adult(TABLE), adult(""));
     let (out, certificate) = (folder.path("out.csv"), folder.path("c.html"));
     let mut words = vec!["anonymise", text(&table), "--hierarchies", text(&hierarchies)];
-    let options = until("94", "0.3", &["--certificate", text(&certificate)]);
+    let options = until("90", "0.3", "60", &["--certificate", text(&certificate)]);
     words.extend(options.iter().map(String::as_str));
     words.extend(["--out", text(&out)]);
     let answer = json(&words);
@@ -91,23 +92,25 @@ fn the_loop_raises_what_it_says_until_the_score_is_met() {
     for attempt in attempts {
         println!("{attempt}");
     }
-    assert!(attempts.len() >= 2, "150 attempts leave more than 6 % open");
-    assert!(answer["score"].as_f64().unwrap() >= 94.0);
+    assert!(attempts.len() >= 2, "60 attempts leave more than 10 % open");
+    assert!(answer["score"].as_f64().unwrap() >= 90.0);
     let (last, failed) = attempts.split_last().unwrap();
     assert_eq!(last["score"], answer["score"]);
     assert!(last["adjusted"].is_null() && answer["epsilon_spent"].is_null());
     let page = std::fs::read_to_string(certificate).unwrap();
     for (i, attempt) in failed.iter().enumerate() {
         let score = attempt["score"].as_f64().unwrap();
-        assert!(score < 94.0);
+        assert!(score < 90.0);
         // The next attempt was made with what was proposed after this one.
         let option = attempt["adjusted"]["option"].as_str().unwrap();
         let settings = attempts[i + 1]["settings"].as_array().unwrap();
         assert!(settings.iter().any(|s| s == option), "{option} is not in {settings:?}");
-        // And what it scored stays with the steward.
-        assert!(!page.contains(&format!(">{score:.1}<")), "a failed score is in the certificate");
+        // And what it was made with, what it left open and why stay with the steward. Its bare
+        // score is not looked for: some other number of the page may well be the same.
+        let why = attempt["adjusted"]["why"].as_str().unwrap();
+        assert!(!page.contains(why), "a failed attempt is in the certificate: {why}");
     }
-    assert!(!page.contains("--attempts 150"), "failed attempts are in the certificate");
+    assert!(!page.contains("--attempts 60"), "failed attempts are in the certificate");
     assert!(page.contains("the first of at most 8 ways"));
     assert!(out.exists());
 }
@@ -118,7 +121,7 @@ fn the_loop_stops_at_the_utility_floor_and_writes_nothing() {
     let (table, hierarchies, out) =
         (some(&folder, "t.csv", 4_000), adult(""), folder.path("out.csv"));
     let mut words = vec!["anonymise", text(&table), "--hierarchies", text(&hierarchies)];
-    let options = until("97", "0.99", &[]);
+    let options = until("97", "0.99", "150", &[]);
     words.extend(options.iter().map(String::as_str));
     words.extend(["--out", text(&out)]);
     let said = refusal(&words);
@@ -197,8 +200,10 @@ fn a_private_synthesis_is_charged_for_each_attempt() {
             "mst",
             "--epsilon",
             "1",
+            // So few that no column whose values are guessed half of the time, and there are
+            // several, can be shown to score 40; ten times as many can.
             "--attempts",
-            "150",
+            "40",
             until,
             least,
             "--out",
@@ -211,7 +216,7 @@ fn a_private_synthesis_is_charged_for_each_attempt() {
     }
     let (charged, spent, attempts) = epsilons(&answer);
     println!("{attempts} attempts: ε {charged} one by one, {spent} together");
-    assert!(attempts >= 2, "150 attempts cannot show a score of 40");
+    assert!(attempts >= 2, "40 attempts cannot show a score of 40");
     // ρ adds up, so together they cost less than the sum of their ε, and more than one.
     assert!(spent <= charged && spent > answer["attempts"][0]["epsilon_charged"].as_f64().unwrap());
     assert!(answer["score"].as_f64().unwrap() >= 40.0);

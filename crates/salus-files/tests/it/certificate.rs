@@ -41,7 +41,7 @@ fn a_certificate_names_models_attacks_score_and_the_very_file() {
 }
 
 /// Lines `from` to `to` of the adult table as a file.
-fn part(folder: &Folder, name: &str, from: usize, to: usize) -> std::path::PathBuf {
+pub(crate) fn part(folder: &Folder, name: &str, from: usize, to: usize) -> std::path::PathBuf {
     let whole = std::fs::read_to_string(adult(TABLE)).unwrap();
     let lines: Vec<&str> = whole.lines().collect();
     folder.write(name, format!("{}\n{}\n", lines[0], lines[1 + from..1 + to].join("\n")))

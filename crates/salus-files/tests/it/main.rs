@@ -13,6 +13,7 @@ mod fairness;
 mod fhir;
 mod genome;
 mod linked;
+mod model;
 mod pdf;
 mod person;
 mod plan;

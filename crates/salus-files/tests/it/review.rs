@@ -1,6 +1,9 @@
 //! Tables of counts that want out.
 
+use std::path::Path;
+
 use salus_files::Verdict;
+use salus_files::output::{CheckVerdict, OutputCheck, OutputKind};
 use serde_json::{Value, json};
 
 use crate::{Folder, json, refusal, run, text};
@@ -152,4 +155,114 @@ fn sums_that_a_few_people_make_up_are_objected_to_and_held_back() {
     let wrong = folder.write("wrong.csv", SUMS.replace("a,x,40,4000,200,190", "a,x,40,4000,20,19"));
     let refused = refusal(&[&["review", text(&wrong)][..], &told].concat());
     assert!(refused.contains("line 2") && refused.contains("cannot make up"), "{refused}");
+}
+
+#[test]
+fn columns_beside_the_count_are_categories_only_where_they_are_named() {
+    let folder = Folder::new();
+    let shares = "ward,count,share\na,40,0.93\nb,,0.07\ntotal,43,1.0\n";
+    let table = folder.write("shares.csv", shares);
+    let unnamed = json(&["review", text(&table)]);
+    assert_eq!(unnamed["passes"], false, "{unnamed}");
+    assert_eq!(unnamed["findings"][0]["kind"], "measures");
+    assert_eq!(unnamed["findings"][0]["columns"], json!(["share"]));
+    let said = run(&["review", text(&table)]).unwrap();
+    assert!(said.text().contains("--by"), "{}", said.text());
+    let named = json(&["review", text(&table), "--by", "ward"]);
+    assert_eq!((&named["by"], &named["passes"]), (&json!(["ward"]), &json!(false)), "{named}");
+    assert_eq!(named["inferred"][0]["low"], 3);
+    let wrong = refusal(&["review", text(&table), "--by", "wards"]);
+    assert!(wrong.contains("--by") && wrong.contains("wards"), "{wrong}");
+    // What is held back is not given away by another column of what is written.
+    let whole = "ward,count,cost\na,40,7.5\nb,3,2.5\nc,55,9.5\nd,60,3.25\ntotal,158,6.0\n";
+    let table = folder.write("costs.csv", whole);
+    let out = folder.path("shown.csv");
+    json(&["review", text(&table), "--by", "ward", "--out", text(&out)]);
+    assert_eq!(json(&["review", text(&out)])["passes"], true);
+    assert!(!std::fs::read_to_string(&out).unwrap().contains("cost"));
+}
+
+#[test]
+fn an_earlier_table_of_other_columns_cannot_be_subtracted() {
+    let folder = Folder::new();
+    let table = folder.write("now.csv", "ward,count\na,31\nb,50\n");
+    let before = folder.write("before.csv", "drug,count\nx,30\n");
+    let said = refusal(&["review", text(&table), "--earlier", text(&before)]);
+    assert!(said.contains("--earlier") && said.contains("other columns"), "{said}");
+    let alike = folder.write("alike.csv", "count,ward\n31,A\n50,B\n");
+    let answer = json(&["review", text(&table), "--earlier", text(&alike)]);
+    assert_eq!(answer["passes"], true);
+    assert_eq!(answer["earlier"], json!([{"state": "subtracted", "alike": 2, "new": 0}]));
+}
+
+/// People and their visits, and heart rates of each.
+fn patients(folder: &Folder) -> [std::path::PathBuf; 3] {
+    let mut people = "patient,sex,ward\n".to_owned();
+    let mut visits = "patient,reason,by\n".to_owned();
+    let mut rates = "patient,at,rate\n".to_owned();
+    for n in 0..400 {
+        people.push_str(&format!("p{n},{},{}\n", ["f", "m"][n % 2], ["a", "b", "c"][n % 3]));
+        visits.push_str(&format!(
+            "p{n},{},{}\n",
+            ["flu", "fall"][n % 2],
+            ["car", "foot"][n / 2 % 2]
+        ));
+        for at in 0..4 {
+            rates.push_str(&format!("p{n},{at},{}\n", 60 + (n + at) % 30));
+        }
+    }
+    [
+        folder.write("people.csv", people),
+        folder.write("visits.csv", visits),
+        folder.write("rates.csv", rates),
+    ]
+}
+
+fn checks_of(model: &[u8]) -> Vec<OutputCheck> {
+    let file = (Path::new("model.json"), model);
+    salus_files::output::check(file, &OutputKind::Model, &[]).unwrap().checks
+}
+
+fn of<'c>(checks: &'c [OutputCheck], check: &str) -> &'c OutputCheck {
+    checks.iter().find(|found| found.check == check).unwrap()
+}
+
+#[test]
+fn models_of_one_table_of_linked_tables_and_of_series_are_known_and_hold_nothing_else() {
+    let folder = Folder::new();
+    let [people, visits, rates] = patients(&folder);
+    let (out, linked, model) = (folder.path("o.csv"), folder.path("l.csv"), folder.path("m.json"));
+    let ends = ["--epsilon", "50", "--model", text(&model), "--out", text(&out)];
+    let one = ["synthesise", text(&people), "--person", "patient"];
+    let both = ["synthesise", text(&people), "--linked", text(&visits), "--key", "patient"];
+    let both = [&both[..], &["--linked-out", text(&linked)]].concat();
+    let series = ["synthesise", text(&rates), "--series", "rate", "--person", "patient"];
+    let series =
+        [&series[..], &["--time", "at", "--longest", "4", "--bounds", "rate=0:120"]].concat();
+    for (words, said) in [
+        (&one[..], "one table"),
+        (both.as_slice(), "two linked tables"),
+        (series.as_slice(), "series of people"),
+    ] {
+        json(&[words, &ends[..]].concat());
+        let bytes = std::fs::read(&model).unwrap();
+        let checks = checks_of(&bytes);
+        let stated = of(&checks, "stated loss");
+        assert_eq!(stated.verdict, CheckVerdict::Look, "{said}: {stated:?}");
+        assert!(stated.words.contains(said), "{stated:?}");
+        assert_eq!(of(&checks, "form").verdict, CheckVerdict::Look);
+        // White space that no model needs.
+        let padded = [&bytes[..], &[b' '; 5000]].concat();
+        assert_eq!(of(&checks_of(&padded), "form").verdict, CheckVerdict::Objects, "{said}");
+        // Fields that no model has, wherever they stand, make it another thing.
+        for at in ["{", "\"attributes\":[{", "\"shape\":{"] {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let more = text.replacen(at, &format!("{at}\"records\":\"Planted\","), 1);
+            if more == text {
+                continue;
+            }
+            let found = checks_of(more.as_bytes());
+            assert_eq!(of(&found, "stated loss").verdict, CheckVerdict::NotChecked, "{said} {at}");
+        }
+    }
 }

@@ -238,10 +238,14 @@ fn a_hospital_answers_once_and_no_more_than_it_agreed_to() {
     let said = refusal(&answer_words(north, &plan, "0.5", &out));
     assert!(said.contains("more than --epsilon 0.5"), "{said}");
     assert!(!out.exists() && !north.account.exists());
-    json(&answer_words(north, &plan, "1", &out));
+    let answered = json(&answer_words(north, &plan, "1", &out));
+    assert!(answered["epsilon_spent"].as_f64().unwrap() > 0.0);
+    assert_eq!(answered["account_budget"], answered["epsilon"]);
     let first = std::fs::read(&out).unwrap();
-    let said = refusal(&answer_words(north, &plan, "1", &out));
-    assert!(said.contains("answered already") && said.contains("hand the same file out"), "{said}");
+    // The same question has the same answer, for nothing.
+    let again = json(&answer_words(north, &plan, "1", &out));
+    assert_eq!(again["epsilon_spent"], 0.0);
+    assert_eq!(again["account_epsilon"], answered["account_epsilon"]);
     assert_eq!(std::fs::read(&out).unwrap(), first);
     // A coordinator who asks for more accuracy than the plan pays for: another question of the
     // same plan, and one that says it is the second.
@@ -249,6 +253,7 @@ fn a_hospital_answers_once_and_no_more_than_it_agreed_to() {
     let mut greedy: Value = serde_json::from_str(&question).unwrap();
     greedy["ask"]["round"] = 2.into();
     greedy["ask"]["rho"] = 1_000_000_000u64.into();
+    greedy["ask"]["scopes"] = serde_json::json!([[0, 1]]);
     let greedy = folder.write("greedy.json", greedy.to_string());
     let said = refusal(&answer_words(north, &greedy, "1", &folder.path("more.json")));
     assert!(said.contains("asks for more than is left"), "{said}");
@@ -256,6 +261,7 @@ fn a_hospital_answers_once_and_no_more_than_it_agreed_to() {
     // A question with a loss that does not fit a number is no way around.
     let mut huge: Value = serde_json::from_str(&question).unwrap();
     huge["ask"]["rho"] = u64::MAX.into();
+    huge["ask"]["scopes"] = serde_json::json!([[0, 1]]);
     huge["plan"] = "another".into();
     let huge = folder.write("huge.json", huge.to_string());
     assert!(
@@ -271,6 +277,146 @@ fn a_hospital_answers_once_and_no_more_than_it_agreed_to() {
     let strange = Site { name: "east", ..sites.into_iter().next().unwrap() };
     let said = refusal(&answer_words(&strange, &plan, "1", &folder.path("x.json")));
     assert!(said.contains("no hospital 'east'; it has north, south, west"), "{said}");
+}
+
+/// The plan with another number, and otherwise changed.
+fn copied(folder: &Folder, plan: &Path, number: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let mut copy: Value = serde_json::from_slice(&std::fs::read(plan).unwrap()).unwrap();
+    copy["plan"] = number.into();
+    change(&mut copy);
+    folder.write(&format!("{number}.json"), copy.to_string())
+}
+
+#[test]
+fn copies_of_a_plan_under_other_numbers_tell_no_more() {
+    let folder = Folder::new();
+    let site = &sites(&folder, [300, 300, 300])[0];
+    let plan = planned(&folder, "1");
+    let out = folder.path("answer.json");
+    let first = json(&answer_words(site, &plan, "1", &out));
+    let told = counts(&out);
+    // Copies with edited numbers: the same counts, however often, and whatever accuracy they want.
+    for i in 0..5u64 {
+        let copy = copied(&folder, &plan, &format!("copy-{i}"), |copy| {
+            copy["ask"]["rho"] = (copy["ask"]["rho"].as_u64().unwrap() - i).into();
+        });
+        let answer = json(&answer_words(site, &copy, "1", &out));
+        assert_eq!(counts(&out), told);
+        assert_eq!(answer["epsilon_spent"], 0.0);
+        assert_eq!(answer["account_epsilon"], first["account_epsilon"]);
+    }
+    // Another question is one: it is paid for, until nothing is left of what was agreed to.
+    let other = |number: &str, bins: u64| {
+        copied(&folder, &plan, number, |copy| {
+            copy["ask"]["attributes"][4]["kind"]["number"]["bins"] = bins.into();
+        })
+    };
+    let mut answered = 0;
+    let mut said = String::new();
+    for i in 0..5u64 {
+        let plan = other(&format!("other-{i}"), 5 + i);
+        match crate::run(&answer_words(site, &plan, "1", &out)) {
+            Ok(_) => answered += 1,
+            Err(error) => said = error.to_string(),
+        }
+    }
+    println!("{answered} more answers, then: {said}");
+    assert_eq!(answered, 1, "a first answer is half a plan");
+    assert!(said.contains("the account's budget is ε") && said.contains("--budget"), "{said}");
+    // Only who answers for the patients allows more; it is remembered.
+    let more = other("other-9", 30);
+    let words = answer_words(site, &more, "1", &out);
+    let allowed = json(&[words.as_slice(), &["--budget", "3"]].concat());
+    assert!((allowed["account_budget"].as_f64().unwrap() - 3.0).abs() < 0.01);
+    let kept = json(&answer_words(site, &other("other-10", 31), "1", &out));
+    assert_eq!(kept["account_budget"], allowed["account_budget"]);
+    assert!(kept["account_epsilon"].as_f64() > Some(1.0));
+}
+
+#[test]
+fn losses_are_shown_at_the_hospitals_own_delta() {
+    let folder = Folder::new();
+    let site = &sites(&folder, [300, 300, 300])[0];
+    let plan = planned(&folder, "1");
+    let (out, shy) = (folder.path("answer.json"), folder.path("shy.account.json"));
+    // A δ close to one makes every loss look like nothing.
+    let vague = copied(&folder, &plan, "vague", |copy| {
+        copy["delta"] = 990_000_000_000_000_000u64.into();
+    });
+    let answer = json(&answer_words(site, &vague, "1", &out));
+    assert!((answer["epsilon"].as_f64().unwrap() - 1.0).abs() < 0.01, "{answer}");
+    assert_eq!(answer["delta"], 1e-6);
+    let shy = Site { name: site.name, records: site.records.clone(), account: shy };
+    assert!(refusal(&answer_words(&shy, &vague, "0.5", &out)).contains("ε = 1.0"));
+}
+
+#[test]
+fn two_answers_at_a_time_are_charged_one_after_the_other() {
+    let folder = Folder::new();
+    let site = &sites(&folder, [300, 300, 300])[0];
+    let plan = planned(&folder, "1");
+    let plans: Vec<PathBuf> = (0..6u64)
+        .map(|i| {
+            copied(&folder, &plan, &format!("at-once-{i}"), |copy| {
+                copy["ask"]["attributes"][4]["kind"]["number"]["bins"] = (5 + i).into();
+            })
+        })
+        .collect();
+    let answered = std::thread::scope(|scope| {
+        let one = |i: usize| {
+            let (plan, out) = (&plans[i], folder.path(&format!("at-once-{i}.answer.json")));
+            scope.spawn(move || crate::run(&answer_words(site, plan, "1", &out)).is_ok())
+        };
+        let all: Vec<_> = (0..plans.len()).map(one).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).filter(|answered| *answered).count()
+    });
+    // Two halves of a plan are what ε = 1 pays for.
+    assert_eq!(answered, 2);
+    let account: Value = serde_json::from_slice(&std::fs::read(&site.account).unwrap()).unwrap();
+    assert_eq!(account["plans"].as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn one_records_way_to_write_dates_changes_nothing_for_the_others() {
+    let folder = Folder::new();
+    let plan = planned(&folder, "60");
+    let mut csv = "record,age,copd,visit,sex,smoker\n".to_owned();
+    // Nearly one half of either form: no form holds for 95 of 100.
+    for i in 0..400u32 {
+        let day = chrono::NaiveDate::from_yo_opt(2026, 1 + i * 13 % 365).unwrap();
+        let form = ["%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d"][(i % 3) as usize];
+        writeln!(csv, "p{i},40,no,{},f,no", day.format(form)).unwrap();
+    }
+    csv.push_str("p-odd,40,no,some day,f,no\n");
+    let records = folder.write("mixed.csv", csv);
+    let site = Site { name: "north", records, account: folder.path("account.json") };
+    let out = folder.path("answer.json");
+    json(&answer_words(&site, &plan, "60", &out));
+    let visits = counts(&out).pop().unwrap();
+    let (missing, read) = visits.split_last().unwrap();
+    println!("{:.0} days were read and {missing:.0} were not", read.iter().sum::<f64>());
+    // 400 and 1, with noise of a standard deviation below 1 in each of 13 cells.
+    assert!((read.iter().sum::<f64>() - 400.0).abs() < 25.0 && missing.abs() < 10.0);
+}
+
+#[test]
+fn records_without_a_person_are_left_out_and_counted() {
+    let folder = Folder::new();
+    let plan = planned(&folder, "60");
+    let mut csv = "record,age,copd,visit,sex,smoker\n".to_owned();
+    for i in 0..200u32 {
+        writeln!(csv, "p{i},40,no,2026-03-01,f,no").unwrap();
+    }
+    for none in ["", "NA", "?"] {
+        writeln!(csv, "{none},40,no,2026-03-01,m,no").unwrap();
+    }
+    let records = folder.write("some.csv", csv);
+    let site = Site { name: "north", records, account: folder.path("account.json") };
+    let out = folder.path("answer.json");
+    let answer = json(&answer_words(&site, &plan, "60", &out));
+    assert_eq!(answer["left_out"], 3);
+    let sex = counts(&out).remove(0);
+    assert!((sex[0] - 200.0).abs() < 10.0 && sex[1].abs() < 10.0, "{sex:?}");
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use salus_model::ReceiptId;
 
 use super::records::ArtefactRecord;
-use super::{Context, Stop, misrouted};
+use super::{Context, Contract, ContractVersion, Stop, misrouted};
 use crate::call::{Call, RegisterArtefact, WithdrawArtefact};
 use crate::state::slot;
 use crate::words::ArtefactId;
+
+/// From this version on, an owner has one artefact under a receipt.
+const ONE_EACH: ContractVersion = ContractVersion::new(2);
 
 super::refusal::refusals! {
     /// Rules of the artefacts contract.
@@ -14,6 +17,8 @@ super::refusal::refusals! {
         NotOwner = "artefacts.not-owner", "the artefact's owner has not signed";
         NoReceipt { receipt: ReceiptId } = "artefacts.no-receipt",
             "there is no receipt {receipt}; nothing is registered that was not released";
+        Another { receipt: ReceiptId, artefact: ArtefactId } = "artefacts.another",
+            "receipt {receipt} has the owner's artefact {artefact} already; one release is one artefact";
         Unknown { artefact: ArtefactId } = "artefacts.unknown", "there is no artefact {artefact}";
         Withdrawn { artefact: ArtefactId } = "artefacts.withdrawn",
             "artefact {artefact} is withdrawn already";
@@ -49,6 +54,14 @@ fn register(call: &RegisterArtefact, cx: &mut Context<'_, '_>) -> Result<(), Sto
         withdrawn: None,
     };
     let id = cx.tx.artefact();
+    if cx.version_of(Contract::Artefacts)? >= ONE_EACH {
+        let one = slot::artefact_under(&call.receipt, &call.owner);
+        if let Some(artefact) = cx.view.read(&one)? {
+            let receipt = call.receipt.clone();
+            return Err(ArtefactRefusal::Another { receipt, artefact }.into());
+        }
+        cx.view.write(&one, &id)?;
+    }
     Ok(cx.view.write(&slot::artefact(&id), &record)?)
 }
 

@@ -99,7 +99,10 @@ impl Contract {
             // Version 3 keeps who vouched for the person, whose organisation reviews nothing then.
             Self::Permits => ContractVersion(3),
             // Version 2 counts reviewers' approvals where version 1 took an officer's signature.
-            Self::Accounts => ContractVersion(2),
+            // Version 3 lets a review take the place of others about its own datasets alone.
+            Self::Accounts => ContractVersion(3),
+            // Version 2 takes one artefact of an owner under a receipt.
+            Self::Artefacts => ContractVersion(2),
             _ => ContractVersion::FIRST,
         }
     }

@@ -20,6 +20,8 @@ use crate::words::{PublicKey, ReviewId};
 
 /// From this version of the accounts' rules on, a release without a bound needs a review.
 pub(super) const SINCE: ContractVersion = ContractVersion::new(2);
+/// From this version on, a review takes the place of others about its own datasets alone.
+const OWN_DATASETS: ContractVersion = ContractVersion::new(3);
 /// The most reviews that wait under one permit.
 const MAX_WAITING: usize = 64;
 /// The most decisions of one review, changes of mind included.
@@ -43,6 +45,8 @@ super::refusal::refusals! {
             "exactly this waits for review already, as {review}";
         RefusedBefore { review: ReviewId } = "reviews.refused-before",
             "review {review} about the same datasets was refused; name it as superseded";
+        OtherDatasets { review: ReviewId } = "reviews.other-datasets",
+            "review {review} is about a dataset that this is not made from; it is not this one's to supersede";
         TooManyWaiting { permit: PermitId } = "reviews.too-many-waiting",
             "64 reviews wait under permit {permit}; supersede those that are out of date";
         Score = "reviews.score",
@@ -117,7 +121,7 @@ fn submit(call: &SubmitForReview, cx: &mut Context<'_, '_>) -> Result<(), Stop> 
         state: ReviewState::Waiting,
     };
     let mut waiting = waiting_under(&release.permit, cx)?;
-    supersede(&call.supersedes, (&id, &release.permit), &mut waiting, cx)?;
+    supersede(&call.supersedes, (&id, &record), &mut waiting, cx)?;
     check_beside(&record, &waiting, cx)?;
     waiting.insert(id);
     cx.view.write(&slot::reviews_waiting(&release.permit), &waiting)?;
@@ -127,16 +131,20 @@ fn submit(call: &SubmitForReview, cx: &mut Context<'_, '_>) -> Result<(), Stop> 
 /// Closes reviews whose place a new one takes.
 fn supersede(
     old: &BTreeSet<ReviewId>,
-    (new, permit): (&ReviewId, &PermitId),
+    (id, new): (&ReviewId, &ReviewRecord),
     waiting: &mut BTreeSet<ReviewId>,
     cx: &mut Context<'_, '_>,
 ) -> Result<(), Stop> {
+    let own_datasets = cx.version_of(Contract::Accounts)? >= OWN_DATASETS;
     for review in old {
         let mut record = open(review, cx)?;
-        if record.permit != *permit || !waiting.remove(review) {
+        if record.permit != new.permit || !waiting.remove(review) {
             return Err(ReviewRefusal::Unknown { review: *review }.into());
         }
-        record.state = ReviewState::Superseded(*new);
+        if own_datasets && !record.datasets.is_subset(&new.datasets) {
+            return Err(ReviewRefusal::OtherDatasets { review: *review }.into());
+        }
+        record.state = ReviewState::Superseded(*id);
         cx.view.write(&slot::review(review), &record)?;
     }
     Ok(())

@@ -187,6 +187,11 @@ pub(crate) fn artefact(id: &ArtefactId) -> Slot<ArtefactRecord> {
     Slot::new("artefact", &[id.as_bytes()])
 }
 
+/// The artefact that an owner has under a receipt.
+pub(crate) fn artefact_under(receipt: &ReceiptId, owner: &MemberId) -> Slot<ArtefactId> {
+    Slot::new("artefact-under", &[receipt.as_str().as_bytes(), owner.as_str().as_bytes()])
+}
+
 pub(crate) fn review(id: &ReviewId) -> Slot<ReviewRecord> {
     Slot::new(REVIEW, &[id.as_bytes()])
 }

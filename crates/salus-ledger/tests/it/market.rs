@@ -10,7 +10,8 @@ use salus_ledger::{CodeHash, Commitment, DatasetRef, Money, OrderId, query};
 use salus_model::{PermitId, Purpose, ReceiptId};
 
 use crate::world::{
-    ANNA, CHARITE, HUB, UNI, WORKER, World, at, bounded, dataset, hash, member, release, used,
+    ANNA, CHARITE, HUB, UNI, WORKER, World, at, bounded, dataset, hash, member, newest, release,
+    used,
 };
 
 struct Market {
@@ -23,7 +24,10 @@ const END: &str = "2026-06-01T00:00:00Z";
 
 impl Market {
     fn new() -> Self {
-        let mut world = World::new();
+        Self::on(World::new())
+    }
+
+    fn on(mut world: World) -> Self {
         let data = dataset(ANNA, "observations");
         world.register(&data, 1_000, ReleaseRule::DpOnly);
         let terms = world.terms(&[(&data, 1_000)]);
@@ -198,4 +202,33 @@ fn artefacts_stand_under_receipts_and_devices_under_commitments() {
     world.refused(RetireDevice { device }, &[CHARITE], "endorsement.wrong-member-or-role");
     world.applied(RetireDevice { device }, &[ANNA]);
     world.refused(RetireDevice { device }, &[ANNA], "devices.retired");
+}
+
+#[test]
+fn nothing_takes_the_place_of_what_was_released() {
+    for (rules, refuses) in [(newest as fn(_) -> _, true), ((|first| first) as fn(_) -> _, false)] {
+        let mut market = Market::on(World::with(rules));
+        let world = &mut market.world;
+        let call = salus_ledger::call::RecordRelease {
+            release: release("ada", &market.permit, vec![used(&market.data, bounded(1))]),
+        };
+        let receipt = world.applied(call, &[ANNA]).receipt().unwrap();
+        let register = |what: &str, owner: &str| RegisterArtefact {
+            kind: ArtefactKind::AnonymisedSet,
+            commitment: Commitment::new(hash(what)),
+            receipt: receipt.clone(),
+            owner: member(owner),
+        };
+        let artefact = world.applied(register("table", ANNA), &[ANNA]).artefact();
+        if !refuses {
+            // The first rules take any number.
+            world.applied(register("another table", ANNA), &[ANNA]);
+            continue;
+        }
+        world.refused(register("another table", ANNA), &[ANNA], "artefacts.another");
+        // Withdrawing makes no room for one, and nobody has the place of another owner.
+        world.applied(WithdrawArtefact { artefact }, &[ANNA]);
+        world.refused(register("another table", ANNA), &[ANNA], "artefacts.another");
+        world.applied(register("another table", UNI), &[UNI]);
+    }
 }

@@ -49,10 +49,19 @@ impl Stage {
         Self::on(World::with(newest))
     }
 
-    fn on(mut world: World) -> Self {
+    fn on(world: World) -> Self {
+        Self::beside(world, &[])
+    }
+
+    /// With a permit that covers other datasets too.
+    fn beside(mut world: World, others: &[&DatasetRef]) -> Self {
         let data = dataset(ANNA, "observations");
-        world.register(&data, 1_000, ReleaseRule::GateAllowed);
-        let terms = world.terms(&[(&data, 500)]);
+        let all: Vec<(&DatasetRef, u64)> =
+            std::iter::once(&data).chain(others.iter().copied()).map(|d| (d, 500)).collect();
+        for (dataset, _) in &all {
+            world.register(dataset, 1_000, ReleaseRule::GateAllowed);
+        }
+        let terms = world.terms(&all);
         let permit = world.permit("ada", terms);
         world.bind(HUB, OFFICER, &[Role::Officer]);
         world.bind(ANNA, REVIEWER, &[Role::Reviewer]);
@@ -333,6 +342,27 @@ fn a_refused_result_comes_back_by_name_alone_and_everybody_decides_anew() {
 }
 
 #[test]
+fn a_review_of_one_dataset_does_not_close_that_of_another() {
+    let other = dataset(CHARITE, "stays");
+    let mut stage = Stage::beside(World::with(newest), &[&other]);
+    let (approved, kept) = stage.approved("table");
+    // Approvals of one holder's release are not the other holder's to take away.
+    let mut theirs = stage.release("their table");
+    theirs.uses = vec![used(&other, PrivacyCharge::NotBounded)];
+    let supersedes = SubmitForReview { supersedes: [kept].into(), ..Stage::asked(&theirs) };
+    stage.world.refused(supersedes, &[CHARITE], "reviews.other-datasets");
+    // One that is made from both takes the place of either.
+    let mut both = stage.release("their joint table");
+    both.uses =
+        vec![used(&stage.data, PrivacyCharge::NotBounded), used(&other, PrivacyCharge::NotBounded)];
+    let joint = SubmitForReview { supersedes: [kept].into(), ..Stage::asked(&both) };
+    let again = stage.world.clone();
+    stage.world.applied(joint, &[ANNA, CHARITE]);
+    stage.world = again;
+    stage.world.applied(Stage::out(&approved, kept, &BOTH), &[ANNA]);
+}
+
+#[test]
 fn an_approval_whose_key_counts_no_longer_is_none() {
     type Change = fn(&mut World);
     let changes: [(&str, Change); 4] = [
@@ -530,7 +560,7 @@ fn a_ledger_begins_by_the_rules_that_its_genesis_names() {
     let first = genesis(&authority, 1, &VALIDATORS);
     let begins = newest(first.clone());
     assert_ne!(first.ledger_id().unwrap(), begins.ledger_id().unwrap());
-    for bad in [0, 3] {
+    for bad in [0, 4] {
         let contracts = [(Contract::Accounts, ContractVersion::new(bad))].into();
         let refused = Genesis { contracts, ..first.clone() }.found();
         assert!(matches!(refused, Err(GenesisError::Contract { .. })), "{bad}");

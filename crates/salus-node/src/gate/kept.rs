@@ -1,6 +1,6 @@
 //! What waits for reviewers, on the site's disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use salus_crypto::Digest;
 use salus_crypto::aead::Aad;
@@ -14,6 +14,8 @@ use super::GateError;
 use crate::site::Site;
 
 const FOLDER: &str = "gate";
+/// What is known of an item lies beside it under this extension.
+const HEAD: &str = "head";
 const FORMAT: u8 = 1;
 /// A result twice, as it is sealed to the person and to the holder, and the report.
 const MAX_BYTES: usize = 192 * 1024 * 1024;
@@ -43,18 +45,37 @@ pub(crate) enum Form {
 }
 
 impl Item {
-    /// One at a time waits under a name.
+    /// Where it is kept: one dataset at a time waits under a name, and every file by itself.
     fn place(&self) -> Digest {
-        place(&self.form, &self.name)
+        match &self.form {
+            Form::Dataset => dataset_place(&self.name),
+            Form::File(_) => {
+                let parts: [&[u8]; 5] = [
+                    b"file",
+                    self.name.as_bytes(),
+                    self.source.as_str().as_bytes(),
+                    self.permit.as_str().as_bytes(),
+                    self.made_of.as_bytes(),
+                ];
+                Digest::of_parts(PLACE, &parts)
+            }
+        }
+    }
+
+    /// Whether this is a file of the same name as another, from the same dataset under the same
+    /// permit, with other bytes or by other rules.
+    fn is_another_version_of(&self, other: &Self) -> bool {
+        matches!((&self.form, &other.form), (Form::File(_), Form::File(_)))
+            && (&self.name, &self.source, &self.permit)
+                == (&other.name, &other.source, &other.permit)
+            && self.made_of != other.made_of
     }
 }
 
-fn place(form: &Form, name: &str) -> Digest {
-    let form: &[u8] = match form {
-        Form::Dataset => b"dataset",
-        Form::File(_) => b"file",
-    };
-    Digest::of_parts("salus gate place v1", &[form, name.as_bytes()])
+const PLACE: &str = "salus gate place v1";
+
+fn dataset_place(name: &str) -> Digest {
+    Digest::of_parts(PLACE, &[b"dataset", name.as_bytes()])
 }
 
 /// An item that waits, or was given out.
@@ -72,7 +93,27 @@ pub(crate) struct Kept {
     pub(crate) review: Option<ReviewId>,
 }
 
+/// What is known of an item without opening its result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Head {
+    format: u8,
+    pub(crate) item: Item,
+    pub(crate) review: Option<ReviewId>,
+}
+
+/// Everything at the gate that opens, and where what does not open lies.
+#[derive(Default)]
+pub(crate) struct AtGate {
+    pub(crate) heads: Vec<Head>,
+    pub(crate) damaged: Vec<PathBuf>,
+}
+
 impl Kept {
+    fn head(&self) -> Head {
+        Head { format: FORMAT, item: self.item.clone(), review: self.review }
+    }
+
     pub(crate) fn new(
         item: Item,
         (result, report): (HeldResult, Vec<u8>),
@@ -93,6 +134,11 @@ impl Site {
         Aad::new("salus gate v1", &[holder, place.as_bytes()])
     }
 
+    fn head_aad(&self, place: &Digest) -> Aad {
+        let holder = self.config.holder.as_str().as_bytes();
+        Aad::new("salus gate head v1", &[holder, place.as_bytes()])
+    }
+
     /// What waits, or waited, in an item's place; none when nothing does.
     pub(crate) async fn at_gate(&self, item: &Item) -> Result<Option<Kept>, GateError> {
         self.opened(&item.place()).await
@@ -100,60 +146,113 @@ impl Site {
 
     async fn opened(&self, place: &Digest) -> Result<Option<Kept>, GateError> {
         let path = self.gate_path(place);
-        let sealed = match std::fs::read(&path) {
+        let Some(kept) = self.unsealed::<Kept>(&path, &self.gate_aad(place)).await? else {
+            return Ok(None);
+        };
+        if kept.format == FORMAT {
+            Ok(Some(kept))
+        } else {
+            Err(GateError::Sealed { path, source: None })
+        }
+    }
+
+    async fn unsealed<T: Serialize + serde::de::DeserializeOwned>(
+        &self,
+        path: &Path,
+        aad: &Aad,
+    ) -> Result<Option<T>, GateError> {
+        let path = || path.to_owned();
+        let sealed = match std::fs::read(path()) {
             Ok(sealed) => sealed,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(GateError::Io { path, source }),
+            Err(source) => return Err(GateError::Io { path: path(), source }),
         };
-        let opened = open_sealed(&*self.keys, &self.master, &self.gate_aad(place), &sealed).await;
-        let opened =
-            opened.map_err(|e| GateError::Sealed { path: path.clone(), source: Some(e) })?;
-        let damaged = || GateError::Sealed { path: path.clone(), source: None };
-        let kept: Kept = cbor::decode(&opened, MAX_BYTES).map_err(|_| damaged())?;
-        if kept.format == FORMAT { Ok(Some(kept)) } else { Err(damaged()) }
+        let opened = open_sealed(&*self.keys, &self.master, aad, &sealed).await;
+        let opened = opened.map_err(|e| GateError::Sealed { path: path(), source: Some(e) })?;
+        let decoded = cbor::decode(&opened, MAX_BYTES);
+        Ok(Some(decoded.map_err(|_| GateError::Sealed { path: path(), source: None })?))
     }
 
     /// Puts an item on the disk, whole, before the ledger hears of it.
     pub(crate) async fn keep_at_gate(&self, kept: &Kept) -> Result<(), GateError> {
         let place = kept.item.place();
         let path = self.gate_path(&place);
-        let bytes = cbor::encode(kept)?;
-        let sealed = seal_object(&*self.keys, &self.master, &self.gate_aad(&place), &bytes)
-            .await
-            .map_err(|e| GateError::Sealed { path: path.clone(), source: Some(e) })?;
+        self.sealed(&path, &self.gate_aad(&place), kept).await?;
+        self.sealed(&path.with_extension(HEAD), &self.head_aad(&place), &kept.head()).await
+    }
+
+    async fn sealed(
+        &self,
+        path: &Path,
+        aad: &Aad,
+        value: &impl Serialize,
+    ) -> Result<(), GateError> {
+        let bytes = cbor::encode(value)?;
+        let sealed = seal_object(&*self.keys, &self.master, aad, &bytes).await;
+        let sealed =
+            sealed.map_err(|e| GateError::Sealed { path: path.to_owned(), source: Some(e) })?;
         crate::site::make_private_folder(&self.folder.join(FOLDER))
-            .and_then(|()| crate::staff::write_private(&path, &sealed))
-            .map_err(|source| GateError::Io { path, source })
+            .and_then(|()| crate::staff::write_private(path, &sealed))
+            .map_err(|source| GateError::Io { path: path.to_owned(), source })
     }
 
     /// Forgets the dataset of a name, which is published; none there is no error.
     pub(crate) fn leave_gate(&self, dataset: &DatasetId) -> Result<(), GateError> {
-        let path = self.gate_path(&place(&Form::Dataset, dataset.as_str()));
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(GateError::Io { path, source })
+        let path = self.gate_path(&dataset_place(dataset.as_str()));
+        // What it is known by goes last: without it the rest would be looked at again.
+        for path in [path.clone(), path.with_extension(HEAD)] {
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(GateError::Io { path, source });
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
-    /// Everything that waits here, or was given out as a file.
-    pub(crate) async fn all_at_gate(&self) -> Result<Vec<Kept>, GateError> {
+    /// Everything that waits here, or was given out as a file, by what is known of it.
+    pub(crate) async fn heads_at_gate(&self) -> Result<AtGate, GateError> {
         let path = self.folder.join(FOLDER);
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(AtGate::default()),
             Err(source) => return Err(GateError::Io { path, source }),
         };
         let named = |entry: std::io::Result<std::fs::DirEntry>| {
             let name = hex::decode(entry.ok()?.file_name().to_str()?).ok()?;
             Some(Digest::from_bytes(name.try_into().ok()?))
         };
-        let mut found = Vec::new();
+        let mut found = AtGate::default();
         for place in entries.filter_map(named) {
-            found.extend(self.opened(&place).await?);
+            match self.head(&place).await {
+                Ok(head) => found.heads.extend(head),
+                Err(GateError::Sealed { path, .. }) => found.damaged.push(path),
+                Err(error) => return Err(error),
+            }
         }
-        found.sort_by(|a, b| a.item.name.cmp(&b.item.name));
+        found.heads.sort_by(|a, b| a.item.name.cmp(&b.item.name));
+        found.damaged.sort();
         Ok(found)
+    }
+
+    /// What is known of the item in a place. Where that is missing, or is damaged, or a crash left
+    /// it without the review that the whole item knows of, the item is opened.
+    async fn head(&self, place: &Digest) -> Result<Option<Head>, GateError> {
+        let path = self.gate_path(place).with_extension(HEAD);
+        match self.unsealed::<Head>(&path, &self.head_aad(place)).await {
+            Ok(Some(head)) if head.format == FORMAT && head.review.is_some() => Ok(Some(head)),
+            Ok(_) | Err(GateError::Sealed { .. }) => {
+                Ok(self.opened(place).await?.map(|kept| kept.head()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The review of the newest other version of a file, by what is kept of them.
+    pub(crate) async fn other_versions(&self, item: &Item) -> Result<Vec<ReviewId>, GateError> {
+        let heads = self.heads_at_gate().await?.heads;
+        let others = heads.into_iter().filter(|head| head.item.is_another_version_of(item));
+        Ok(others.filter_map(|head| head.review).collect())
     }
 }

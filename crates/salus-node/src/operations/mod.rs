@@ -16,15 +16,15 @@ mod release;
 mod socket;
 mod study;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use salus_crypto::OsEntropy;
 use salus_keys::{KeyInfo, KeyStoreError};
 use salus_model::{
-    Class, Classified, DatasetId, DealId, Entropy as _, EntropyFailed, IdError, KeyName, Purpose,
-    RoleName, StaffId, Timestamp,
+    Class, Classified, ColumnPath, DatasetId, DealId, Entropy as _, EntropyFailed, IdError,
+    KeyName, Purpose, RoleName, StaffId, Timestamp,
 };
 use salus_query::{AccessToken, Limits, QueryError, Request};
 use salus_spine::{AuditReading, AuditReadingOrder, StatementRefused, Upkeep};
@@ -43,6 +43,9 @@ pub use self::on_ledger::OnLedger;
 pub use self::socket::{CallError, Listening, call_node, listen};
 use crate::Operator;
 use crate::site::{Site, SiteError};
+
+/// Columns of datasets that were seen.
+type Accessed = BTreeMap<DatasetId, BTreeSet<ColumnPath>>;
 
 /// The role in which uses of keys by other programs are on record.
 pub const KEY_CLIENT: &str = "key-client";
@@ -261,8 +264,8 @@ impl Operations {
     async fn record(
         &self,
         operator: &StaffId,
-        kind: AccessKind,
-        statement: String,
+        (kind, statement): (AccessKind, String),
+        datasets: Accessed,
         outcome: Outcome,
     ) -> Result<(), OperationError> {
         let entry = AuditEntry {
@@ -272,7 +275,7 @@ impl Operations {
             purpose: Purpose::Operations,
             kind,
             statement,
-            datasets: BTreeMap::new(),
+            datasets,
             outcome,
         };
         self.audit.append(entry).await?;
@@ -287,12 +290,23 @@ impl Operations {
         statement: String,
         work: impl Future<Output = Result<T, OperationError>>,
     ) -> Result<T, OperationError> {
+        self.recorded_about(operator, (kind, statement), Accessed::new(), work).await
+    }
+
+    /// The same, where the data of datasets are seen.
+    async fn recorded_about<T>(
+        &self,
+        operator: &StaffId,
+        (kind, statement): (AccessKind, String),
+        datasets: Accessed,
+        work: impl Future<Output = Result<T, OperationError>>,
+    ) -> Result<T, OperationError> {
         // Before and not after: what was done without a record could never be told.
         let begun = Outcome::Answered { rows: 0 };
-        self.record(operator, kind, statement.clone(), begun).await?;
+        self.record(operator, (kind, statement.clone()), datasets.clone(), begun).await?;
         let done = work.await;
         if done.is_err() {
-            self.record(operator, kind, statement, Outcome::Failed).await?;
+            self.record(operator, (kind, statement), datasets, Outcome::Failed).await?;
         }
         done
     }
@@ -425,14 +439,14 @@ impl Operations {
         if self.audit.end_segment(now.saturating_add_micros(-SEGMENT_MICROS)).await? {
             let statement = "began a new segment of the access log".to_owned();
             let done = Outcome::Answered { rows: 0 };
-            self.record(operator, AccessKind::Upkeep, statement, done).await?;
+            self.record(operator, (AccessKind::Upkeep, statement), Accessed::new(), done).await?;
         }
         let before = self.site.config.audit.keep_days.retention().before(now);
         let segments = self.audit.trim(before).await?;
         if segments > 0 {
             let statement = format!("removed access records before {before}");
             let done = Outcome::Answered { rows: 0 };
-            self.record(operator, AccessKind::Upkeep, statement, done).await?;
+            self.record(operator, (AccessKind::Upkeep, statement), Accessed::new(), done).await?;
         }
         Ok(Removed { segments, before })
     }

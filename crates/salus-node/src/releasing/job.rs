@@ -1,6 +1,8 @@
 //! The plan as a job of the desk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use salus_crypto::{Digest, OsEntropy};
@@ -69,11 +71,18 @@ pub(super) struct ReleaseJob {
     pub(super) records_per_person: u32,
     pub(super) stated: BTreeMap<String, Stated>,
     pub(super) delta: f64,
-    /// The dataset's own schema, by which the release's columns are typed.
-    pub(super) schema: SchemaRef,
     pub(super) plan: DatasetPlan,
     /// Why it may not be begun, where the budget is too short for all that it may cost.
     pub(super) short: Option<JobFailed>,
+    /// Is told once the result is there: from then on it may be charged.
+    pub(super) computed: Arc<AtomicBool>,
+}
+
+/// The columns as they were read.
+struct Read {
+    texts: Vec<Vec<Option<String>>>,
+    /// Of the version that was read: by it the release's columns are typed.
+    schema: SchemaRef,
 }
 
 fn failed(message: impl Into<String>, class: Class) -> JobFailed {
@@ -133,15 +142,19 @@ impl Job for ReleaseJob {
             .ok_or_else(|| failed(format!("dataset {} is not open", self.dataset), Class::Bug))?;
         let partitions = std::thread::available_parallelism().map_or(1, usize::from);
         let texts = read_texts(&self.dataset, &source, &self.columns, partitions).await?;
+        let read = Read { texts, schema: source.schema() };
         let (dataset, most) = (self.dataset.clone(), self.plan.most(self.delta));
-        match tokio::task::spawn_blocking(move || self.carry_out(&texts)).await {
+        let computed = Arc::clone(&self.computed);
+        let done = match tokio::task::spawn_blocking(move || self.carry_out(&read)).await {
             Ok(carried) => carried,
             // Nobody knows how much was spent before the fault, so it is as much as may be.
             Err(_) => match most.map_err(|e| plan_failed(&e))? {
                 Spent::Bounded(most) => withheld(dataset, most, UNFINISHED.to_owned()),
                 Spent::NotBounded => Err(failed(UNFINISHED, Class::Bug)),
             },
-        }
+        };
+        computed.store(done.is_ok(), Ordering::SeqCst);
+        done
     }
 }
 
@@ -173,10 +186,10 @@ fn written(made: &Made) -> Result<Vec<u8>, JobFailed> {
 }
 
 impl ReleaseJob {
-    fn carry_out(&self, texts: &[Vec<Option<String>>]) -> Result<Checked, JobFailed> {
+    fn carry_out(&self, read: &Read) -> Result<Checked, JobFailed> {
         let given = Given {
             name: self.dataset.to_string(),
-            table: self.table(texts)?,
+            table: self.table(&read.texts)?,
             person: self.person.as_str().to_owned(),
             records_per_person: self.records_per_person,
             stated: self.stated.clone(),
@@ -188,7 +201,9 @@ impl ReleaseJob {
             .map_err(|e| plan_failed(&e))?;
         let made = match carried.outcome {
             Outcome::Withheld(words) => Ok((Made::Withheld { words }, Vec::new())),
-            Outcome::Published(published) => self.published(*published, carried.spent),
+            Outcome::Published(published) => {
+                self.published(*published, carried.spent, &read.schema)
+            }
         };
         let made = made.and_then(|(made, checks)| Ok((written(&made)?, checks)));
         match (made, carried.spent) {
@@ -210,12 +225,13 @@ impl ReleaseJob {
         &self,
         published: Publication,
         spent: Spent,
+        schema: &SchemaRef,
     ) -> Result<(Made, Vec<u8>), JobFailed> {
         let checks = match spent {
             Spent::Bounded(_) => Vec::new(),
             Spent::NotBounded => self.checks(&published)?,
         };
-        Ok((Made::Published(Box::new(self.made_table(published)?)), checks))
+        Ok((Made::Published(Box::new(made_table(published, schema)?)), checks))
     }
 
     /// What reviewers are told: parameters, scores, attacks and checks, and no record.
@@ -271,43 +287,42 @@ impl ReleaseJob {
             .collect::<Result<Vec<_>, _>>();
         columns.and_then(Table::from_columns).map_err(|e| plan_failed(&e.into()))
     }
+}
 
-    fn made_table(&self, published: Publication) -> Result<MadeTable, JobFailed> {
-        let Publication { kind, csv, columns, records, ndjson, certificate, report, .. } =
-            published;
-        let pdf = certificate.pdf().map_err(|e| plan_failed(&e))?;
-        let format = CsvFormat::with_delimiter(b',');
-        let table = Table::read_csv(csv.as_slice(), format).map_err(|e| plan_failed(&e.into()))?;
-        let typed = |name: &String| {
-            let before = self.schema.field_with_name(name).ok().map(|f| f.data_type().clone());
-            let holds = table.column(name).map_or("text", |column| {
-                let values = column.dictionary();
-                let values: Vec<&str> =
-                    values.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
-                holds(before.as_ref(), &values)
-            });
-            PublishedColumn { name: name.clone(), holds: holds.to_owned() }
-        };
-        Ok(MadeTable {
-            kind,
-            purpose: report.purpose.clone(),
-            columns: columns.iter().map(typed).collect(),
-            csv: text(csv)?,
-            records,
-            ndjson: ndjson.map(text).transpose()?,
-            html: certificate.html(),
-            pdf: as_base64(&pdf),
-            certificate: match kind {
-                Kind::Anonymised => Some(
-                    serde_json::to_string(&certificate)
-                        .map_err(|_| failed("the certificate cannot be written", Class::Bug))?,
-                ),
-                Kind::Synthetic => None,
-            },
-            report: serde_json::to_value(&report)
-                .map_err(|_| failed("the report cannot be written", Class::Bug))?,
-        })
-    }
+fn made_table(published: Publication, schema: &SchemaRef) -> Result<MadeTable, JobFailed> {
+    let Publication { kind, csv, columns, records, ndjson, certificate, report, .. } = published;
+    let pdf = certificate.pdf().map_err(|e| plan_failed(&e))?;
+    let format = CsvFormat::with_delimiter(b',');
+    let table = Table::read_csv(csv.as_slice(), format).map_err(|e| plan_failed(&e.into()))?;
+    let typed = |name: &String| {
+        let before = schema.field_with_name(name).ok().map(|f| f.data_type().clone());
+        let holds = table.column(name).map_or("text", |column| {
+            let values = column.dictionary();
+            let values: Vec<&str> =
+                values.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
+            holds(before.as_ref(), &values)
+        });
+        PublishedColumn { name: name.clone(), holds: holds.to_owned() }
+    };
+    Ok(MadeTable {
+        kind,
+        purpose: report.purpose.clone(),
+        columns: columns.iter().map(typed).collect(),
+        csv: text(csv)?,
+        records,
+        ndjson: ndjson.map(text).transpose()?,
+        html: certificate.html(),
+        pdf: as_base64(&pdf),
+        certificate: match kind {
+            Kind::Anonymised => Some(
+                serde_json::to_string(&certificate)
+                    .map_err(|_| failed("the certificate cannot be written", Class::Bug))?,
+            ),
+            Kind::Synthetic => None,
+        },
+        report: serde_json::to_value(&report)
+            .map_err(|_| failed("the report cannot be written", Class::Bug))?,
+    })
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, JobFailed> {

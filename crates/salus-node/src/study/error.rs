@@ -1,6 +1,6 @@
 use salus_dp::LossError;
 use salus_files::FilesError;
-use salus_model::{Class, Classified, DatasetId, EntropyFailed, IdError};
+use salus_model::{Class, Classified, DatasetId, DatasetVersion, EntropyFailed, IdError, KeyClass};
 use salus_private::{LedgerRefused, ProfileError};
 use salus_spine::NoSubject;
 use salus_store::LakeError;
@@ -68,6 +68,39 @@ pub enum StudyError {
         dataset: DatasetId,
         /// The column.
         column: String,
+    },
+    /// A column that no study reads, whoever names it.
+    #[error(
+        "column '{column}' of {dataset} is of class {class}: studies read no identifiers, narrative \
+         or signals, since these name people, or may; leave it out"
+    )]
+    Closed {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The column.
+        column: String,
+        /// Its class.
+        class: KeyClass,
+    },
+    /// A rehearsal would measure other rows than a release publishes.
+    #[error(
+        "a release reads version {committed} of {dataset}, which the ledger has a commitment to, and \
+         version {newest} is the newest. Put that on the ledger first: `salus dataset share \
+         {dataset}`"
+    )]
+    NotCommitted {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The version on the ledger.
+        committed: DatasetVersion,
+        /// The newest one.
+        newest: DatasetVersion,
+    },
+    /// A new version came between looking and reading.
+    #[error("a new version of {dataset} came while it was read; begin the study again")]
+    Moved {
+        /// The dataset.
+        dataset: DatasetId,
     },
     /// Nobody knows whose rows they are.
     #[error(transparent)]
@@ -137,6 +170,8 @@ impl Classified for StudyError {
             Self::Unknown
             | Self::NoDataset { .. }
             | Self::NoColumn { .. }
+            | Self::Closed { .. }
+            | Self::NotCommitted { .. }
             | Self::TooLong
             | Self::TooLarge { .. }
             | Self::NoSubject(_)
@@ -145,7 +180,7 @@ impl Classified for StudyError {
             Self::Running { .. } | Self::Releasing | Self::Withheld { .. } | Self::Private(_) => {
                 Class::Refused
             }
-            Self::Busy | Self::Entropy(_) => Class::Unavailable,
+            Self::Busy | Self::Moved { .. } | Self::Entropy(_) => Class::Unavailable,
             Self::Files(e) => e.class(),
             Self::Operation(e) => e.class(),
             Self::Site(e) => e.class(),
@@ -190,8 +225,21 @@ impl StudyError {
         }
         if matches!(class, Class::Bug | Class::Corrupt) {
             tracing::error!(error = words, "a study came to nothing");
-            words = "the node cannot do it; its operator has the reason in the log".to_owned();
+            let said = "the node cannot do it; its operator has the reason in the log";
+            words = match self.charge() {
+                Some(charge) => format!("{charge}. {said}"),
+                None => said.to_owned(),
+            };
         }
         State::Failed { words, class }
+    }
+
+    /// What the failure of a release means for its charge, where it may stand on the ledger.
+    fn charge(&self) -> Option<String> {
+        let Self::Operation(error) = self else { return None };
+        match &**error {
+            OperationError::Release(error) if error.may_be_booked() => Some(error.to_string()),
+            _ => None,
+        }
     }
 }

@@ -9,7 +9,8 @@ use salus_ledger::proof::Fact;
 use salus_ledger::review::ReviewScore;
 use salus_ledger::{DatasetRef, ReviewId};
 use salus_model::{
-    DatasetId, KeyClass, MicroRho, PermitId, Purpose, ReceiptId, StaffId, Timestamp,
+    Class, Classified as _, DatasetId, KeyClass, MicroRho, PermitId, Purpose, ReceiptId, StaffId,
+    Timestamp,
 };
 
 use super::read::{Known, is_plain};
@@ -40,16 +41,18 @@ pub struct Outset {
     pub withheld: Option<String>,
     /// Its columns.
     pub columns: Vec<KnownColumn>,
-    /// Its account; none where it has none.
-    pub account: Option<AccountLeft>,
-    /// Why there is no account, in words.
-    pub no_account: Option<String>,
+    /// Its account, as far as it is known.
+    pub account: AccountFound,
     /// The permits that the site could release it under.
     pub permits: Vec<PermitHeld>,
+    /// Why these are not known, in words.
+    pub permits_unknown: Option<String>,
     /// What was released of it.
     pub published: Vec<PublishedLine>,
     /// What waits for reviewers.
     pub reviews: Vec<ReviewLine>,
+    /// Why these are not all that wait, in words.
+    pub reviews_unknown: Option<String>,
     /// The study that the account has running, of whichever dataset.
     pub running: Option<StudyId>,
 }
@@ -96,7 +99,24 @@ pub enum KnownDomain {
     None,
 }
 
-/// A dataset's account.
+/// A dataset's account, as far as it is known. That none was found is told from that nobody could
+/// look: whoever opens one chooses for ever.
+#[derive(Debug, Clone)]
+pub enum AccountFound {
+    /// It has one.
+    Held(AccountLeft),
+    /// The site is on no ledger.
+    NoLedger,
+    /// The ledger has none of it.
+    NotShared,
+    /// The ledger did not say.
+    Unknown {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// What is left of a dataset's account.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountLeft {
     /// The δ at which ε is shown.
@@ -238,17 +258,15 @@ impl Studies {
             records_per_person: profile.map(|profile| profile.schema.contribution.rows()),
             withheld: withheld(&known),
             columns,
-            account: None,
-            no_account: None,
+            account: AccountFound::NoLedger,
             permits: Vec::new(),
+            permits_unknown: None,
             published: self.published(dataset).await?,
             reviews: Vec::new(),
+            reviews_unknown: None,
             running: self.running(by),
         };
-        if let Err(error) = self.on_ledger(&mut outset).await {
-            // The dataset can be studied all the same.
-            outset.no_account = Some(error.to_string());
-        }
+        self.on_ledger(&mut outset).await;
         Ok(outset)
     }
 
@@ -270,50 +288,75 @@ impl Studies {
             .collect())
     }
 
-    /// Account, permits and reviews, proved by the ledger's last state.
-    async fn on_ledger(&self, outset: &mut Outset) -> Result<(), StudyError> {
-        let Some(on) = self.operations.on() else {
-            outset.no_account = Some("the site is on no ledger".to_owned());
-            return Ok(());
-        };
+    /// Account, permits and reviews, proved by the ledger's last state. Where it does not say, that
+    /// is told in their place: the dataset can be studied all the same.
+    async fn on_ledger(&self, outset: &mut Outset) {
+        let Some(on) = self.operations.on() else { return };
         let ledger = on.ledger();
         let reference = reference(ledger, &outset.dataset);
-        let Some(account) = account(ledger, &reference).await? else {
-            let words = "the dataset is not on the ledger: `salus dataset share` puts it there";
-            outset.no_account = Some(words.to_owned());
-            return Ok(());
-        };
-        let delta = delta_at(account.delta)?;
-        let left = account.budget.checked_sub(account.spent).unwrap_or(MicroRho::ZERO);
-        let held = self.operations.site().own_permits()?;
-        for held in held.chunks(PERMITS) {
-            let facts = held.iter().flat_map(|permit| {
-                [Fact::Permit(permit.clone()), Fact::Spending(permit.clone(), reference.clone())]
-            });
-            let state = ledger.state(&facts.collect::<Vec<_>>()).await?;
-            for permit in held {
-                let Some(record) = state.permit(permit)? else { continue };
-                let spent = state.spending(permit, &reference)?.map_or(MicroRho::ZERO, |s| s.spent);
-                let now = self.operations.site().clock.now();
-                outset.permits.extend(
-                    Shown { permit, record: &record, spent, of_all: left, delta, now }
-                        .on(&reference),
-                );
+        let (account, delta) = match account_with_delta(ledger, &reference).await {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                outset.account = AccountFound::NotShared;
+                return;
             }
-        }
-        outset.account = Some(AccountLeft {
+            Err(error) => {
+                outset.account = AccountFound::Unknown { why: why(&error) };
+                return;
+            }
+        };
+        let left = account.budget.checked_sub(account.spent).unwrap_or(MicroRho::ZERO);
+        outset.account = AccountFound::Held(AccountLeft {
             delta: delta.probability(),
             epsilon: epsilon_from_rho(account.budget, delta).get(),
             epsilon_left: epsilon_from_rho(left, delta).get(),
             releases: account.releases,
             not_bounded: account.not_bounded,
         });
+        match self.permits(ledger, &reference, left, delta).await {
+            Ok(permits) => outset.permits = permits,
+            Err(error) => outset.permits_unknown = Some(why(&error)),
+        }
         for permit in &outset.permits {
-            if permit.state == "granted" && permit.releases == ReleaseRule::GateAllowed {
-                outset.reviews.extend(reviews(ledger, &permit.permit, &reference).await?);
+            if permit.state != "granted" || permit.releases != ReleaseRule::GateAllowed {
+                continue;
+            }
+            match reviews(ledger, &permit.permit, &reference).await {
+                Ok(lines) => outset.reviews.extend(lines),
+                Err(error) => {
+                    // One that does not answer would be waited for once for each permit.
+                    outset.reviews_unknown = Some(why(&error));
+                    break;
+                }
             }
         }
-        Ok(())
+    }
+
+    /// The permits whose key the site has, on a dataset of whose budget `left` is left.
+    async fn permits(
+        &self,
+        ledger: &HolderLedger,
+        dataset: &DatasetRef,
+        left: MicroRho,
+        delta: Delta,
+    ) -> Result<Vec<PermitHeld>, StudyError> {
+        let mut permits = Vec::new();
+        let held = self.operations.site().own_permits()?;
+        for held in held.chunks(PERMITS) {
+            let facts = held.iter().flat_map(|permit| {
+                [Fact::Permit(permit.clone()), Fact::Spending(permit.clone(), dataset.clone())]
+            });
+            let state = ledger.state(&facts.collect::<Vec<_>>()).await?;
+            for permit in held {
+                let Some(record) = state.permit(permit)? else { continue };
+                let spent = state.spending(permit, dataset)?.map_or(MicroRho::ZERO, |s| s.spent);
+                let now = self.operations.site().clock.now();
+                permits.extend(
+                    Shown { permit, record: &record, spent, of_all: left, delta, now }.on(dataset),
+                );
+            }
+        }
+        Ok(permits)
     }
 
     /// The δ of a dataset's account; none where it has none.
@@ -370,6 +413,26 @@ async fn account(
 ) -> Result<Option<Account>, StudyError> {
     let state = ledger.state(&[Fact::Account(dataset.clone())]).await?;
     Ok(state.account(dataset)?)
+}
+
+/// The account, and the δ at which its ε is shown.
+async fn account_with_delta(
+    ledger: &HolderLedger,
+    dataset: &DatasetRef,
+) -> Result<Option<(Account, Delta)>, StudyError> {
+    let Some(account) = account(ledger, dataset).await? else { return Ok(None) };
+    let delta = delta_at(account.delta)?;
+    Ok(Some((account, delta)))
+}
+
+/// Why something of the ledger is not known, as the steward is told it. What is broken inside stays
+/// in the log.
+fn why(error: &StudyError) -> String {
+    if matches!(error.class(), Class::Bug | Class::Corrupt) {
+        tracing::error!(%error, "what the ledger says of a dataset cannot be told");
+        return "the node cannot tell it; its operator has the reason in the log".to_owned();
+    }
+    error.to_string()
 }
 
 /// A permit as it is about to be shown.

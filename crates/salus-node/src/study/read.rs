@@ -7,7 +7,9 @@ use arrow::array::{Array as _, AsArray as _, StringArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use salus_deid::{Column, Table};
-use salus_model::{ColumnPath, DatasetId, Purpose, RoleName, StaffId};
+use salus_ledger::DatasetRef;
+use salus_ledger::proof::Fact;
+use salus_model::{ColumnPath, DatasetId, DatasetVersion, KeyClass, Purpose, RoleName, StaffId};
 use salus_private::texts_of;
 use salus_query::VisibleDataset;
 use salus_spine::{NoSubject, OptOutList};
@@ -47,6 +49,8 @@ pub(super) struct Known {
 /// What is to be read.
 pub(super) struct ToRead {
     pub(super) dataset: DatasetId,
+    /// Its newest version when it was looked at.
+    pub(super) version: DatasetVersion,
     /// The columns that are studied, without the person's.
     pub(super) columns: Vec<String>,
     /// Whose a record is.
@@ -67,6 +71,14 @@ pub(super) fn is_plain(kind: &DataType) -> bool {
             | DataType::Date64
             | DataType::Timestamp(..)
     ) || kind.is_numeric()
+}
+
+/// Classes of columns that no study reads: they name people, or may.
+pub(super) const fn is_closed(class: Option<KeyClass>) -> bool {
+    matches!(
+        class,
+        Some(KeyClass::Identifiers | KeyClass::Freetext | KeyClass::Signal | KeyClass::Footer)
+    )
 }
 
 impl Known {
@@ -93,7 +105,7 @@ impl Known {
     }
 
     /// How sensitive a column was declared.
-    pub(super) fn class(&self, column: &str) -> Option<salus_model::KeyClass> {
+    pub(super) fn class(&self, column: &str) -> Option<KeyClass> {
         let path = ColumnPath::new(column).ok()?;
         match self.manifest.keys.get(&path) {
             Some(KeyChoice::Class(class)) => Some(*class),
@@ -101,7 +113,23 @@ impl Known {
         }
     }
 
-    /// Checks that these columns can be read, with those that say whose a row is.
+    /// Refuses a column of a closed class, but for those that say whose a row is: their values are
+    /// read to tell people apart, and looked at for nothing else.
+    fn refuse_closed(&self, column: &str) -> Result<(), StudyError> {
+        let own = [self.person(), self.subject.as_ref()];
+        let is_own = own.iter().flatten().any(|own| own.as_str() == column);
+        match self.class(column) {
+            Some(class) if is_closed(Some(class)) && !is_own => Err(StudyError::Closed {
+                dataset: self.manifest.dataset.clone(),
+                column: column.to_owned(),
+                class,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that these columns can be read, with those that say whose a row is. Of a closed class
+    /// none can, named or not.
     pub(super) fn to_read(&self, columns: Vec<String>) -> Result<ToRead, StudyError> {
         let dataset = self.manifest.dataset.clone();
         // As for a release: an empty list of opt-outs is no reason to go on without.
@@ -111,6 +139,7 @@ impl Known {
             if !self.columns().any(|(name, kind)| name == column && is_plain(kind)) {
                 return Err(StudyError::NoColumn { dataset, column: column.clone() });
             }
+            self.refuse_closed(column)?;
         }
         let mut withheld: Vec<&str> =
             columns.iter().map(String::as_str).filter(|c| !self.is_readable(c)).collect();
@@ -129,7 +158,8 @@ impl Known {
         if rows > MOST_ROWS || rows.saturating_mul(width) > MOST_VALUES {
             return Err(StudyError::TooLarge { dataset, rows });
         }
-        Ok(ToRead { dataset, columns, person, subject })
+        let version = self.manifest.version;
+        Ok(ToRead { dataset, version, columns, person, subject })
     }
 }
 
@@ -157,9 +187,42 @@ impl Studies {
         let visible = self.operations.visible(by, &role, Purpose::Operations, dataset).await?;
         Ok(Known { subject: manifest.subject.clone(), manifest, visible, unit })
     }
+
+    /// The version that a release reads; none where the dataset is on no ledger.
+    pub(super) async fn committed(
+        &self,
+        dataset: &DatasetId,
+    ) -> Result<Option<DatasetVersion>, StudyError> {
+        let Some(on) = self.operations.on() else { return Ok(None) };
+        let ledger = on.ledger();
+        let reference = DatasetRef { holder: ledger.member().clone(), dataset: dataset.clone() };
+        let state = ledger.state(&[Fact::Dataset(reference.clone())]).await?;
+        Ok(state.dataset(&reference)?.map(|record| record.version))
+    }
+
+    /// Refuses to rehearse on other rows than a release would read: rows of staff are those of the
+    /// newest version, and a release's those of the one on the ledger.
+    pub(super) async fn check_committed(&self, known: &Known) -> Result<(), StudyError> {
+        let (dataset, newest) = (&known.manifest.dataset, known.manifest.version);
+        match self.committed(dataset).await? {
+            Some(committed) if committed != newest => {
+                Err(StudyError::NotCommitted { dataset: dataset.clone(), committed, newest })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl ToRead {
+    /// Whether the version that was looked at is the one that was read.
+    pub(super) async fn check_unmoved(&self, operations: &Operations) -> Result<(), StudyError> {
+        let now = operations.site().lake.snapshot(&self.dataset, None).await?;
+        if now.manifest().version == self.version {
+            return Ok(());
+        }
+        Err(StudyError::Moved { dataset: self.dataset.clone() })
+    }
+
     /// Reads, in the name of an account, and leaves out whoever a release would leave out.
     pub(super) async fn read(
         &self,

@@ -12,9 +12,9 @@ use salus_files::study::{
     Advice, AdviseWanted, AssessWanted, Assessed, Holds, Subject, SubjectColumn, advise, assess,
 };
 use salus_files::watch::Watch as _;
-use salus_model::{ColumnPath, DatasetId, KeyClass, PermitId, StaffId};
+use salus_model::{ColumnPath, DatasetId, DatasetVersion, PermitId, StaffId};
 
-use super::read::{Known, RowsRead, ToRead, is_plain};
+use super::read::{Known, RowsRead, ToRead, is_closed, is_plain};
 use super::told::Labels;
 use super::{PlanRead, Studies, Study, StudyError, StudyWanted};
 use crate::SystemClock;
@@ -55,14 +55,6 @@ fn holds(kind: &arrow::datatypes::DataType) -> Holds {
         kind if kind.is_numeric() => Holds::Numbers,
         _ => Holds::Words,
     }
-}
-
-/// Columns that no study needs to read: they name people, or may.
-const fn is_closed(class: Option<KeyClass>) -> bool {
-    matches!(
-        class,
-        Some(KeyClass::Identifiers | KeyClass::Freetext | KeyClass::Signal | KeyClass::Footer)
-    )
 }
 
 fn described(known: &Known) -> Vec<SubjectColumn> {
@@ -109,6 +101,7 @@ impl Studies {
                 let delta = self.delta(dataset).await?.map(salus_dp::Delta::probability);
                 plan.check_rehearsal(delta).map_err(StudyError::Private)?;
                 let to_read = known.to_read(rehearsed_columns(&known, &plan)?)?;
+                self.check_committed(&known).await?;
                 Ok(Work::Rehearse { read: to_read, plan: Box::new(plan), known: read, labels })
             }
             StudyWanted::Release { plan, permit } => {
@@ -210,6 +203,9 @@ impl Work {
                 }
             }
             (work, Some((table, rows))) => {
+                if let Self::Rehearse { read, .. } = &work {
+                    read.check_unmoved(&operations).await?;
+                }
                 study.progress.lock().rows = Some(rows);
                 if !study.is_wanted() {
                     return Err(FilesError::Stopped.into());
@@ -245,7 +241,8 @@ impl Work {
                     stated: BTreeMap::new(),
                     delta: 0.0,
                 };
-                let done = plan.rehearse(given, study, &SystemClock, entropy)?;
+                let mut done = plan.rehearse(given, study, &SystemClock, entropy)?;
+                done.report.notes.push(measured_on(read.version));
                 let mut report =
                     serde_json::to_value(&done.report).map_err(|_| StudyError::Ended)?;
                 labels.hide(&mut report);
@@ -254,6 +251,14 @@ impl Work {
             Self::Release { .. } => Err(StudyError::Ended),
         }
     }
+}
+
+/// Which rows a rehearsal was of.
+fn measured_on(version: DatasetVersion) -> String {
+    format!(
+        "measured on version {version} of the dataset: the one that a release reads, as long as the \
+         ledger has a commitment to no other"
+    )
 }
 
 fn subject(read: ToRead, table: Table, columns: Vec<SubjectColumn>) -> Subject {

@@ -124,6 +124,26 @@ fn replies_that_do_not_answer_are_refused() {
     federation.take(0, reply.clone()).unwrap();
     let twice = federation.take(0, reply.clone()).unwrap_err();
     assert!(twice.to_string().contains("replied already"));
+    // The first reply is the one that counts: with another holder's, the sum is that of the two.
+    let mut inflated = serde_json::to_value(&reply).unwrap();
+    for cell in inflated["counts"][0].as_array_mut().unwrap() {
+        *cell = 1_000_000_000.into();
+    }
+    let inflated: Reply = serde_json::from_value(inflated).unwrap();
+    let (mut federation, _) = new();
+    federation.take(0, reply.clone()).unwrap();
+    assert!(federation.take(0, inflated).is_err());
+    let Some(Next::Ask(second)) = federation.take(1, reply.clone()).unwrap() else {
+        panic!("there is a second round")
+    };
+    let first = federation.take(0, second.answer(&own).unwrap()).unwrap();
+    assert!(first.is_none());
+    let Some(Next::Done(model)) = federation.take(1, second.answer(&own).unwrap()).unwrap() else {
+        panic!("the model is done")
+    };
+    assert!(model.rows() < 1_000.0, "{} rows", model.rows());
+    let (mut federation, _) = new();
+    federation.take(0, reply.clone()).unwrap();
     assert!(federation.take(7, reply.clone()).unwrap_err().to_string().contains("no such holder"));
     let other = vec![
         category("sex", &["f", "m", "x"], Missing::Never),
@@ -141,4 +161,47 @@ fn replies_that_do_not_answer_are_refused() {
         assert!(Federation::new(own.attributes().to_vec(), 1, rho, &pairs).is_err());
     }
     assert!(Federation::new(own.attributes().to_vec(), 1, MicroRho::new(10), &[]).is_err());
+}
+
+/// The question changed as a coordinator might.
+fn changed(ask: &Ask, how: impl FnOnce(&mut serde_json::Value)) -> Ask {
+    let mut value = serde_json::to_value(ask).unwrap();
+    how(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn a_question_that_asks_for_more_room_than_there_is_is_refused() {
+    let words: Vec<String> = (0..3_000).map(|v| format!("v{v}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let attributes: Vec<_> = ["a", "b", "c"].map(|n| category(n, &words, Missing::Never)).to_vec();
+    let mut builder = TableBuilder::new(attributes.clone(), 1).unwrap();
+    for unit in 0..9_000usize {
+        let word = Some(words[unit % 3_000]);
+        builder.push(UnitKey::new(unit as u128), &[word, word, word]).unwrap();
+    }
+    let own = builder.finish();
+    // Next to no noise, so that all values stay apart.
+    let rho = MicroRho::new(40_000_000_000);
+    let (mut federation, ask) = Federation::new(attributes, 1, rho, &[]).unwrap();
+    // Codes up to 65,535 would make a pair of 2³² cells.
+    let huge = changed(&ask, |value| {
+        let mut codes = vec![0u16; 3_000];
+        codes[0] = u16::MAX;
+        value["short"] = serde_json::json!([codes, codes, codes]);
+        value["scopes"] = serde_json::json!([[0, 1]]);
+    });
+    let refused = huge.answer(&own).unwrap_err();
+    assert!(matches!(refused, FederationError::Setup(_)), "{refused:?}");
+    // All values of both, which are those of the attributes: 9 million cells.
+    let wide = changed(&ask, |value| value["scopes"] = serde_json::json!([[0, 1]]));
+    let refused = wide.answer(&own).unwrap_err();
+    assert!(refused.to_string().contains("4,194,304 counts"), "{refused}");
+    assert_eq!(refused.class(), Class::BadRequest);
+    // And the same little table, ever so often.
+    let often = changed(&ask, |value| value["scopes"] = serde_json::json!(vec![[0]; 2_000]));
+    assert!(often.answer(&own).unwrap_err().to_string().contains("4,194,304 counts"));
+    // A coordinator who would have to ask for so much says so, and sends no such question.
+    let said = federation.take(0, ask.answer(&own).unwrap()).unwrap_err();
+    assert!(said.to_string().contains("4,194,304 counts"), "{said}");
 }

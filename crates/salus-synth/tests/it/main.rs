@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod adult;
+mod cells;
 mod discovery;
 mod fair;
 mod federated;
@@ -11,4 +12,5 @@ mod losses;
 mod quality;
 mod sampling;
 mod sequence;
+mod spelling;
 mod support;

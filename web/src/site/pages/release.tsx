@@ -1,29 +1,44 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { useEffect, useEffectEvent, useState } from "react";
+import { useEffect, useEffectEvent, useMemo, useState } from "react";
 
 import { count } from "../../ui/format";
 import { Page, Section } from "../../ui/parts";
 import { Answer } from "../../ui/states";
+import { useAttended } from "../attended";
 import { sentence } from "../parts";
 import { Before } from "../release/before";
 import { outset as outsetQuery, readPlan, study as studyQuery } from "../release/client";
 import { Columns } from "../release/columns";
 import { KINDS, type Assessed, type Outset, type StudyKind } from "../release/contract";
-import { first, suggested } from "../release/draft";
+import { first, reconciled, suggested } from "../release/draft";
 import { Forest } from "../release/forest";
 import { Advice, Rehearsed } from "../release/found";
-import { METHOD, MethodForm, type Mode, type Wish } from "../release/method";
-import { planOf, whole, type Draft, type Plan } from "../release/plan";
+import { METHOD, MethodForm, type Mode } from "../release/method";
+import { planOf, whole, type Draft, type Plan, type Wish } from "../release/plan";
+import { isGone, unseen } from "../release/poll";
 import { Publish, type PlanAsRead } from "../release/publish";
 import { RiskPanel } from "../release/risk";
-import { useKept, useStudy, type Running } from "../release/studies";
+import { ATTENDED_MS, useKept, useStudy, type Running } from "../release/studies";
 import { Trial } from "../release/trial";
 import { useSession } from "../session";
 
+/** How often a ledger that did not answer is asked again. */
+const LEDGER_MS = 20_000;
+/** How often a study of another page is asked about. */
+const ELSEWHERE_MS = 3_000;
+
+/** Whether the ledger left something open. */
+const isOpen = ({ no_account, permits_unknown, reviews_unknown }: Outset): boolean =>
+  no_account?.kind === "unknown" || permits_unknown !== null || reviews_unknown !== null;
+
 export function ReleasePage() {
   const { dataset } = useParams({ from: "/releases/$dataset" });
-  const query = useQuery(outsetQuery(dataset));
+  const isAttended = useAttended(ATTENDED_MS);
+  const query = useQuery({
+    ...outsetQuery(dataset),
+    refetchInterval: ({ state: { data } }) => (isAttended && data !== undefined && isOpen(data) ? LEDGER_MS : false),
+  });
   return (
     <Page
       title={`Release ${dataset}`}
@@ -76,7 +91,9 @@ function Begin({ outset }: { outset: Outset }) {
 function Desk({ outset }: { outset: Outset }) {
   const { dataset } = outset;
   const holder = useSession()?.who.holder ?? "";
-  const [draft, setDraft] = useKept<Draft>(`release.${dataset}.draft`, () => first(outset));
+  const client = useQueryClient();
+  const [kept, setDraft] = useKept<Draft>(`release.${dataset}.draft`, () => first(outset));
+  const draft = useMemo(() => reconciled(kept, outset), [kept, outset]);
   const [mode, setMode] = useKept<Mode>(`release.${dataset}.mode`, () => "best");
   const [wish, setWish] = useKept<Wish>(`release.${dataset}.wish`, () => ({ purpose: "statistics", target: "" }));
   const [population, setPopulation] = useKept(`release.${dataset}.population`, () => "");
@@ -157,10 +174,10 @@ function Desk({ outset }: { outset: Outset }) {
         <Trial outset={outset} draft={draft} mode={mode} wish={wish} studies={studies} isBusy={isBusy} />
       </div>
       {mode !== "best" ? null : (
-        <Advice advise={studies.advise} draft={draft} onTake={take} />
+        <Advice advise={studies.advise} draft={draft} wish={wish} onTake={take} />
       )}
       {mode === "anonymise" ? <Rehearsed study={studies.rehearse} draft={draft} assessed={assessed} /> : null}
-      {mode === "best" && studies.release.study === null && !studies.release.isLost ? null : (
+      {mode === "best" && studies.release.study === null && !studies.release.isLost && studies.release.unseen === null ? null : (
         <Publish
           outset={outset}
           holder={holder}
@@ -169,6 +186,7 @@ function Desk({ outset }: { outset: Outset }) {
           read={read}
           release={studies.release}
           isBusy={isBusy}
+          onLook={() => void client.invalidateQueries({ queryKey: outsetQuery(dataset).queryKey })}
         />
       )}
       <Before outset={outset} />
@@ -184,8 +202,23 @@ function useAdopted(
 ): string | null {
   const { running, dataset } = outset;
   const isOwn = Object.values(studies).some((one) => one.study?.study === running);
-  const query = useQuery({ ...studyQuery(running ?? ""), enabled: running !== null && !isOwn, retry: false });
-  const found = running === null || isOwn || query.data?.state !== "running" ? undefined : query.data;
+  const client = useQueryClient();
+  const isAttended = useAttended(ATTENDED_MS);
+  const isElsewhere = running !== null && !isOwn;
+  const { data } = useQuery({
+    ...studyQuery(running ?? ""),
+    enabled: isElsewhere,
+    retry: false,
+    refetchInterval: ({ state: { data, error } }) =>
+      isAttended && (data === undefined || data.state === "running") && !isGone(error) && (unseen(error)?.isTrying ?? true)
+        ? ELSEWHERE_MS
+        : false,
+  });
+  const hasEnded = isElsewhere && data !== undefined && data.state !== "running";
+  useEffect(() => {
+    if (hasEnded) void client.invalidateQueries({ queryKey: ["release", dataset] });
+  }, [client, dataset, hasEnded]);
+  const found = !isElsewhere || data?.state !== "running" ? undefined : data;
   const mine = found?.dataset === dataset ? found : undefined;
   const adopt = useEffectEvent((id: string, kind: StudyKind) => {
     studies[kind].adopt(id);
@@ -220,7 +253,6 @@ function usePlan(dataset: string, draft: Draft): PlanAsRead {
     queryKey: ["release-plan", dataset, settled],
     queryFn: () => readPlan(dataset, JSON.parse(settled) as Plan),
     staleTime: 60_000,
-    retry: false,
     placeholderData: (before) => before,
   });
   return { plan: data, error, isFresh: settled === text && !isPlaceholderData };

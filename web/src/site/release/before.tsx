@@ -1,14 +1,21 @@
 import { count, epsilon } from "../../ui/format";
 import { PermitLink, ReceiptLink, Section, Table, Time, TransactionLink } from "../../ui/parts";
 import type { Outset } from "./contract";
+import { sentence } from "./plan";
 import { Files } from "./publish";
 
 /** What was published of the dataset before, and what waits for reviewers. */
 export function Before({ outset }: { outset: Outset }) {
   const { published, reviews } = outset;
-  if (published.length === 0 && reviews.length === 0) return null;
+  const unknown = outset.reviews_unknown ?? outset.permits_unknown;
+  if (published.length === 0 && reviews.length === 0 && unknown === null) return null;
   return (
     <>
+      {unknown === null ? null : (
+        <Section title={reviews.length === 0 ? "Before reviewers" : "Before reviewers, not all"}>
+          <p className="refused">What waits for reviewers could not be found out. {sentence(unknown)}</p>
+        </Section>
+      )}
       {reviews.length === 0 ? null : (
         <Section title="Before reviewers">
           <Table label="Before reviewers">
@@ -80,7 +87,11 @@ export function Before({ outset }: { outset: Outset }) {
                     <Time value={one.made} />
                   </td>
                   <td>
-                    <Files published={one} />
+                    {one.complete ? (
+                      <Files published={one} />
+                    ) : (
+                      <span className="refused">Not finished: give the same release again.</span>
+                    )}
                   </td>
                 </tr>
               ))}

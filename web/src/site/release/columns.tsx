@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import { Explain, Table } from "../../ui/parts";
 import { Choice } from "../parts";
 import type { Assessed, Domain, Outset } from "./contract";
+import { isClosed } from "./draft";
 import type { Draft, Treatment } from "./plan";
 import { percent, ROLES } from "./words";
 
@@ -29,6 +30,14 @@ function domainWords(domain: Domain): ReactNode {
       return "not stated";
   }
 }
+
+/** Why a column of a class is never in a release. */
+const CLOSED: Record<string, string> = {
+  identifiers: "names a person; is not read, and not released",
+  freetext: "narrative text, which can hold anything; is not read, and not released",
+  signal: "a series of measurements; is not read, and not released",
+  footer: "is not read, and not released",
+};
 
 /** What each column is, what it could tell, and what happens to it. */
 export function Columns({
@@ -99,6 +108,8 @@ export function Columns({
               <td className="role">
                 {column.name === outset.person ? (
                   "Identifier"
+                ) : isClosed(column) ? (
+                  <span className="muted">{column.key_class === "identifiers" ? "Identifier" : "Left out"}</span>
                 ) : column.readable ? (
                   <Choice
                     label={`Role of ${column.name}`}
@@ -108,11 +119,19 @@ export function Columns({
                     onChange={(role) => set(column.name, role)}
                   />
                 ) : (
-                  <span className="muted">not read by stewards</span>
+                  <span className="muted">Left out</span>
                 )}
                 {column.name === outset.person ? (
                   <small className="muted below">says whose a record is, and is never published</small>
-                ) : suggested === undefined || !column.readable ? null : (
+                ) : isClosed(column) ? (
+                  <small className="muted below">{CLOSED[column.key_class ?? ""]}</small>
+                ) : !column.readable ? (
+                  <small className="muted below">not read by stewards</small>
+                ) : suggested === undefined ? (
+                  column.key_class === null && treatment === "left-out" ? (
+                    <small className="muted below">has a key of its own: left out until you choose</small>
+                  ) : null
+                ) : (
                   <small className="muted below">
                     {suggested.role === treatment ? "as suggested" : `suggested: ${roleName(suggested.role)}`}: {suggested.why}
                   </small>

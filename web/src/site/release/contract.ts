@@ -4,6 +4,7 @@ import type { components } from "../../api/console";
 type Schemas = components["schemas"];
 export type Outset = Schemas["ReleaseOutset"];
 export type OutsetColumn = Schemas["ReleaseColumn"];
+export type NoAccount = Schemas["ReleaseNoAccount"];
 export type OutsetPermit = Schemas["ReleasePermit"];
 export type Domain = Schemas["ReleaseDomain"];
 export type PlanRead = Schemas["ReleasePlanRead"];

@@ -7,7 +7,9 @@ import { Comparison } from "./comparison";
 import type { Assessed, Tried } from "./contract";
 import { taken } from "./draft";
 import { Forest } from "./forest";
-import type { Draft } from "./plan";
+import { isOtherRehearsal, isOtherSearch, leastAsked } from "./made";
+import type { Draft, Wish } from "./plan";
+import { Other } from "./progress";
 import type { Running } from "./studies";
 import { ACCURACY, GRANULARITY, Tries } from "./tries";
 
@@ -15,10 +17,12 @@ import { ACCURACY, GRANULARITY, Tries } from "./tries";
 export function Advice({
   advise: { study },
   draft,
+  wish,
   onTake,
 }: {
   advise: Running;
   draft: Draft;
+  wish: Wish;
   onTake: (draft: Draft) => void;
 }) {
   const tried = study?.tried ?? [];
@@ -32,6 +36,10 @@ export function Advice({
         </span>
       }
     >
+      <Other is={isOtherSearch(study.asked, draft, wish)}>
+        Searched with other roles, another purpose or another score than the form has now. Search again before you take what
+        was found.
+      </Other>
       {study.advised === null ? null : (
         <div className="decision" role="status">
           <h3>{study.advised.recommended === null ? "None of them passes" : `Try ${study.advised.recommended} is recommended`}</h3>
@@ -46,7 +54,7 @@ export function Advice({
       {tried.length === 0 ? null : (
         <Tries
           tried={tried}
-          least={study.advised?.least_score ?? draft.leastScore}
+          least={leastAsked(study.asked)}
           best={study.advised?.recommended ?? null}
           utility={tried.some((one) => one.accuracy !== null) ? ACCURACY : GRANULARITY}
           onTake={study.state === "running" ? null : (one) => onTake(taken(draft, one))}
@@ -81,10 +89,11 @@ export function Rehearsed({ study: running, draft, assessed }: { study: Running;
   const { study } = running;
   if (study === null) return null;
   const { rehearsed, tried } = study;
+  const least = leastAsked(study.asked);
   const attempts =
     tried.length < 2 ? null : (
       <Section title="Attempts of the rehearsal">
-        <Tries tried={tried} least={draft.leastScore} best={null} utility={GRANULARITY} onTake={null} />
+        <Tries tried={tried} least={least} best={null} utility={GRANULARITY} onTake={null} />
       </Section>
     );
   if (rehearsed === null) return attempts;
@@ -92,6 +101,9 @@ export function Rehearsed({ study: running, draft, assessed }: { study: Running;
   return (
     <>
       <Section title="Before and after">
+        <Other is={isOtherRehearsal(study.asked, draft)}>
+          Made with other settings than the form has now. Rehearse again to see what these do.
+        </Other>
         {passes ? null : (
           <div className="decision refused-side" role="status">
             <h3>It would be withheld</h3>
@@ -104,7 +116,7 @@ export function Rehearsed({ study: running, draft, assessed }: { study: Running;
             label="Attacks before and after"
             before={assessed?.risk.attacks ?? []}
             after={report.attacks}
-            least={draft.leastScore}
+            least={least}
           />
         </div>
       </Section>

@@ -6,7 +6,7 @@ import { Explain } from "../../ui/parts";
 import { Check, Choice, Field, Quantity, Several } from "../parts";
 import { Spend, STEPS } from "../spend";
 import type { Outset } from "./contract";
-import { MOST_ATTEMPTS, columnsAs, published, whole, type Draft, type Method, type Repair } from "./plan";
+import { MOST_ATTEMPTS, columnsAs, published, whole, type Draft, type Method, type Repair, type Wish } from "./plan";
 import { METHODS, percent } from "./words";
 
 /** Where the form stands on the page. */
@@ -20,11 +20,6 @@ const MODES: readonly (readonly [Mode, string])[] = [
   ["anonymise", "Anonymise"],
   ["synthesise", "Synthesise"],
 ];
-
-export interface Wish {
-  purpose: "statistics" | "train";
-  target: string;
-}
 
 interface FormProps {
   outset: Outset;
@@ -347,7 +342,8 @@ function Unbias({ outset, draft, onChange }: FormProps) {
           <Several
             label="Nobody should fare worse by"
             value={unbias.by}
-            options={columns}
+            // One that has left the release since can still be taken away here.
+            options={[...columns, ...unbias.by.filter((one) => !columns.includes(one))]}
             onChange={(by) => onChange({ ...draft, unbias: { ...unbias, by } })}
           />
           <div className="row level">

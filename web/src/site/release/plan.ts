@@ -3,7 +3,7 @@
  * `plan.toml`, whose text the node writes from it.
  */
 
-import type { OutsetColumn, OutsetPermit } from "./contract";
+import type { OutsetColumn, OutsetPermit, StudyWanted } from "./contract";
 
 /** What a column is to whoever would recognise a person. */
 export type Role = "identifier" | "quasi" | "sensitive" | "other";
@@ -112,6 +112,21 @@ export function planOf(draft: Draft): Plan {
   };
 }
 
+/** What the release is wanted for, where the best is searched for. */
+export interface Wish {
+  purpose: "statistics" | "train";
+  target: string;
+}
+
+/** What is searched for, as the node takes it. */
+export const adviceOf = (draft: Draft, wish: Wish): Extract<StudyWanted, { advise: unknown }>["advise"] => ({
+  purpose: wish.purpose === "statistics" ? "statistics" : { train: { target: wish.target } },
+  quasi_identifiers: columnsAs(draft, "quasi"),
+  sensitive: columnsAs(draft, "sensitive"),
+  unchanged: columnsAs(draft, "other"),
+  least_score: draft.leastScore,
+});
+
 /** What `salus release` is called with. */
 export function command(dataset: string, permit: string | null): string {
   return `salus release ${dataset} --plan plan.toml --permit ${permit ?? "permit-…"}`;
@@ -195,9 +210,10 @@ export function application(draft: Draft, holder: string, dataset: string, perso
   return `salus permit apply --ground ${holder}/${dataset}:${columns}:${epsilon}${gate}`;
 }
 
-const sentence = (text: string): string => {
+/** Messages of the node begin small, because programs put them behind a colon. */
+export const sentence = (text: string): string => {
   const first = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(first) ? first : `${first}.`;
+  return /[.!?…]$/.test(first) ? first : `${first}.`;
 };
 
 const NAMES: Record<Method, string> = { aim: "AIM", mst: "MST", privbayes: "PrivBayes", copula: "a Gaussian copula" };

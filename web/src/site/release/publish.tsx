@@ -5,10 +5,11 @@ import { count, day, epsilon, shortId } from "../../ui/format";
 import { PermitLink, ReceiptLink, Section, TransactionLink } from "../../ui/parts";
 import { Choice, Doing, Field, Once, Trouble, Window, sentence } from "../parts";
 import { Comparison } from "./comparison";
-import type { Outset, OutsetPermit, PlanRead, Released, ReleasedDataset } from "./contract";
+import type { NoAccount, Outset, OutsetPermit, PlanRead, Released, ReleasedDataset, Study } from "./contract";
 import { Forest } from "./forest";
+import { isOtherRelease, leastAsked } from "./made";
 import { application, command, gaps, planOf, summary, unfit, unnamed, type Draft } from "./plan";
-import { Busy, Progress } from "./progress";
+import { Busy, Other, Progress } from "./progress";
 import { Score } from "./score";
 import type { Running } from "./studies";
 
@@ -30,11 +31,13 @@ interface PublishProps {
   release: Running;
   /** Whether a study is running, which has to end first. */
   isBusy: boolean;
+  /** Asks the ledger again. */
+  onLook: () => void;
 }
 
 /** What is to be published, under which permit, and what it will cost: said before it is done. */
 export function Publish(props: PublishProps) {
-  const { outset, holder, draft, onChange, read, release, isBusy } = props;
+  const { outset, holder, draft, onChange, read, release, isBusy, onLook } = props;
   const [chosen, setChosen] = useState<string | null>(null);
   const [isAsked, setAsked] = useState(false);
   const fitting = outset.permits.find((one) => unfit(draft, one, outset.person) === null);
@@ -61,7 +64,11 @@ export function Publish(props: PublishProps) {
             onChange={(name) => onChange({ ...draft, name })}
           />
           {outset.account === null ? (
-            <NoAccount outset={outset} />
+            <WithoutAccount dataset={outset.dataset} why={outset.no_account} onLook={onLook} />
+          ) : outset.permits_unknown !== null ? (
+            <Unasked onLook={onLook} title="The permits are not known now" why={outset.permits_unknown}>
+              Nothing can be published until they are.
+            </Unasked>
           ) : permit === null ? (
             <NoPermit {...props} />
           ) : (
@@ -112,7 +119,7 @@ export function Publish(props: PublishProps) {
       </div>
       {release.study?.state === "done" && release.study.released !== null ? (
         <div className="spaced">
-          <Outcome released={release.study.released} draft={draft} onClose={release.forget} />
+          <Outcome study={release.study} released={release.study.released} draft={draft} release={release} isBusy={isBusy} />
         </div>
       ) : null}
       <PlanText dataset={outset.dataset} permit={permit?.permit ?? null} read={read} />
@@ -151,21 +158,51 @@ export function Missing({ said }: { said: string[] }) {
   );
 }
 
-function NoAccount({ outset: { dataset, no_account } }: { outset: Outset }) {
+/** That the ledger did not say something, and how to ask it again. */
+function Unasked({ title, why, onLook, children }: { title: string; why: string; onLook: () => void; children: ReactNode }) {
   return (
-    <div className="state" role="status">
-      <h3>{dataset} is not on the ledger</h3>
-      {no_account === null ? null : <p>{sentence(no_account)}</p>}
-      <p>
-        A release is charged to the dataset&rsquo;s privacy account. You can measure and rehearse without; to publish, state
-        its profile in <code>privacy.toml</code> and open the account, once and for ever:
-      </p>
-      <Once value={`salus dataset share ${dataset} --epsilon 10 --allow-gate`} label="the command" />
-      <p>
-        <code>--allow-gate</code> lets anonymised tables go before reviewers; leave it out to take releases with a bounded
-        privacy loss only.
-      </p>
+    <div className="state" role="alert">
+      <h3>{title}</h3>
+      <p>{sentence(why)}</p>
+      <p>{children}</p>
+      <Button onPress={onLook}>Look again</Button>
     </div>
+  );
+}
+
+/** What helps a dataset that shows no account, by why it shows none. */
+export function WithoutAccount({ dataset, why, onLook }: { dataset: string; why: NoAccount | null; onLook: () => void }) {
+  // Whoever opens an account chooses for ever, so the command stands here only where there is surely none.
+  if (why?.kind === "not-shared") {
+    return (
+      <div className="state" role="status">
+        <h3>{dataset} is not on the ledger</h3>
+        <p>
+          A release is charged to the dataset&rsquo;s privacy account. You can measure and rehearse without; to publish, state
+          its profile in <code>privacy.toml</code> and open the account:
+        </p>
+        <Once value={`salus dataset share ${dataset} --epsilon 10 --allow-gate`} label="the command" />
+        <p>
+          Decide on both before you run it, for neither can be changed later. <code>--epsilon</code> is all that may ever be
+          spent on the dataset; <code>--allow-gate</code> lets anonymised tables go before reviewers, and without it only
+          releases with a bounded privacy loss are taken.
+        </p>
+      </div>
+    );
+  }
+  if (why?.kind === "no-ledger") {
+    return (
+      <div className="state" role="status">
+        <h3>This site is on no ledger</h3>
+        <p>A release is charged and recorded there. You can measure and rehearse; to publish, the site has to join one.</p>
+      </div>
+    );
+  }
+  return (
+    <Unasked title="The ledger could not be asked" why={why?.why ?? "it said nothing of the account"} onLook={onLook}>
+      {dataset} may well have its account there. You can measure and rehearse meanwhile; nothing can be published until the
+      ledger answers.
+    </Unasked>
   );
 }
 
@@ -201,9 +238,14 @@ function Consequences({
             <>It is charged to the dataset&rsquo;s account.</>
           ) : (
             <>
-              It costs at most <strong className="figure">ε {epsilon(most.epsilon)}</strong>. Of the dataset&rsquo;s budget ε{" "}
-              <span className="figure">{epsilon(outset.account?.epsilon_left ?? 0)}</span> is left
-              {permit?.epsilon_left == null ? "" : `, under the permit ε ${epsilon(permit.epsilon_left)}`}.
+              It costs at most <strong className="figure">ε {epsilon(most.epsilon)}</strong>.
+              {outset.account === null ? null : (
+                <>
+                  {" "}
+                  Of the dataset&rsquo;s budget ε <span className="figure">{epsilon(outset.account.epsilon_left)}</span> is left
+                  {permit === null ? "" : `, under the permit ε ${epsilon(permit.epsilon_left)}`}.
+                </>
+              )}
             </>
           ),
           <>It is charged also when the score stays below {draft.leastScore}; then nothing is published.</>,
@@ -261,18 +303,32 @@ function PlanText({ dataset, permit, read }: { dataset: string; permit: string |
   );
 }
 
-function Outcome({ released, draft, onClose }: { released: Released; draft: Draft; onClose: () => void }) {
+export function Outcome({
+  study,
+  released,
+  draft,
+  release,
+  isBusy,
+}: {
+  study: Study;
+  released: Released;
+  draft: Draft;
+  release: Pick<Running, "repeat" | "forget">;
+  isBusy: boolean;
+}) {
   const { outcome, charged, permit } = released;
+  const other = <Other is={isOtherRelease(study.asked, draft)}>Made with other settings than the form has now.</Other>;
   const cost = charged === null ? "Nothing was charged this time." : `ε ${epsilon(charged.epsilon)} was charged.`;
   const close = (
     <div className="actions">
-      <Button onPress={onClose}>Put it away</Button>
+      <Button onPress={release.forget}>Put it away</Button>
     </div>
   );
   if ("withheld" in outcome) {
     return (
       <div className="decision refused-side" role="status">
         <h3>Withheld</h3>
+        {other}
         <p>{sentence(outcome.withheld.words)}</p>
         <p>
           {cost} Nothing was published. A synthesis scores higher with less ε or fewer columns, and another one is charged
@@ -292,10 +348,18 @@ function Outcome({ released, draft, onClose }: { released: Released; draft: Draf
           {approvals} of {needed} have approved {name}. The review is <TransactionLink id={review} />.{" "}
           {isRefused
             ? "Change what they object to, and publish it again: that is a new submission."
-            : "When enough have, publish it again with the same settings: it goes on from where it was."}
+            : "When enough have, give the same release again: it goes on from where it was."}
         </p>
+        {other}
         {isRefused ? null : (
           <>
+            {release.repeat === null ? null : (
+              <div className="actions">
+                <Button className="primary" isDisabled={isBusy} onPress={release.repeat}>
+                  Give the same release again
+                </Button>
+              </div>
+            )}
             <p>Reviewers need the report of the automatic checks, as a file:</p>
             <Once value={`salus gate report ${review} --out ${name}.review`} label="the command" />
           </>
@@ -309,6 +373,7 @@ function Outcome({ released, draft, onClose }: { released: Released; draft: Draf
     <>
       <div className="decision" role="status">
         <h3>{published.dataset} is published</h3>
+        {other}
         <p>
           {count(published.records)} {published.kind} records. {cost} Receipt <ReceiptLink id={published.receipt} /> under{" "}
           <PermitLink id={permit} />.
@@ -319,13 +384,13 @@ function Outcome({ released, draft, onClose }: { released: Released; draft: Draf
       {report === null ? null : (
         <>
           <div className="panel">
-            <Score value={report.score} least={draft.leastScore} before={report.assessment.score} />
+            <Score value={report.score} least={leastAsked(study.asked)} before={report.assessment.score} />
           </div>
           <div className="spaced">
             <Comparison report={report} label="The published table beside the records as they were" />
           </div>
           <div className="spaced" />
-          <Forest label="Attacks on what was published" before={report.attacks} least={draft.leastScore} />
+          <Forest label="Attacks on what was published" before={report.attacks} least={leastAsked(study.asked)} />
         </>
       )}
     </>

@@ -2,10 +2,11 @@ import { Button } from "react-aria-components";
 
 import { epsilon } from "../../ui/format";
 import { Explain } from "../../ui/parts";
-import type { Outset, StudyKind, StudyWanted } from "./contract";
-import type { Mode, Wish } from "./method";
-import { columnsAs, gaps, planOf, type Draft } from "./plan";
-import { Busy, Progress } from "./progress";
+import type { Outset, StudyKind } from "./contract";
+import { isOtherRehearsal, leastAsked, planAsked, planWords } from "./made";
+import type { Mode } from "./method";
+import { adviceOf, columnsAs, gaps, planOf, sentence, type Draft, type Wish } from "./plan";
+import { Busy, Other, Progress } from "./progress";
 import { Missing } from "./publish";
 import { Score } from "./score";
 import type { Running } from "./studies";
@@ -34,15 +35,6 @@ export function Trial({
         ? ["Choose the column that the model predicts."]
         : []),
     ];
-    const wanted: StudyWanted = {
-      advise: {
-        purpose: wish.purpose === "statistics" ? "statistics" : { train: { target: wish.target } },
-        quasi_identifiers: quasi,
-        sensitive: columnsAs(draft, "sensitive"),
-        unchanged: columnsAs(draft, "other"),
-        least_score: draft.leastScore,
-      },
-    };
     return (
       <section className="panel" aria-label="Search">
         <h2>Find it</h2>
@@ -55,7 +47,7 @@ export function Trial({
             className="primary"
             isPending={studies.advise.isRunning}
             isDisabled={(isBusy && !studies.advise.isRunning) || missing.length > 0}
-            onPress={() => void studies.advise.begin(wanted)}
+            onPress={() => void studies.advise.begin({ advise: adviceOf(draft, wish) })}
           >
             {studies.advise.study === null ? "Find the best" : "Search again"}
           </Button>
@@ -64,12 +56,16 @@ export function Trial({
     );
   }
   if (mode === "synthesise") {
-    const { account } = outset;
+    const { account, no_account } = outset;
     return (
       <section className="panel" aria-label="Price">
         <h2>Price</h2>
         {account === null ? (
-          <p className="muted">The dataset has no account on the ledger, so there is nothing to pay from.</p>
+          no_account?.kind === "unknown" ? (
+            <p className="refused">What is left of the dataset&rsquo;s budget is not known now. {sentence(no_account.why)}</p>
+          ) : (
+            <p className="muted">The dataset has no account on the ledger, so there is nothing to pay from.</p>
+          )
         ) : (
           <Budget spent={1 - account.epsilon_left / account.epsilon} left={account.epsilon_left} cost={draft.epsilon} />
         )}
@@ -82,16 +78,24 @@ export function Trial({
     );
   }
   const missing = gaps(draft, outset.columns);
-  const report = studies.rehearse.study?.rehearsed?.report ?? null;
+  const { study } = studies.rehearse;
+  const report = study?.rehearsed?.report ?? null;
+  const plan = study === null ? null : planAsked(study.asked);
   return (
     <section className="panel" aria-label="Rehearsal">
       <h2>Rehearse it</h2>
-      {report === null ? (
+      {report === null || study === null ? (
         <p className="muted">
           The whole chain is gone through in the node&rsquo;s memory and attacked. Nothing is published and nothing charged.
         </p>
       ) : (
-        <Score value={report.score} least={draft.leastScore} before={report.assessment.score} />
+        <>
+          <Score value={report.score} least={leastAsked(study.asked)} before={report.assessment.score} />
+          <Other is={isOtherRehearsal(study.asked, draft)}>
+            Made with other settings than the form has now{plan === null ? "" : `: ${planWords(plan)}`}. Rehearse again to see
+            what these do.
+          </Other>
+        </>
       )}
       <Missing said={missing} />
       <Progress running={studies.rehearse} onAway={studies.rehearse.forget} />

@@ -73,7 +73,7 @@ export function score(value: number, least = 0): string {
 /** What a score says of the people in the data. */
 export function scoreWords(value: number | null, verbatim = 0): string {
   if (value === null) return "No attack could be run, so nothing is known about the risk.";
-  if (verbatim > 0) {
+  if (verbatim > 0 && value <= 0) {
     return `${verbatim.toLocaleString("en-GB")} ${
       verbatim === 1 ? "person is" : "people are"
     } in it as they are, with a value that nobody else has. That makes the score 0, whatever the attacks achieve.`;

@@ -4,7 +4,8 @@ use salus_files::release::Kind;
 use salus_ledger::call::ReleaseRule;
 use salus_model::{DatasetId, KeyClass, PermitId, Purpose, ReceiptId, Timestamp};
 use salus_node::study::{
-    AccountLeft, KnownColumn, KnownDomain, Outset, PermitHeld, PublishedLine, ReviewLine, StudyId,
+    AccountFound, AccountLeft, KnownColumn, KnownDomain, Outset, PermitHeld, PublishedLine,
+    ReviewLine, StudyId,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -27,16 +28,20 @@ pub(crate) struct OutsetShown {
     /// Why no study is possible, in words.
     withheld: Option<String>,
     columns: Vec<ColumnShown>,
-    /// None where it has no account on the ledger.
+    /// None where it has none on the ledger, and where the ledger did not say.
     account: Option<AccountShown>,
-    /// Why there is no account, in words.
-    no_account: Option<String>,
+    /// Which of the two; none where there is an account.
+    no_account: Option<NoAccountShown>,
     /// Permits on it whose key this site has.
     permits: Vec<PermitShown>,
+    /// Why these are not known, in words.
+    permits_unknown: Option<String>,
     /// What was released of it.
     published: Vec<PublishedShown>,
     /// What waits for reviewers.
     reviews: Vec<ReviewShown>,
+    /// Why these are not all that wait, in words.
+    reviews_unknown: Option<String>,
     /// The study that this account has running, of whichever dataset.
     #[schemars(with = "Option<String>")]
     running: Option<StudyId>,
@@ -92,6 +97,22 @@ struct AccountShown {
     releases: ReleaseRule,
     /// Releases so far that had no bound.
     not_bounded: u64,
+}
+
+/// Why no account is shown.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[schemars(rename = "ReleaseNoAccount")]
+enum NoAccountShown {
+    /// The site is on no ledger.
+    NoLedger,
+    /// The dataset is not on the ledger.
+    NotShared,
+    /// The ledger did not say; there may be one.
+    Unknown {
+        /// Why, in words.
+        why: String,
+    },
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -183,6 +204,16 @@ impl From<AccountLeft> for AccountShown {
     }
 }
 
+/// An account, or why none is shown.
+fn account(found: AccountFound) -> (Option<AccountShown>, Option<NoAccountShown>) {
+    match found {
+        AccountFound::Held(account) => (Some(account.into()), None),
+        AccountFound::NoLedger => (None, Some(NoAccountShown::NoLedger)),
+        AccountFound::NotShared => (None, Some(NoAccountShown::NotShared)),
+        AccountFound::Unknown { why } => (None, Some(NoAccountShown::Unknown { why })),
+    }
+}
+
 impl From<PermitHeld> for PermitShown {
     fn from(held: PermitHeld) -> Self {
         let PermitHeld { permit, state, purpose, columns, expires, epsilon_left, .. } = held;
@@ -229,6 +260,7 @@ impl From<Outset> for OutsetShown {
         fn all<A, B: From<A>>(lines: Vec<A>) -> Vec<B> {
             lines.into_iter().map(B::from).collect()
         }
+        let (account, no_account) = account(outset.account);
         Self {
             dataset: outset.dataset,
             version: outset.version,
@@ -238,12 +270,17 @@ impl From<Outset> for OutsetShown {
             records_per_person: outset.records_per_person,
             withheld: outset.withheld,
             columns: all(outset.columns),
-            account: outset.account.map(AccountShown::from),
-            no_account: outset.no_account,
+            account,
+            no_account,
             permits: all(outset.permits),
+            permits_unknown: outset.permits_unknown,
             published: all(outset.published),
             reviews: all(outset.reviews),
+            reviews_unknown: outset.reviews_unknown,
             running: outset.running,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

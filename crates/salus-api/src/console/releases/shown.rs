@@ -3,11 +3,11 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use salus_files::release::Kind;
-use salus_files::study::Advice;
+use salus_files::study::{Advice, AdviseWanted, AssessWanted};
 use salus_model::{DatasetId, MicroRho, PermitId, Timestamp};
 use salus_node::releasing::ReleaseDone;
 use salus_node::study::{
-    Begun, Finding, Most, PlanRead, RowsRead, State, StudyId, StudyKind, StudySeen,
+    Begun, Finding, Most, PlanRead, RowsRead, State, StudyId, StudyKind, StudySeen, StudyWanted,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -21,7 +21,8 @@ use crate::console::guard::{problem, word};
 fn told<T: DeserializeOwned>(of: &impl Serialize) -> Result<T, Response> {
     serde_json::to_value(of).and_then(serde_json::from_value).map_err(|error| {
         tracing::error!(%error, "what was measured cannot be told");
-        let text = "the node measured something else than the studio knows";
+        let text = "the node measured something else than the studio knows; its operator has the \
+                    reason in the log";
         problem(StatusCode::INTERNAL_SERVER_ERROR, "bug", None, text)
     })
 }
@@ -106,6 +107,8 @@ pub(crate) struct StudyShown {
     /// `assess`, `advise`, `rehearse` or `release`.
     #[schemars(with = "String")]
     kind: StudyKind,
+    /// What was asked, as it was sent.
+    asked: AskedShown,
     /// `running`, `done`, `stopped` or `failed`.
     state: &'static str,
     /// What is being done, or was done last.
@@ -123,6 +126,35 @@ pub(crate) struct StudyShown {
     released: Option<ReleasedShown>,
     /// Why it came to nothing, when it did.
     problem: Option<ProblemShown>,
+}
+
+/// What a study is to find out, as it was asked.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "StudyAsked")]
+enum AskedShown {
+    /// How recognisable people are in the dataset as it is.
+    Assess {
+        quasi_identifiers: Option<Vec<String>>,
+        population_size: Option<u64>,
+        least_score: f64,
+    },
+    /// Which release is the best for a purpose.
+    Advise {
+        purpose: PurposeSent,
+        quasi_identifiers: Vec<String>,
+        sensitive: Vec<String>,
+        unchanged: Vec<String>,
+        least_score: f64,
+    },
+    /// What a plan would make.
+    Rehearse { plan: Box<Plan> },
+    /// What it makes, under a permit.
+    Release {
+        plan: Box<Plan>,
+        #[schemars(with = "String")]
+        permit: PermitId,
+    },
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -256,6 +288,25 @@ struct PublishedColumnShown {
     holds: String,
 }
 
+impl AskedShown {
+    fn of(wanted: StudyWanted) -> Result<Self, Response> {
+        Ok(match wanted {
+            StudyWanted::Assess(wanted) => {
+                let AssessWanted { quasi_identifiers, population_size, least_score } = wanted;
+                Self::Assess { quasi_identifiers, population_size, least_score }
+            }
+            StudyWanted::Advise(wanted) => {
+                let AdviseWanted { purpose, quasi_identifiers, sensitive, unchanged, least_score } =
+                    wanted;
+                let purpose = purpose.into();
+                Self::Advise { purpose, quasi_identifiers, sensitive, unchanged, least_score }
+            }
+            StudyWanted::Rehearse(plan) => Self::Rehearse { plan: told(&plan)? },
+            StudyWanted::Release { plan, permit } => Self::Release { plan: told(&plan)?, permit },
+        })
+    }
+}
+
 impl AdvisedShown {
     fn of(advice: &Advice) -> Result<Self, Response> {
         Ok(Self {
@@ -303,6 +354,7 @@ impl StudyShown {
             study: seen.study,
             dataset: seen.dataset,
             kind: seen.kind,
+            asked: AskedShown::of(seen.wanted)?,
             state,
             stage: seen.stage,
             begun: seen.begun,

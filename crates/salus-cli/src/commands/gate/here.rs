@@ -10,7 +10,9 @@ use salus_files::output::OutputKind;
 use salus_ledger::ReviewId;
 use salus_ledger::proof::verify_receipt;
 use salus_model::{Class, ColumnPath, DatasetId, PermitId};
-use salus_node::gate::{FileOutcome, FileWanted, GateCall, GatePart, GateReply};
+use salus_node::gate::{
+    FileOutcome, FileWanted, GateCall, GatePart, GateReply, PeopleWanted, shown,
+};
 use salus_node::operations::{Call, Reply};
 use salus_node::releasing::{GateState, Submission, UnderReview};
 use salus_node::{Site, write_private};
@@ -45,9 +47,22 @@ pub(crate) struct SubmitArgs {
     /// Of a table: the fewest people that a cell may show.
     #[arg(long, default_value_t = 10)]
     least: u64,
+    /// Of a table: the columns that say what a cell counts, such as ward,sex; all but the count if
+    /// not given.
+    #[arg(long, value_delimiter = ',')]
+    by: Vec<String>,
     /// Of a table: one that went out before, of the same columns; may be given several times.
     #[arg(long)]
     earlier: Vec<PathBuf>,
+    /// Of a model: the records that it was fitted to, by which it is attacked; they stay here.
+    #[arg(long, requires = "control")]
+    trained_on: Option<PathBuf>,
+    /// Of a model: records of people of the same population whom it was not fitted to.
+    #[arg(long, requires = "trained_on")]
+    control: Option<PathBuf>,
+    /// Of a model of another program: the column of both files with its loss on each record.
+    #[arg(long, requires = "trained_on")]
+    loss: Option<String>,
     /// Why it should go out although a check objects; stands in the report.
     #[arg(long)]
     reason: Option<String>,
@@ -74,12 +89,22 @@ impl SubmitArgs {
         let whole = |path: &PathBuf| path.canonicalize().map_err(|e| failed(path, e));
         let kind = match self.kind {
             KindName::Table => {
-                OutputKind::Table { count: self.count, total: self.total, least: self.least }
+                let Self { count, total, least, by, .. } = &self;
+                let (count, total, by) = (count.clone(), total.clone(), by.clone());
+                OutputKind::Table { count, total, least: *least, by }
             }
             KindName::Model => OutputKind::Model,
             KindName::Plot => OutputKind::Plot,
         };
         let columns: BTreeSet<ColumnPath> = self.columns.into_iter().collect();
+        let people = match (&self.trained_on, &self.control) {
+            (Some(trained_on), Some(control)) => Some(PeopleWanted {
+                trained_on: whole(trained_on)?,
+                control: whole(control)?,
+                loss: self.loss,
+            }),
+            _ => None,
+        };
         Ok(FileWanted {
             file: whole(&self.file)?,
             kind,
@@ -87,6 +112,7 @@ impl SubmitArgs {
             permit: self.permit,
             columns: (!columns.is_empty()).then_some(columns),
             earlier: self.earlier.iter().map(whole).collect::<Result<_, _>>()?,
+            people,
             reason: self.reason,
         })
     }
@@ -105,10 +131,19 @@ pub(crate) fn write_report(review: &UnderReview, path: &Path) -> Result<(), Fail
     write(path, &review.report_file().ok_or_else(crate::site::protocol)?)
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('-') {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// Where something stands that is before its reviewers, and what they do about it.
 pub(crate) fn standing(review: &UnderReview, then: &str) -> String {
     let id = review.review;
-    let name = &review.name;
+    let name = shown(&review.name);
     let first = match (review.state, review.submission) {
         (GateState::Refused, _) => {
             format!("Refused by a reviewer: {name}, made from {}, does not go out.", review.source)
@@ -144,7 +179,7 @@ pub(crate) fn standing(review: &UnderReview, then: &str) -> String {
         );
         return said;
     }
-    let file = format!("{name}.review");
+    let file = quoted(&format!("{name}.review"));
     let words = [
         ("for them, from here", format!("salus gate report {id} --out {file}")),
         ("what the checks say", format!("salus gate show {id} --report {file}")),
@@ -322,10 +357,16 @@ pub(super) async fn part(
 }
 
 pub(super) async fn list(site: &Site, output: &Output) -> Result<(), Failure> {
-    let GateReply::Kept(all) = ask(site, GateCall::List).await? else {
+    let GateReply::Kept { items, damaged } = ask(site, GateCall::List).await? else {
         return Err(crate::site::protocol());
     };
-    output.print(&all, |all| {
+    for path in damaged {
+        Output::warn(&format!(
+            "{} does not open: restore it from a backup, or remove it and submit anew",
+            path.display()
+        ));
+    }
+    output.print(&items, |all| {
         let rows: Vec<_> = all
             .iter()
             .map(|kept| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use salus_node::gate::{AttackOutcome, AttackShown, ReviewChecks};
+use salus_node::gate::{AttackOutcome, AttackShown, ReviewChecks, shown};
 use salus_node::write_private;
 
 use crate::output::{Failure, table};
@@ -13,11 +13,14 @@ pub(super) fn text(checks: &serde_json::Value) -> String {
         let json = serde_json::to_string_pretty(checks).unwrap_or_default();
         return format!("The automatic checks:\n{json}");
     };
+    // Whoever submits it chose names and reasons: none of them is to pass for a part of this page.
+    let about: Vec<(String, String)> =
+        checks.about.iter().map(|(word, what)| (shown(word), shown(what))).collect();
     let about: Vec<(&str, &str)> =
-        checks.about.iter().map(|(word, what)| (word.as_str(), what.as_str())).collect();
+        about.iter().map(|(w, what)| (w.as_str(), what.as_str())).collect();
     let mut parts = vec![format!("What wants out\n{}", pairs(&about))];
     if let Some(reason) = &checks.reason {
-        parts.push(format!("Why it should go out, says who submits it\n  {reason}"));
+        parts.push(format!("Why it should go out, says who submits it\n  {}", shown(reason)));
     }
     parts.push(format!("Checks\n{}", of_checks(&checks)));
     if !checks.attacks.is_empty() {
@@ -27,11 +30,13 @@ pub(super) fn text(checks: &serde_json::Value) -> String {
         ));
     }
     if !checks.notes.is_empty() {
-        let notes: Vec<String> = checks.notes.iter().map(|note| format!("  - {note}")).collect();
+        let notes: Vec<String> =
+            checks.notes.iter().map(|note| format!("  - {}", shown(note))).collect();
         parts.push(format!("To note\n{}", notes.join("\n")));
     }
     if let Some(plan) = &checks.plan {
-        parts.push(format!("The plan\n{}", indented(plan)));
+        let lines: Vec<String> = plan.lines().map(shown).collect();
+        parts.push(format!("The plan\n{}", indented(&lines.join("\n"))));
     }
     if checks.certificate.is_some() {
         parts.push("The certificate is in the report: --certificate FILE writes it.".to_owned());
@@ -41,7 +46,7 @@ pub(super) fn text(checks: &serde_json::Value) -> String {
 
 fn of_checks(checks: &ReviewChecks) -> String {
     let row = |check: &salus_files::output::OutputCheck| {
-        vec![check.check.clone(), check.verdict.as_str().to_owned(), check.words.clone()]
+        vec![shown(&check.check), check.verdict.as_str().to_owned(), shown(&check.words)]
     };
     let rows: Vec<_> = checks.checks.iter().map(row).collect();
     indented(&table(&["check", "verdict", "in words"], &rows))
@@ -49,7 +54,7 @@ fn of_checks(checks: &ReviewChecks) -> String {
 
 fn attacks(attacks: &[AttackShown]) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let row = |shown: &AttackShown| match &shown.result {
+    let row = |line: &AttackShown| match &line.result {
         AttackOutcome::Ran {
             risk,
             interval: [low, high],
@@ -59,20 +64,20 @@ fn attacks(attacks: &[AttackShown]) -> String {
             leak,
         } => {
             vec![
-                shown.attack.clone(),
+                shown(&line.attack),
                 percent(*risk),
                 format!("{} to {}", percent(*low), percent(*high)),
                 format!("{successes} / {control_successes} of {attempts}"),
                 if *leak { "leaks" } else { "" }.to_owned(),
             ]
         }
-        AttackOutcome::NotRun { .. } => vec![shown.attack.clone(), "·".to_owned()],
+        AttackOutcome::NotRun { .. } => vec![shown(&line.attack), "·".to_owned()],
     };
     let rows: Vec<_> = attacks.iter().map(row).collect();
     let header = ["attack", "risk", "95 % over all", "hits / on others", ""];
     let mut said = indented(&table(&header, &rows));
-    let why = |shown: &AttackShown| match &shown.result {
-        AttackOutcome::NotRun { why } => Some(why.clone()),
+    let why = |line: &AttackShown| match &line.result {
+        AttackOutcome::NotRun { why } => Some(shown(why)),
         AttackOutcome::Ran { .. } => None,
     };
     let mut reasons: Vec<String> = attacks.iter().filter_map(why).collect();

@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+use salus_files::study::{AdviseWanted, Purpose};
+use salus_model::PermitId;
+use salus_node::study::StudyWanted;
 use serde_json::{Value, json};
 
-use super::{OutcomeShown, told};
+use super::{AskedShown, OutcomeShown, told};
+use crate::console::releases::asked::StudySent;
 
 fn shown(outcome: &Value) -> Value {
     let outcome: OutcomeShown = told(outcome).unwrap();
@@ -48,4 +52,44 @@ fn of_a_release_nothing_comes_to_the_browser_but_what_is_named() {
     for hidden in ["secret", "<html>", "JVBERi0=", "/somewhere"] {
         assert!(!told.to_string().contains(hidden), "{told}");
     }
+}
+
+/// What was sent, through the node, and told again.
+fn asked(sent: Value) -> Value {
+    let sent: StudySent = serde_json::from_value(sent).unwrap();
+    let wanted = sent.wanted().map_err(|_| "refused").unwrap();
+    let shown = AskedShown::of(wanted).map_err(|_| "not told").unwrap();
+    serde_json::to_value(shown).unwrap()
+}
+
+#[test]
+fn a_study_tells_what_was_asked_as_it_was_sent() {
+    let plan = json!({
+        "purpose": "p", "columns": ["sex", "age"],
+        "anonymise": { "k": 5, "suppression": 0.05, "quasi-identifiers": ["sex", "age"] },
+        "publish": { "dataset": "d", "least-score": 70.0 },
+    });
+    let permit = PermitId::new(format!("permit-{}", "0".repeat(32))).unwrap();
+    for sent in [
+        json!({ "assess": {
+            "quasi_identifiers": null, "population_size": 1000, "least_score": 80.0,
+        } }),
+        json!({ "advise": {
+            "purpose": { "train": { "target": "ward" } }, "quasi_identifiers": ["sex"],
+            "sensitive": ["ward"], "unchanged": [], "least_score": 70.0,
+        } }),
+        json!({ "rehearse": { "plan": plan } }),
+        json!({ "release": { "plan": plan, "permit": permit } }),
+    ] {
+        assert_eq!(asked(sent.clone()), sent);
+    }
+    let wanted = StudyWanted::Advise(AdviseWanted {
+        purpose: Purpose::Statistics,
+        quasi_identifiers: Vec::new(),
+        sensitive: Vec::new(),
+        unchanged: Vec::new(),
+        least_score: 1.0,
+    });
+    let shown = AskedShown::of(wanted).map_err(|_| "not told").unwrap();
+    assert_eq!(serde_json::to_value(shown).unwrap()["advise"]["purpose"], "statistics");
 }
