@@ -489,9 +489,13 @@ for (;;) {
   }
   const next = page.getByRole("link", { name: "Next" });
   if ((await next.count()) === 0) break;
-  const first = await lines.first().innerText();
+  // By its name: the rest of a line changes while it is looked at.
+  const first = await lines.locator("th code").first().innerText();
   await next.click();
-  await page.waitForFunction((old) => document.querySelector("tbody tr")?.innerText !== old, first);
+  await page.waitForFunction((old) => {
+    const now = document.querySelector("tbody th code");
+    return now !== null && now.innerText !== old;
+  }, first);
 }
 assert.equal(met.size, fleet.devices);
 // It looks again by itself, unless it is held; and says so when the node is away.

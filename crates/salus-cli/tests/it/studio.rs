@@ -410,7 +410,7 @@ fn what_the_studio_does_not_do_is_refused_before_a_row_is_read() {
     // One at a time; others neither see it nor stop it; its own stops it between two attempts.
     // What is good enough to predict from takes a model for each of its tries.
     let long = json!({ "advise": { "purpose": { "train": { "target": "salary" } },
-        "quasi_identifiers": QUASI, "sensitive": [], "least_score": 95 } });
+        "quasi_identifiers": QUASI, "sensitive": [], "least_score": 99 } });
     let begun = begun(&mut ode, long.clone());
     let reason = refused(&mut ode, json!({ "assess": {} }), 409, "is running");
     assert_eq!(reason, "running");
@@ -427,8 +427,13 @@ fn what_the_studio_does_not_do_is_refused_before_a_row_is_read() {
     }
     // Two at a time, of all accounts together.
     let beside = self::begun(&mut bea, long.clone());
-    let reason = refused(&mut cleo, json!({ "assess": {} }), 503, "as many studies as it may");
-    assert_eq!(reason, "busy");
+    let third = begin(&mut cleo, json!({ "assess": {} }));
+    for (whose, study) in [(&mut ode, &begun), (&mut bea, &beside)] {
+        let state = whose.ask("GET", &path(study), None).json();
+        assert_eq!(state["state"], "running", "it ended before it was of use here: {state}");
+    }
+    assert_eq!((third.status, third.reason()), (503, "busy".into()), "{}", third.text);
+    assert!(third.text.contains("as many studies as it may"), "{}", third.text);
     assert_eq!(bea.ask("DELETE", &path(&beside), None).status, 204);
     assert_eq!(ended(&mut bea, &beside).0["state"], "stopped");
     assert_eq!(ode.ask("DELETE", &path(&begun), None).status, 204);

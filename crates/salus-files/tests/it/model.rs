@@ -41,9 +41,14 @@ fn leaks(attacks: &[AttackLine], name: &str) -> bool {
     matches!(found.result, AttackResult::Ran { leak: true, .. })
 }
 
-/// Losses of so many records: a fourth of the spread apart from `from` on.
-fn losses(folder: &Folder, name: &str, n: u32, from: f64) -> PathBuf {
-    let line = |i: u32| format!("{i},{:.4}\n", from + f64::from(i * 7919 % 1000) / 1000.0);
+/// Losses of so many records, from a half to one and a half. Those of every `known`th lie below a
+/// half: no threshold tells members better than that.
+fn losses(folder: &Folder, name: &str, n: u32, known: Option<u32>) -> PathBuf {
+    let line = |i: u32| {
+        let place = f64::from(i * 7919 % 1000) / 1000.0;
+        let memorised = known.is_some_and(|known| i % known == 0);
+        format!("{i},{:.4}\n", if memorised { place / 2.0 } else { 0.5 + place })
+    };
     let lines: String = (0..n).map(line).collect();
     folder.write(name, format!("person,nll\n{lines}"))
 }
@@ -52,15 +57,15 @@ fn losses(folder: &Folder, name: &str, n: u32, from: f64) -> PathBuf {
 fn a_model_of_another_program_is_attacked_by_its_losses() {
     let folder = Folder::new();
     let model = (Path::new("net.onnx"), &b"weights"[..]);
-    let (seen, alike) = (losses(&folder, "a.csv", 800, 0.0), losses(&folder, "b.csv", 900, 0.0));
-    let unseen = losses(&folder, "c.csv", 900, 0.5);
+    let (seen, alike) = (losses(&folder, "a.csv", 800, Some(2)), losses(&folder, "b.csv", 900, Some(2)));
+    let unseen = losses(&folder, "c.csv", 900, None);
     let found = attacked(model, (&seen, &unseen), Some("nll")).unwrap();
     println!("{} {:?}", membership(&found).words, found.attacks);
     assert_eq!(membership(&found).verdict, CheckVerdict::Objects);
     let words = &membership(&found).words;
     assert!(words.contains("membership by a small loss"), "{words}");
     assert!(leaks(&found.attacks, "membership by a small loss"));
-    // A threshold at a half: every second member is below it, and nobody else.
+    // Every second member is below the threshold, and nobody else.
     assert!((30.0..=60.0).contains(&score(&found.attacks)), "{}", score(&found.attacks));
     let clear = attacked(model, (&seen, &alike), Some("nll")).unwrap();
     println!("{} {:?}", membership(&clear).words, clear.attacks);
@@ -68,7 +73,7 @@ fn a_model_of_another_program_is_attacked_by_its_losses() {
     assert_eq!(membership(&clear).verdict, CheckVerdict::Look);
     assert!(score(&clear.attacks) > 75.0 && clear.score.is_none() && found.score.is_none());
 
-    let few = losses(&folder, "few.csv", 12, 0.0);
+    let few = losses(&folder, "few.csv", 12, Some(2));
     let not_run = attacked(model, (&few, &alike), Some("nll")).unwrap();
     assert_eq!(membership(&not_run).verdict, CheckVerdict::NotChecked, "{not_run:?}");
     let refused = |people: (&Path, &Path), loss| said(&attacked(model, people, loss).unwrap_err());
