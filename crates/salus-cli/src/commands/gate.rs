@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Rule(RuleArgs),
     /// Put a file that was made at this site before the reviewers: a table of counts, a model, a
     /// plot. Given again, it says how far it is.
-    Submit(here::SubmitArgs),
+    Submit(Box<here::SubmitArgs>),
     /// Write the report of the automatic checks of what was submitted from this site, as the file
     /// that reviewers need.
     Report {
@@ -395,7 +395,7 @@ pub(crate) async fn run(command: Command, folder: &Path, output: &Output) -> Res
         }
         Command::Refuse { review } => decide(&site, (review, Verdict::Refuse), None, output).await,
         Command::Rule(args) => rule(&site, args, output).await,
-        Command::Submit(args) => here::submit(&site, args, output).await,
+        Command::Submit(args) => here::submit(&site, *args, output).await,
         Command::Report { review, out } => {
             here::part(&site, (review, GatePart::Report), out, output).await
         }

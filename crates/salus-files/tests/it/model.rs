@@ -46,7 +46,7 @@ fn leaks(attacks: &[AttackLine], name: &str) -> bool {
 fn losses(folder: &Folder, name: &str, n: u32, known: Option<u32>) -> PathBuf {
     let line = |i: u32| {
         let place = f64::from(i * 7919 % 1000) / 1000.0;
-        let memorised = known.is_some_and(|known| i % known == 0);
+        let memorised = known.is_some_and(|known| i.is_multiple_of(known));
         format!("{i},{:.4}\n", if memorised { place / 2.0 } else { 0.5 + place })
     };
     let lines: String = (0..n).map(line).collect();
