@@ -19,17 +19,20 @@ use crate::output::{Failure, Output};
 #[command(name = "salus", version, about, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
     /// The site's folder.
-    #[arg(long, global = true, env = "SALUS_SITE", default_value = "salus-site")]
+    #[arg(long, global = true, env = "SALUS_SITE", default_value = "salus-site", help_heading = GLOBAL)]
     site: PathBuf,
     /// Print one JSON value instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// How log lines on the standard error are written; SALUS_LOG says which.
-    #[arg(long, global = true, value_enum, default_value = "text", env = "SALUS_LOG_FORMAT")]
+    #[arg(long, global = true, value_enum, default_value = "text", env = "SALUS_LOG_FORMAT", help_heading = GLOBAL)]
     log: LogForm,
     #[command(subcommand)]
     command: Command,
 }
+
+/// Where help lists the options that every command has.
+const GLOBAL: &str = "Global options";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 a self-test found something; 2 the request is wrong; 3 refused by policy, key or token; 4 out of reach, try \
@@ -129,8 +132,21 @@ fn log(form: LogForm) {
     }
 }
 
+/// The words of a command that is not understood are answered like any other failure where JSON was
+/// asked for; help and the version are no failures.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|w| w == "--json");
+    if json && error.use_stderr() {
+        return Output::new(true).failure(&Failure::usage(error));
+    }
+    error.exit()
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     log(cli.log);
     let output = Output::new(cli.json);
     if let Command::Completions { shell } = cli.command {

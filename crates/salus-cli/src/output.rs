@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use salus_model::{Class, Classified};
@@ -15,6 +16,15 @@ pub(crate) struct Failure {
     code: u8,
     /// Whether the answer that is on its way already says so.
     answered: bool,
+    /// What was tried in vain, and the message without the table of it.
+    tried: Option<Box<Tried>>,
+}
+
+/// Attempts at a score that none of them reached.
+#[derive(Debug)]
+struct Tried {
+    message: String,
+    attempts: Vec<salus_files::Attempt>,
 }
 
 const fn code_of(class: Class) -> u8 {
@@ -29,7 +39,8 @@ const fn code_of(class: Class) -> u8 {
 
 impl Failure {
     fn new(message: impl Into<String>, class: Class) -> Self {
-        Self { message: message.into(), class, code: code_of(class), answered: false }
+        let message = message.into();
+        Self { message, class, code: code_of(class), answered: false, tried: None }
     }
 
     /// A self-test that found something.
@@ -61,6 +72,27 @@ impl Failure {
     /// Somebody else's program that broke its word.
     pub(crate) fn peer(message: impl Into<String>) -> Self {
         Self::new(message, Class::Peer)
+    }
+
+    /// Words that are no command, without how it is used, which help says.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        use clap::error::ErrorKind;
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Self::request("no command, or not all of it, was named; try --help");
+        }
+        let said = error.to_string();
+        let what = said.split("\n\nUsage:").next().unwrap_or_default();
+        let what = what.split("\n\nFor more information").next().unwrap_or_default();
+        let lines = what.trim_start_matches("error: ").lines().map(str::trim);
+        Self::request(lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" "))
+    }
+
+    /// What a command on plain files said; scripts get what it tried as an array.
+    pub(crate) fn of_files(error: salus_files::FilesError) -> Self {
+        let tried = error
+            .attempts()
+            .map(|(message, attempts)| Box::new(Tried { message, attempts: attempts.to_vec() }));
+        Self { tried, ..error.into() }
     }
 
     /// What a node said, with the class that it named.
@@ -198,17 +230,45 @@ impl Output {
         struct Said<'a> {
             error: &'a str,
             class: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            attempts: Option<&'a [salus_files::Attempt]>,
         }
         if self.json {
-            let said = Said { error: &failure.message, class: failure.class_word() };
+            let tried = failure.tried.as_ref();
+            let said = Said {
+                error: tried.map_or(failure.message.as_str(), |tried| tried.message.as_str()),
+                class: failure.class_word(),
+                attempts: tried.map(|tried| tried.attempts.as_slice()),
+            };
             if !failure.answered {
                 let _ = say(&serde_json::to_string_pretty(&said).unwrap_or_default());
             }
         } else {
-            eprintln!("salus: {}", failure.message);
+            let mut said = format!("salus: {}", failure.message);
+            if std::io::stderr().is_terminal() {
+                said = salus_files::laid_out(&said, width(std::io::stderr()));
+            }
+            eprintln!("{said}");
         }
         ExitCode::from(failure.code)
     }
+}
+
+/// How long lines may be for who reads them there: as wide as the terminal is, else as `COLUMNS`
+/// says.
+pub(crate) fn width(there: impl AsFd) -> usize {
+    let terminal = rustix::termios::tcgetwinsize(there).ok().map(|size| size.ws_col);
+    width_of(terminal, std::env::var("COLUMNS").ok().as_deref())
+}
+
+/// Neither so short that tables fall apart, nor longer than people read with ease.
+fn width_of(terminal: Option<u16>, columns: Option<&str>) -> usize {
+    const USUAL: usize = 80;
+    const LEAST: usize = 60;
+    const MOST: usize = 100;
+    let known = terminal.map(usize::from).filter(|columns| *columns > 0);
+    let told = || columns?.trim().parse::<usize>().ok().filter(|columns| *columns > 0);
+    known.or_else(told).unwrap_or(USUAL).clamp(LEAST, MOST)
 }
 
 /// Rows with aligned columns under a header.
@@ -226,4 +286,22 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![line(header.to_vec())];
     lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::width_of;
+
+    #[test]
+    fn lines_are_as_long_as_the_terminal_within_what_is_read_well() {
+        assert_eq!(width_of(Some(72), Some("90")), 72);
+        assert_eq!(width_of(Some(20), None), 60);
+        assert_eq!(width_of(Some(300), None), 100);
+        // A terminal that does not know, or none.
+        assert_eq!(width_of(Some(0), Some("90")), 90);
+        assert_eq!(width_of(None, Some(" 70 ")), 70);
+        for unknown in [None, Some(""), Some("wide"), Some("0"), Some("-5")] {
+            assert_eq!(width_of(None, unknown), 80, "{unknown:?}");
+        }
+    }
 }

@@ -97,4 +97,6 @@ pub use number::is_missing;
 pub use problem::{Problem, ProblemError, SuppressionLimit};
 pub use quasi::{Lattice, Levels, QuasiIdentifier, QuasiIdentifiers};
 pub use search::{Optimality, Outcome, SearchError};
-pub use table::{Column, CsvFormat, Header, Table, TableError, Whitespace};
+pub use table::{
+    Column, CsvFormat, Header, LongField, QuotedFields, Table, TableError, Whitespace,
+};

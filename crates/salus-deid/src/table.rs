@@ -1,6 +1,7 @@
 //! Tables with dictionary-coded columns, and their CSV form.
 
 mod column;
+mod quotes;
 
 use std::io::{Read, Write};
 
@@ -8,6 +9,7 @@ use salus_model::{Class, Classified};
 
 pub use column::Column;
 pub(crate) use column::ColumnBuilder;
+pub use quotes::{LongField, QuotedFields};
 
 /// Whether the first line of a CSV file names the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,14 @@ pub enum TableError {
         /// Fields on the first line.
         expected: usize,
     },
+    /// The text ends within a quoted field.
+    #[error(
+        "line {line}: a quoted field opens there and never ends, so that all that follows would be part of it; close the quote, remove it, or double it where it belongs to the text"
+    )]
+    UnclosedQuote {
+        /// The line on which the field opens, counted from 1.
+        line: u64,
+    },
     /// There is no record.
     #[error("the table has no record")]
     Empty,
@@ -175,7 +185,8 @@ impl Table {
     /// Reads CSV text, UTF-8 with or without a byte-order mark.
     ///
     /// Every line counts: an empty line is skipped only because CSV has no record there; a line
-    /// with another number of fields than the first is an error, never a guess.
+    /// with another number of fields than the first is an error, never a guess; so is a quoted field
+    /// that the text ends in.
     ///
     /// # Errors
     /// As [`TableError`] says, by line and column.
@@ -319,7 +330,7 @@ pub(crate) fn each_record<E: From<TableError>>(
     format: CsvFormat,
     mut visit: impl FnMut(&[&str]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut reader = format.reader(input);
+    let mut reader = format.reader(QuotedFields::new(input, format));
     let mut record = csv::ByteRecord::new();
     let mut width = None;
     loop {
@@ -327,10 +338,15 @@ pub(crate) fn each_record<E: From<TableError>>(
             line: source.position().map(csv::Position::line),
             source,
         })?;
+        if let Some(line) = reader.get_ref().unclosed() {
+            return Err(TableError::UnclosedQuote { line }.into());
+        }
         if !more {
             return Ok(());
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        // The reader takes the LF of a CRLF for the start of the next record.
+        let late = u64::from(width.is_some() && reader.get_ref().has_crlf());
+        let line = record.position().map_or(0, csv::Position::line) + late;
         let expected = *width.get_or_insert(record.len());
         if record.len() != expected {
             return Err(TableError::Ragged { line, found: record.len(), expected }.into());

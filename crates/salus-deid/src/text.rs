@@ -3,8 +3,8 @@
 //! Three readings, each of which marks spans; what any of them marks is replaced by its kind:
 //! identifiers known from the record (names, numbers, addresses), found whatever surrounds them;
 //! patterns (telephone and social security numbers, e-mail and Internet addresses, dates, record
-//! numbers, postcodes, ages over 89); and names by their surroundings (a title or a cue such as
-//! `Patient:` before, a role after).
+//! and insurance numbers, streets, postcodes, ages over 89); and names by their surroundings (a
+//! title or a cue such as `Patient:` before, a role after; of hospitals, what they are after).
 //!
 //! Many diseases and signs are called after people: `Parkinson's disease`, `Babinski sign`. A
 //! capitalised word that a disease word follows is no person, unless the record knows her by it.
@@ -51,6 +51,11 @@ struct Patterns {
     inverted: Regex,
     /// A postcode of five digits and a town, which a unit would look like.
     town: Regex,
+    /// A German street and a house number, which a room or a way in the body would look like.
+    street: Regex,
+    hospital: Regex,
+    /// A nurse, or who wrote or saw, by an initial and a name.
+    initialled: Regex,
     roled: Regex,
     eponym_after: Regex,
 }
@@ -74,6 +79,11 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
         (r"\b0\d{1,4}[ /\-]\d{5,8}\b", Identifier::Contact),
         (
             r"(?i)\b(?:MRN|medical record(?: number)?|record no\.?|account(?: number)?|acct|chart|policy|member id|license|licence|SSN|NHS(?: number)?|patient id|case)\b[ \t]*(?:no\.?|number|#)?[ \t]*[:#]?[ \t]*([A-Z]{0,4}[\- ]?\d[\d\-]{3,})",
+            Identifier::Number,
+        ),
+        // Numbers of insurance: these words come with other numbers too, and so one must be said.
+        (
+            r"(?i)\b(?:(?:health[ \t]+)?insurance|insured|policy|member(?:ship)?|subscriber|beneficiary|versicherten|versicherungs?|krankenversicherungs?|krankenkassen|policen|mitglieds|kv)[ \t\-]*(?:id[ \t]*)?(?:no\b\.?|nr\b\.?|number\b|nummer\b|id\b|#)[ \t]*[:#]?[ \t]*([A-Z]{0,4}[\- ]?(?:\d{1,4}(?:[ ]\d{2,6}){2,4}|\d[\dA-Z\-]{3,}))",
             Identifier::Number,
         ),
         (r"\b\d{4}-\d{2}-\d{2}(?:T[\d:.+\-Z]*)?", Identifier::Date),
@@ -104,7 +114,11 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
     Some(Patterns {
         shaped,
         titled: Regex::new(&format!(
-            r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Doctor|Nurse|Sister|Sr|Herr|Frau|Mme|Sig)\b\.?[ \t]+({name})"
+            r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Professor|Doctor|Nurse|Sister|Sr|Herr|Frau|Mme|Sig)\b\.?(?:[ \t]*\b(?:Dr|Prof|med)\b\.?)*[ \t]+((?:\p{{Lu}}\.[ \t\-]*){{0,3}}{name})"
+        ))
+        .ok()?,
+        initialled: Regex::new(&format!(
+            r"\b(?i:(?:sister|schwester|pfleger(?:in)?)\b|(?:nurse|matron|midwife|krankenschwester|stationsschwester|krankenpfleger(?:in)?|hebamme|arzt|ärztin|signed(?: by)?|dictated by|seen by|attending|referring(?: physician)?|physician|provider)\b[ \t]*[:,]?)[ \t]+((?:\p{{Lu}}\.[ \t\-]*){{1,3}}{name})"
         ))
         .ok()?,
         cued: Regex::new(&format!(
@@ -116,6 +130,14 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
         ))
         .ok()?,
         town: Regex::new(r"\b\d{5}[ \t]+(\p{Lu}\p{Ll}{2,}(?:[ \-]\p{Lu}\p{Ll}+)?)").ok()?,
+        street: Regex::new(
+            r"\b(\p{Lu}[\p{L}\-]*(?:straße|strasse|weg|platz|allee|gasse|str\.)|\p{Lu}[\p{L}\-]+[ \t]+(?:Straße|Strasse|Str\.|Allee|Gasse)|(?:\p{Lu}\p{L}+-)+(?:Straße|Strasse|Str\.|Allee|Gasse|Weg|Platz))[ \t]*\d{1,4}(?:[\-–/]\d{1,4})?(?:[ \t]?[a-h]\b)?",
+        )
+        .ok()?,
+        hospital: Regex::new(&format!(
+            r"\b(?:(?:St|Ste|Sankt|Mt)\b\.?[ \t\-]*)?(?:{one}(?:[ \t]+|-)){{1,4}}(?:Hospital|Clinic|Infirmary|Hospice|Medical[ \t]+Cent(?:er|re)|Klinik|Klinikum|Krankenhaus|Spital)\b"
+        ))
+        .ok()?,
         roled: Regex::new(&format!(
             r"({name}),?[ \t]+(?:MD|M\.D\.|DO|RN|NP|PA-C|PhD|FACP|MBBS|LPN)\b"
         ))
@@ -188,6 +210,150 @@ const COUNTED: [&str; 13] = [
     "Participant",
 ];
 
+/// What ends like a street's name, with a number after it, and is no street.
+const NO_STREETS: [&str; 32] = [
+    "Arbeitsplatz",
+    "Atemweg",
+    "Ausbildungsplatz",
+    "Ausweg",
+    "Beatmungsplatz",
+    "Behandlungsplatz",
+    "Behandlungsweg",
+    "Bettenplatz",
+    "Bettplatz",
+    "Dialyseplatz",
+    "Gallenweg",
+    "Harnweg",
+    "Impfstrasse",
+    "Impfstraße",
+    "Infektionsweg",
+    "Intensivplatz",
+    "Liegeplatz",
+    "Luftweg",
+    "Parkplatz",
+    "Pflegeplatz",
+    "Rettungsweg",
+    "Signalweg",
+    "Sitzplatz",
+    "Stehplatz",
+    "Stellplatz",
+    "Stoffwechselweg",
+    "Studienplatz",
+    "Teststrasse",
+    "Teststraße",
+    "Therapieplatz",
+    "Transportweg",
+    "Zugangsweg",
+];
+
+/// Words before `Hospital` or `Clinic` that say of what kind it is, and not which.
+const KINDS: [&str; 95] = [
+    "Academic",
+    "Acute",
+    "Admitting",
+    "After",
+    "An",
+    "Another",
+    "Any",
+    "Asthma",
+    "Baby",
+    "Behandelnde",
+    "Behandelnden",
+    "Brain",
+    "Breast",
+    "Brief",
+    "Cancer",
+    "Care",
+    "Chest",
+    "Child",
+    "Children",
+    "City",
+    "Community",
+    "County",
+    "Current",
+    "Day",
+    "Dem",
+    "Den",
+    "Dental",
+    "Disease",
+    "Der",
+    "Diabetes",
+    "Die",
+    "District",
+    "Each",
+    "Every",
+    "Eye",
+    "Failure",
+    "Family",
+    "Female",
+    "Field",
+    "Follow",
+    "Foot",
+    "Former",
+    "Fracture",
+    "From",
+    "General",
+    "Hand",
+    "Headache",
+    "Health",
+    "Heart",
+    "Her",
+    "His",
+    "Home",
+    "Immediate",
+    "Internal",
+    "Kidney",
+    "Last",
+    "Local",
+    "Long",
+    "Lung",
+    "Medicine",
+    "Memory",
+    "Mental",
+    "Multiple",
+    "Night",
+    "Other",
+    "Our",
+    "Outpatient",
+    "Outside",
+    "Pain",
+    "Primary",
+    "Prior",
+    "Private",
+    "Public",
+    "Referring",
+    "Regional",
+    "Reha",
+    "Rehabilitation",
+    "Same",
+    "Skin",
+    "Sleep",
+    "Stroke",
+    "Syndrome",
+    "Teaching",
+    "Term",
+    "To",
+    "University",
+    "Unsere",
+    "Urgent",
+    "Walk",
+    "Women",
+    "Wound",
+    "Your",
+    "in",
+    "term",
+    "up",
+];
+
+/// Diseases that have clinics under a person's name.
+const EPONYMS: [&str; 6] = ["Parkinson", "Alzheimer", "Huntington", "Crohn", "Marfan", "Tourette"];
+
+/// How other such words end.
+const KINDS_END: [&str; 14] = [
+    "ology", "ologie", "iatry", "iatrie", "iatrics", "ics", "ical", "ische", "ischen", "ende",
+    "enden", "osis", "itis", "therapy",
+];
+
 impl Recogniser {
     /// One that knows nothing of the record.
     #[must_use]
@@ -233,7 +399,20 @@ impl Recogniser {
                 let measured = COUNTED.iter().any(|word| town.as_str().starts_with(word));
                 (!measured).then(|| Span { bytes: whole.range(), kind: Identifier::Place })
             }));
-            for pattern in [&patterns.titled, &patterns.cued, &patterns.inverted, &patterns.roled] {
+            found.extend(patterns.street.captures_iter(text).filter_map(|c| {
+                let (whole, street) = (c.get(0)?, c.get(1)?);
+                let other = NO_STREETS.contains(&street.as_str());
+                (!other).then(|| Span { bytes: whole.range(), kind: Identifier::Place })
+            }));
+            let hospitals = patterns.hospital.find_iter(text);
+            found.extend(hospitals.filter_map(|m| patterns.hospital_of(text, m.range())));
+            for pattern in [
+                &patterns.titled,
+                &patterns.initialled,
+                &patterns.cued,
+                &patterns.inverted,
+                &patterns.roled,
+            ] {
                 let names = pattern.captures_iter(text).filter_map(|c| c.get(1).or(c.get(2)));
                 found.extend(names.filter_map(|m| patterns.person(text, m.range())));
             }
@@ -289,6 +468,19 @@ impl Recogniser {
 }
 
 impl Patterns {
+    /// A hospital from the first word on that says which it is; none where all say of what kind.
+    fn hospital_of(&self, text: &str, mut bytes: Range<usize>) -> Option<Span> {
+        for word in text.get(bytes.clone())?.split_inclusive([' ', '\t', '-']) {
+            let bare = word.trim_end_matches([' ', '\t', '-']);
+            let rest = text.get(bytes.start + bare.len()..bytes.end)?;
+            if !(is_kind(bare) || self.eponym_after.is_match(rest)) {
+                break;
+            }
+            bytes.start += word.len();
+        }
+        (!bytes.is_empty()).then_some(Span { bytes, kind: Identifier::Place })
+    }
+
     /// A name span without what is no part of a person's name; none where nothing is left.
     fn person(&self, text: &str, mut bytes: Range<usize>) -> Option<Span> {
         // Drop leading words that are no names, and what belongs to a disease.
@@ -325,6 +517,33 @@ impl Patterns {
         let bytes = bytes.start..bytes.start + kept.len();
         (!bytes.is_empty()).then_some(Span { bytes, kind: Identifier::Name })
     }
+}
+
+/// Whether a word before `Hospital`, or that itself, says of what kind it is, and not which.
+fn is_kind(word: &str) -> bool {
+    const HOSPITALS: [&str; 11] = [
+        "Hospital",
+        "Clinic",
+        "Infirmary",
+        "Hospice",
+        "Medical",
+        "Center",
+        "Centre",
+        "Klinik",
+        "Klinikum",
+        "Krankenhaus",
+        "Spital",
+    ];
+    let bare = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word);
+    let is = |list: &[&str]| list.contains(&bare);
+    // An abbreviation is of a department.
+    let short = bare.chars().count() <= 4 && bare.chars().all(char::is_uppercase);
+    short
+        || is(&HOSPITALS)
+        || is(&KINDS)
+        || is(&NO_NAMES)
+        || EPONYMS.contains(&bare)
+        || KINDS_END.iter().any(|end| bare.ends_with(*end))
 }
 
 /// Spans in order; of two that overlap, one that covers both.

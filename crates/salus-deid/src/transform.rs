@@ -18,7 +18,7 @@ pub use coding::{Bounds, round_to, suppress_rare, top_and_bottom_code};
 pub use local::LocalOutcome;
 pub use micro::{Average, mdav, microaggregate};
 pub use pseudonym::{DateShift, KeyTooShort, Pseudonyms, sample, shuffle};
-pub use scheme::{Scheme, StreamCounts, UnknownValue};
+pub use scheme::{Scheme, StreamColumns, StreamCounts, UnknownValue};
 
 /// Why a table could not be transformed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,14 @@ pub enum TransformError {
         record: usize,
         /// `number`, `date`.
         expected: &'static str,
+    },
+    /// A stream has columns of which the scheme does not say whether they may be written.
+    #[error(
+        "the scheme does not know the columns {names}, and so not whether they tell who somebody is; leave them out of the file, or find the scheme anew on a table that has them"
+    )]
+    UnknownColumns {
+        /// The columns.
+        names: String,
     },
     /// A parameter makes no sense.
     #[error("{0}")]

@@ -25,7 +25,7 @@ pub struct Utility {
     /// Σ over classes of size², suppressed records counted n each, over n²: 1/n at best, 1 at
     /// worst (Bayardo and Agrawal 2005).
     pub discernibility: f64,
-    /// Records per class, suppressed ones left out.
+    /// Records per class, suppressed ones left out; where every record is so, all are one class.
     pub average_class_size: f64,
     /// Suppressed records.
     pub suppressed: u64,
@@ -96,7 +96,10 @@ impl Utility {
         Ok(Self {
             granularity: mean(|c| c.granularity),
             discernibility: (squares + suppressed as f64 * n) / (n * n),
-            average_class_size: published.records() as f64 / published.classes().max(1) as f64,
+            average_class_size: match published.classes() {
+                0 => n,
+                classes => published.records() as f64 / classes as f64,
+            },
             suppressed,
             entropy_loss: mean(|c| c.entropy_loss),
             divergence: divergence(&lanes, input, &names)?,

@@ -10,7 +10,7 @@ use salus_deid::attack::{Attack, normal_quantile, residual, wilson};
 use serde::Serialize;
 
 use crate::evidence::{AttackLine, AttackResult, Evidence};
-use crate::text::columns;
+use crate::text::{columns_in_use, count, epsilon};
 
 /// Group sizes that are proposed one after the other.
 const SIZES: [u32; 12] = [2, 3, 5, 10, 15, 20, 30, 50, 100, 200, 500, 1_000];
@@ -85,12 +85,17 @@ pub(crate) fn table(attempts: &[Attempt]) -> String {
                 a.settings.join(" "),
                 a.score.map_or("none".to_owned(), |s| format!("{s:.1}")),
                 format!("{:.4}", a.utility),
-                a.epsilon_charged.map_or(String::new(), |e| format!("{e:.4}")),
+                a.epsilon_charged.map_or(String::new(), epsilon),
                 a.adjusted.as_ref().map_or(String::new(), |x| format!("{}: {}", x.option, x.why)),
             ]
         })
         .collect();
-    columns(&["attempt", "settings", "score", "utility", "ε charged", "then"], &rows)
+    columns_in_use(&["attempt", "settings", "score", "utility", "ε charged", "then"], &rows)
+}
+
+/// Attempts in vain, for people.
+pub(crate) fn told(why: &str, attempts: &[Attempt], charged: &str) -> String {
+    format!("{why}\n{}\n{charged}", table(attempts)).trim_end().to_owned()
 }
 
 /// The attack with the largest upper bound.
@@ -183,6 +188,7 @@ fn attainable_at(successes: u64, attempts: u64, confidence: f64) -> f64 {
 
 /// What a release may be changed in.
 pub(crate) struct Room {
+    /// The size of the smallest group, or what was asked for where that is more.
     pub(crate) k: Option<u32>,
     pub(crate) l: Option<f64>,
     pub(crate) t: Option<f64>,
@@ -217,7 +223,7 @@ pub(crate) fn propose(evidence: &Evidence, wanted: f64, room: &Room) -> Result<A
         let more = (worst.attempts * 4).min(room.members);
         let why = format!(
             "{named} finds nothing beyond chance, but {} attempts leave up to {:.1} % open",
-            worst.attempts,
+            count(worst.attempts),
             100.0 * worst.upper
         );
         let more = u32::try_from(more).unwrap_or(u32::MAX);
@@ -251,7 +257,7 @@ fn enough_people(
         return Err(NoRoom(format!(
             "with {} people to try attacks on, no release can be shown to score above {any:.1}: \
              more records are needed, or a lower threshold",
-            room.members
+            count(room.members)
         )));
     }
     let best = worst.attainable(room.members, confidence);
@@ -261,15 +267,15 @@ fn enough_people(
              release can be shown to score above {best:.1} while it is: more records are needed, \
              or a lower threshold",
             worst.named(),
-            worst.control_successes,
-            worst.attempts,
-            room.members
+            count(worst.control_successes),
+            count(worst.attempts),
+            count(room.members)
         )));
     }
     Ok(())
 }
 
-/// Groups one step larger, as long as half of the records make a few of them.
+/// Groups one step larger than they are, as long as half of the records make a few of them.
 fn larger(room: &Room) -> Option<Change> {
     let now = room.k.unwrap_or(1);
     let next = SIZES.into_iter().find(|k| *k > now)?;

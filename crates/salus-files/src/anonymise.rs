@@ -14,8 +14,9 @@ use crate::Answer;
 use crate::adjust::{self, Adjustment, Attempt, Change, NoRoom, Room};
 use crate::error::FilesError;
 use crate::evidence::{AttackLine, Effort, Evidence, Trial};
-use crate::file::{Format, Source, not_over, table_bytes, write_bytes};
+use crate::file::{Format, Source, Staged, check_outputs, given, table_bytes};
 use crate::hierarchies;
+use crate::numbers;
 use crate::person;
 use crate::risk::EstimatorName;
 use crate::study::Tried;
@@ -89,22 +90,22 @@ pub struct AnonymiseArgs {
     #[arg(long, requires = "population_size")]
     pub population_unique: Option<f64>,
     /// How many people the table is a sample of.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = numbers::people)]
     pub population_size: Option<u64>,
     /// The estimator of population uniqueness.
     #[arg(long, value_enum, default_value = "dankar")]
     pub estimator: EstimatorName,
     /// Generalise with (ε, δ)-differential privacy (SafePub): records are sampled, and only the
     /// quasi-identifiers are published. Needs hierarchies that do not come from the table.
-    #[arg(long, requires = "hierarchies", conflicts_with_all = ["local", "sensitive"])]
+    #[arg(long, requires = "hierarchies", conflicts_with_all = ["local", "sensitive"], value_parser = numbers::epsilon)]
     pub epsilon: Option<f64>,
     /// The δ of --epsilon; well below one in the number of people.
-    #[arg(long, default_value_t = 1e-6)]
+    #[arg(long, default_value_t = 1e-6, value_parser = numbers::delta)]
     pub delta: f64,
     /// The share of records that may be suppressed.
     #[arg(long, default_value_t = 0.0)]
     pub suppression: f64,
-    /// Give each group of records its own levels and suppress nothing.
+    /// Give each group of records its own levels and suppress nothing; so no --suppression.
     #[arg(long)]
     pub local: bool,
     /// How --local divides the records.
@@ -121,7 +122,7 @@ pub struct AnonymiseArgs {
     #[arg(long, value_enum, default_value = "auto")]
     pub search: Search,
     /// How long the search may take where no optimum can be proved, in seconds.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = numbers::seconds)]
     pub seconds: f64,
     /// What suppressing weighs against generalising in the loss: 0.5 alike, less makes suppressing
     /// cheaper.
@@ -132,14 +133,14 @@ pub struct AnonymiseArgs {
     #[arg(long, value_parser = crate::text::name, conflicts_with = "epsilon")]
     pub target: Option<String>,
     /// Refuse to write a result whose score is below this.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::score)]
     pub least_score: Option<f64>,
     /// Adjust and try again until the score is at least this, or --utility-floor is reached. Every
     /// attempt of a private method is charged.
-    #[arg(long, conflicts_with = "least_score")]
+    #[arg(long, conflicts_with = "least_score", value_parser = numbers::score)]
     pub until_score: Option<f64>,
     /// Give up where the granularity (1 is untouched) falls below this.
-    #[arg(long, default_value_t = 0.0, requires = "until_score")]
+    #[arg(long, default_value_t = 0.0, requires = "until_score", value_parser = numbers::share)]
     pub utility_floor: f64,
     /// Attempts at most; each is judged as one of so many.
     #[arg(long, default_value_t = 8, requires = "until_score", value_parser = clap::value_parser!(u8).range(1..=50))]
@@ -281,6 +282,12 @@ pub struct AnonymiseReport {
     pub next: Option<Adjustment>,
     /// The file written.
     pub out: PathBuf,
+    /// The file of the scheme, with `--save-scheme`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<PathBuf>,
+    /// The file of the certificate, with `--certificate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
     /// What to note.
     pub notes: Vec<String>,
 }
@@ -299,6 +306,15 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// Whether these settings made the same again: another attack would be another look at one
+    /// release. What is drawn by lot is never the same.
+    fn is(&self, args: &AnonymiseArgs, table: &Table, suppressed: &[u32]) -> bool {
+        args.epsilon.is_none()
+            && self.args.attempts == args.attempts
+            && self.suppressed == suppressed
+            && self.table == *table
+    }
+
     /// The published records alone.
     pub(crate) fn published(&self) -> Result<Table, FilesError> {
         kept(&self.table, &self.suppressed)
@@ -368,8 +384,15 @@ pub fn run(
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
-    not_over(&args.out, &[&args.file])?;
+    let written = [
+        Some(("--out", args.out.as_path())),
+        given("--save-scheme", args.save_scheme.as_deref()),
+        given("--certificate", args.certificate.as_deref()),
+    ];
+    let population = given("--population", args.population.as_deref());
+    check_outputs(&[Some(("the table", args.file.as_path())), population], &written)?;
     let source = Source::read(&args.file, &args.format)?;
+    hierarchies::not_over(args.hierarchies.as_deref(), &source, &written)?;
     let made = make(args, &source, &Unwatched, clock, entropy)?;
     if let Some(least) = args.least_score
         && made.report.score.is_none_or(|score| score < least)
@@ -385,15 +408,16 @@ pub fn run(
         )));
     }
     let released = table_bytes(&args.out, &made.table, source.format)?;
-    write_bytes(&args.out, &released)?;
+    let mut staged = Staged::default();
+    staged.add(&args.out, &released)?;
     if let Some(path) = &args.save_scheme {
-        not_over(path, &[&args.file, &args.out])?;
-        scheme::store(path, &made.args, &made.report, &made.quasi)?;
+        let scheme = scheme::stored(path, &made)?;
+        staged.add(path, &scheme)?;
     }
     if let Some(path) = &args.certificate {
-        not_over(path, &[&args.file, &args.out])?;
-        report::certificate(&made, &released, clock).write(path)?;
+        staged.add(path, &report::certificate(&made, &released, clock).bytes(path)?)?;
     }
+    staged.persist()?;
     let text = report::text(&made.report, &made.evidence);
     Answer::new(&made.report, text)
 }
@@ -419,11 +443,13 @@ pub(crate) fn make(
     let most = NonZeroU32::from(NonZeroU8::new(args.most_attempts).unwrap_or(NonZeroU8::MIN));
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut now = args.clone();
+    let mut last: Option<Made> = None;
     loop {
         let number = attempts.len() as u32 + 1;
         watch.go_on()?;
         watch.stage(&format!("attempt {number} of at most {most}: {}", settings(&now).join(" ")));
-        let mut made = setting.attempt(&now, most, clock, entropy)?;
+        let mut made = setting.attempt_after(last.as_ref(), &now, most, clock, entropy)?;
+        let again = last.as_ref().is_some_and(|last| last.is(&now, &made.table, &made.suppressed));
         let (score, utility) = (made.report.score, made.report.granularity);
         let passes = utility >= args.utility_floor && score.is_some_and(|score| score >= wanted);
         watch.tried(Tried::of_loop(number, &made, passes));
@@ -444,17 +470,21 @@ pub(crate) fn make(
             made.report.attempts = attempts;
             return Ok(made);
         }
-        let next = match setting.next(&made, wanted) {
+        let mut next = match setting.next(&made, wanted) {
             Ok(next) => next,
             Err(none) => return stop(&none.0),
         };
+        if again {
+            next.why = format!("the release is the same as before, and {}", next.why);
+        }
         if attempts.len() >= most.get() as usize {
             return stop(&format!("{most} attempts were made (next would be {})", next.option));
         }
         apply(&next.change, &mut now);
-        if let Some(last) = attempts.last_mut() {
-            last.adjusted = Some(next);
+        if let Some(attempt) = attempts.last_mut() {
+            attempt.adjusted = Some(next);
         }
+        last = Some(made);
     }
 }
 
@@ -462,12 +492,9 @@ fn stopped(why: &str, wanted: f64, attempts: &[Attempt]) -> FilesError {
     let charged: f64 = attempts.iter().filter_map(|a| a.epsilon_charged).sum();
     let charged = match charged {
         0.0 => String::new(),
-        epsilon => format!("\nAll attempts are charged: ε = {epsilon:.4} in all."),
+        epsilon => format!("All attempts are charged: ε = {epsilon:.4} in all."),
     };
-    FilesError::Threshold(format!(
-        "no release reaches a score of {wanted}: {why}. Nothing was written.\n{}{charged}",
-        adjust::table(attempts)
-    ))
+    FilesError::no_release(wanted, why, &charged, attempts)
 }
 
 /// ε and δ of all attempts together: they are about the same people, so they add up.
@@ -519,10 +546,12 @@ pub(crate) struct Setting<'a> {
 
 impl<'a> Setting<'a> {
     pub(crate) fn of(args: &AnonymiseArgs, source: &'a Source) -> Result<Self, FilesError> {
+        models::agree(args)?;
         source.require("--sensitive", &args.sensitive)?;
         source.require("--identifiers", &args.identifiers)?;
         source.require("--target", args.target.as_slice())?;
         person::check(source, args.person.as_ref())?;
+        models::within_reach(args, source)?;
         let people = args.population.as_ref().map(|p| Source::read(p, &args.format)).transpose()?;
         let whose = args.person.as_slice();
         let apart = [args.sensitive.as_slice(), args.identifiers.as_slice(), whose].concat();
@@ -560,6 +589,18 @@ impl<'a> Setting<'a> {
         clock: &dyn Clock,
         entropy: &mut dyn Entropy,
     ) -> Result<Made, FilesError> {
+        self.attempt_after(None, args, looks, clock, entropy)
+    }
+
+    /// The same after another attempt: a release that comes out as it was keeps its score.
+    fn attempt_after(
+        &self,
+        before: Option<&Made>,
+        args: &AnonymiseArgs,
+        looks: NonZeroU32,
+        clock: &dyn Clock,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Made, FilesError> {
         let Models { models, words } = Models::of(args, self.source)?;
         let loss = loss(args)?;
         let population = self.people.as_ref().map(|p| &p.table);
@@ -569,12 +610,17 @@ impl<'a> Setting<'a> {
         let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
         let effort = args.attempts.map_or(Effort::Beside, |n| Effort::Attempts(n as usize));
         let trial = Trial { effort, looks, person: args.person.as_deref(), drawn: false };
-        let evidence = recipe.attack(&self.input, &release, trial, entropy)?;
+        let suppressed = release.published_as_gaps();
+        let evidence = match before.filter(|made| made.is(args, &release.table, &suppressed)) {
+            Some(made) => made.evidence.clone(),
+            None => recipe.attack(&self.input, &release, trial, entropy)?,
+        };
         let mut noted = self.source.notes.clone();
         noted.extend(self.found.notes.iter().cloned());
         if args.epsilon.is_none() {
             noted.extend(report::likely_identifiers(&self.input, &self.names, &args.sensitive));
         }
+        noted.extend(models::noted(args));
         match &args.person {
             Some(_) => noted.push(
                 "groups count people; an attacker who can tell which released records are of one \
@@ -593,7 +639,6 @@ impl<'a> Setting<'a> {
         let mut report = report::report(asked, &release, &evidence, cpu_ms, noted)?;
         report.accuracy = self.accuracy(args, &release.table, entropy)?;
         let quasi = self.found.quasi.clone();
-        let suppressed = release.published_as_gaps();
         Ok(Made {
             table: release.table,
             report,
@@ -626,8 +671,10 @@ impl<'a> Setting<'a> {
             let column = self.source.table.column(name).ok()?;
             Some(column.counts().iter().filter(|n| **n > 0).count() as u32)
         };
+        // Groups are often larger than was asked for: up to that size nothing would change.
+        let reached = u32::try_from(made.report.smallest_group).unwrap_or(u32::MAX);
         let room = Room {
-            k: args.k,
+            k: Some(args.k.unwrap_or(1).max(reached)),
             l: args.l,
             t: args.t,
             sensitive: args.sensitive.clone(),

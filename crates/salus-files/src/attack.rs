@@ -1,5 +1,7 @@
 //! `salus attack`: a release judged by what attacks achieve on it.
 
+mod inputs;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -15,8 +17,10 @@ use crate::Answer;
 use crate::error::FilesError;
 use crate::evidence::{self, AttackLine, Effort, Evidence, Trial};
 use crate::file::{Format, Source};
-use crate::text::{notes, percent};
+use crate::text::{count, counted, notes, percent};
 use crate::{generator, hierarchies, person};
+
+use inputs::Inputs;
 
 /// So many unique values that are met again may be chance.
 const FEW_BY_CHANCE: u64 = 3;
@@ -102,7 +106,8 @@ pub struct AttackReport {
 /// Attacks.
 ///
 /// # Errors
-/// When a file cannot be read or a column does not exist.
+/// When a file cannot be read, a column does not exist, a file has nothing to do with the others,
+/// or the control people are the real ones.
 pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesError> {
     let read = |path: &PathBuf| Source::read(path, &args.format);
     let (real, control) = (read(&args.real)?, read(&args.control)?);
@@ -122,16 +127,26 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     let tables: Vec<&Table> = earlier.iter().map(|s| &s.table).collect();
     let counts = args.aggregates.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let aggregates: Vec<Aggregate<'_>> = counts.iter().map(|s| Aggregate(&s.table)).collect();
+    let stored = args.generator.as_deref().map(generator::Stored::read).transpose()?;
+    let inputs = Inputs {
+        args,
+        real: &real,
+        control: &control,
+        released: &released,
+        earlier: &earlier,
+        population: population.as_ref(),
+        aggregates: &counts,
+    };
+    let of_inputs = inputs.check(others)?;
     let start = ProcessTime::now();
-    let generator = args.generator.as_ref().map(|path| {
-        let stored = generator::Stored::read(path)?;
+    let generator = stored.as_ref().map(|stored| {
         let model = &stored.model;
         for (source, option) in [(&real, "--real"), (&control, "--control")] {
             let names: Vec<String> =
                 model.attributes().iter().map(|a| a.name().to_string()).collect();
             source.require(option, &names)?;
         }
-        generator::attacked(&stored, &real.table, &control.table, args.shadows.into(), entropy)
+        generator::attacked(stored, &real.table, &control.table, args.shadows.into(), entropy)
     });
     let generator = generator.transpose()?;
     let scene = Scene {
@@ -158,30 +173,36 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     control_is_apart(&evidence, args)?;
     let unmatched = unmatched(&scene)?;
     let mut noted = what_was_lost(&unmatched, &real.table, &released.table, args);
+    noted.extend(of_inputs);
     if evidence.control_verbatim > 0 {
         noted.push(format!(
-            "WARNING: {} control people with a value that nobody else has are in the release as \
-             they are: check that they are not in the data",
-            evidence.control_verbatim
+            "WARNING: {}: check that nobody of the control group is in the data",
+            counted(
+                evidence.control_verbatim,
+                "control person with a value that nobody else has is in the release unchanged",
+                "control people with a value that nobody else has are in the release unchanged"
+            )
         ));
     }
     if members != others {
         let what = if args.person.is_some() { "people" } else { "records" };
         noted.push(format!(
-            "{members} real and {others} control {what}: people are attacked in equal numbers, and \
-             what a released record tells is looked for among all real ones, with chance reckoned \
-             from the control ones, whom every interval is the wider for the fewer they are"
+            "{} real and {} control {what}: people are attacked in equal numbers, and what a \
+             released record tells is looked for among all real ones, with chance reckoned from the \
+             control ones: the fewer they are, the wider is every interval",
+            count(members),
+            count(others)
         ));
     }
     if args.person.is_none() {
         noted.extend(person::noted(&real.table, &[]));
     }
-    let mut texts = real.notes.clone();
-    texts.extend(released.notes.clone());
-    texts.dedup();
-    noted.extend(texts);
+    noted.extend(of_reading(
+        [&real, &control, &released],
+        [&earlier, &counts, population.as_slice()],
+    ));
     let text = format!(
-        "{}\n\n{}\n\nScore: {}{}",
+        "Attacks\n{}\n\n{}\n\nScore: {}{}",
         evidence.text(),
         evidence.words,
         evidence.score.map_or("none".to_owned(), |s| format!("{s:.1} of 100")),
@@ -197,6 +218,20 @@ pub fn run(args: &AttackArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
         notes: noted,
     };
     Answer::new(&report, text)
+}
+
+/// What there is to say of how files were read, each with its file.
+fn of_reading(files: [&Source; 3], more: [&[Source]; 3]) -> Vec<String> {
+    let mut noted: Vec<String> = Vec::new();
+    for file in files.into_iter().chain(more.into_iter().flatten()) {
+        for note in &file.notes {
+            let said = format!("{}: {note}", file.path.display());
+            if !noted.contains(&said) {
+                noted.push(said);
+            }
+        }
+    }
+    noted
 }
 
 /// Refuses control people who are in the release themselves: every rate would be compared with one

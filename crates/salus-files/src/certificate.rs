@@ -81,9 +81,10 @@ pub(crate) struct Certificate<'a> {
 }
 
 impl Certificate<'_> {
-    /// Writes the certificate, as PDF where the file's name ends in `.pdf`, else as HTML.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), FilesError> {
-        self.page().write(path)
+    /// The certificate as the file at `path` is to hold it: PDF where its name ends in `.pdf`, else
+    /// HTML.
+    pub(crate) fn bytes(&self, path: &Path) -> Result<Vec<u8>, FilesError> {
+        self.page().bytes(path)
     }
 
     /// The certificate's content, the same however it is written.

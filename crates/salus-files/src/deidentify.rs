@@ -13,13 +13,15 @@ use serde_json::Value;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Encoding, not_over, read_text, write_bytes};
+use crate::file::{Encoding, Staged, check_outputs, given, read_text, write_bytes};
+use crate::numbers;
 use crate::text::{columns, count, notes};
 
 /// What is de-identified.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Deidentify {
     /// FHIR resources and Bundles: a .json or .ndjson file, or a folder of them.
+    #[command(allow_negative_numbers = true)]
     Fhir(FhirArgs),
     /// A clinical text.
     Text(TextArgs),
@@ -40,10 +42,11 @@ pub struct FhirArgs {
     /// The project: the same person has another pseudonym in another.
     #[arg(long, default_value = "salus")]
     pub project: String,
-    /// For the expert's profile: how many days a patient's dates may move at most.
-    #[arg(long, default_value = "365")]
-    pub most_days: NonZeroU32,
-    /// The file, or for a folder the folder, for the result.
+    /// For the expert's profile: how many days a patient's dates may move at most; 365 if not
+    /// given.
+    #[arg(long, value_parser = numbers::days)]
+    pub most_days: Option<NonZeroU32>,
+    /// The file, or for a folder a new or empty folder elsewhere, for the result.
     #[arg(long)]
     pub out: PathBuf,
 }
@@ -106,6 +109,9 @@ pub fn run(
     Answer::new(&report, said)
 }
 
+/// How many days dates may move if nobody says so.
+const USUAL_DAYS: NonZeroU32 = NonZeroU32::new(365).unwrap();
+
 fn key(args: &FhirArgs, entropy: &mut dyn Entropy) -> Result<Vec<u8>, FilesError> {
     match &args.key_file {
         Some(path) => std::fs::read(path).map_err(FilesError::file(path, "the key cannot be read")),
@@ -122,13 +128,20 @@ fn fhir(
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<DeidentifyReport, FilesError> {
+    if args.profile == ProfileName::SafeHarbor && args.most_days.is_some() {
+        return Err(FilesError::option(
+            "--most-days is about shifted dates, and --profile safe-harbor removes dates but for \
+             the year: leave it out, or say --profile expert",
+        ));
+    }
     let key = key(args, entropy)?;
     let weak = |_| FilesError::option("--key-file needs at least 32 random bytes");
     let pseudonyms = Pseudonyms::new(key.clone(), args.project.as_str()).map_err(weak)?;
     let (profile, shift) = match args.profile {
         ProfileName::SafeHarbor => (Profile::SafeHarbor, None),
         ProfileName::Expert => {
-            (Profile::ExpertDetermination, Some(DateShift::new(key, args.most_days).map_err(weak)?))
+            let most = args.most_days.unwrap_or(USUAL_DAYS);
+            (Profile::ExpertDetermination, Some(DateShift::new(key, most).map_err(weak)?))
         }
     };
     let today = chrono::DateTime::from_timestamp_micros(clock.now().as_micros())
@@ -142,10 +155,11 @@ fn fhir(
         out: args.out.clone(),
         notes: Vec::new(),
     };
-    for (from, to) in files(args)? {
-        not_over(&to, &[&from])?;
-        one(&by, &from, &to, &mut report)?;
+    let mut staged = Staged::default();
+    for (from, to) in files(args, &mut staged)? {
+        staged.add(&to, one(&by, &from, &mut report)?.as_bytes())?;
     }
+    staged.persist()?;
     if args.key_file.is_none() {
         report.notes.push(
             "the key was drawn and forgotten: run again, and ids and shifts are others".to_owned(),
@@ -161,13 +175,14 @@ fn fhir(
     Ok(report)
 }
 
-/// Pairs of a file to read and the file to write.
-fn files(args: &FhirArgs) -> Result<Vec<(PathBuf, PathBuf)>, FilesError> {
+/// Pairs of a file to read and the file to write; the folder for several is made.
+fn files(args: &FhirArgs, staged: &mut Staged) -> Result<Vec<(PathBuf, PathBuf)>, FilesError> {
     if !args.input.is_dir() {
+        let key = given("--key-file", args.key_file.as_deref());
+        let read = [Some(("the input", args.input.as_path())), key];
+        check_outputs(&read, &[Some(("--out", args.out.as_path()))])?;
         return Ok(vec![(args.input.clone(), args.out.clone())]);
     }
-    std::fs::create_dir_all(&args.out)
-        .map_err(FilesError::file(&args.out, "the folder cannot be made"))?;
     let entries = std::fs::read_dir(&args.input)
         .map_err(FilesError::file(&args.input, "the folder cannot be read"))?;
     let mut found: Vec<PathBuf> = entries
@@ -181,6 +196,7 @@ fn files(args: &FhirArgs) -> Result<Vec<(PathBuf, PathBuf)>, FilesError> {
             args.input.display()
         )));
     }
+    empty_elsewhere(args, staged)?;
     // A file's own name may be a patient's.
     let numbered = found.into_iter().enumerate().map(|(i, from)| {
         let extension = from.extension().and_then(|e| e.to_str()).unwrap_or("json").to_owned();
@@ -190,12 +206,34 @@ fn files(args: &FhirArgs) -> Result<Vec<(PathBuf, PathBuf)>, FilesError> {
     Ok(numbered.collect())
 }
 
+/// Makes the folder for the results. They bear numbers for names: in a folder that holds anything,
+/// and most of all in that of the originals, nobody could tell what is clean.
+fn empty_elsewhere(args: &FhirArgs, staged: &mut Staged) -> Result<(), FilesError> {
+    let refuse = |why: &str| Err(FilesError::option(format!("--out {} {why}", args.out.display())));
+    if args.out.exists() && !args.out.is_dir() {
+        return refuse("is no folder, and the input is one: name a new folder");
+    }
+    staged.folder(&args.out)?;
+    let read = |folder: &Path| {
+        folder.canonicalize().map_err(FilesError::file(folder, "the folder cannot be read"))
+    };
+    if read(&args.out)?.starts_with(read(&args.input)?) {
+        return refuse("lies in the folder that is read: name a new folder elsewhere");
+    }
+    let mut entries = std::fs::read_dir(&args.out)
+        .map_err(FilesError::file(&args.out, "the folder cannot be read"))?;
+    match entries.next() {
+        Some(_) => refuse("is not empty: name a new folder"),
+        None => Ok(()),
+    }
+}
+
+/// A file's resources without what names a person.
 fn one(
     by: &Deidentifier,
     from: &Path,
-    to: &Path,
     report: &mut DeidentifyReport,
-) -> Result<(), FilesError> {
+) -> Result<String, FilesError> {
     let text = read_text(from, Encoding::Utf8)?;
     let lines = from.extension().is_some_and(|e| e == "ndjson");
     let mut clean = String::with_capacity(text.len() / 2);
@@ -222,11 +260,15 @@ fn one(
         each(&text, 1)?;
     }
     report.files += 1;
-    write_bytes(to, clean.as_bytes())
+    Ok(clean)
 }
 
 fn text(args: &TextArgs) -> Result<DeidentifyReport, FilesError> {
-    not_over(&args.out, &[&args.input])?;
+    let known = given("--known", args.known.as_deref());
+    check_outputs(
+        &[Some(("the text", args.input.as_path())), known],
+        &[Some(("--out", args.out.as_path()))],
+    )?;
     let input = read_text(&args.input, args.encoding)?;
     let known = args.known.as_ref().map(|path| read_text(path, args.encoding)).transpose()?;
     let names = known.iter().flat_map(|text| text.lines()).map(|line| (line, Identifier::Name));

@@ -14,6 +14,8 @@ use salus_dp::{LossError, SchemaError};
 use salus_model::{Class, Classified, IdError};
 use salus_synth::{AttributeError, DiscoverError, FitError, SampleError};
 
+use crate::adjust::Attempt;
+
 /// Why a command on plain files could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
@@ -107,6 +109,16 @@ pub enum FilesError {
     /// The score stayed below what was asked for.
     #[error("{0}")]
     Threshold(String),
+    /// No release that was tried reached the score that was asked for.
+    #[error("{}", crate::adjust::told(why, attempts, charged))]
+    NoRelease {
+        /// Why there was no further attempt.
+        why: String,
+        /// What the attempts have cost, in words; empty for nothing.
+        charged: String,
+        /// What was tried.
+        attempts: Vec<Attempt>,
+    },
     /// Whoever waited for the work has stopped it.
     #[error("it was stopped before it was done")]
     Stopped,
@@ -242,6 +254,26 @@ impl FilesError {
         Self::Option(message.into())
     }
 
+    pub(crate) fn no_release(wanted: f64, why: &str, charged: &str, attempts: &[Attempt]) -> Self {
+        Self::NoRelease {
+            why: format!("no release reaches a score of {wanted}: {why}. Nothing was written."),
+            charged: charged.to_owned(),
+            attempts: attempts.to_vec(),
+        }
+    }
+
+    /// What was tried in vain for a score, with the sentence that says so without their table; none
+    /// of other errors.
+    #[must_use]
+    pub fn attempts(&self) -> Option<(String, &[Attempt])> {
+        match self {
+            Self::NoRelease { why, charged, attempts } => {
+                Some((format!("{why} {charged}").trim_end().to_owned(), attempts))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn file(path: &Path, what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, what, source }
@@ -267,7 +299,7 @@ impl Classified for FilesError {
             | Self::Exchange { .. }
             | Self::Name(_)
             | Self::Schema(_) => Class::BadRequest,
-            Self::Threshold(_) | Self::Stopped => Class::Refused,
+            Self::Threshold(_) | Self::NoRelease { .. } | Self::Stopped => Class::Refused,
             Self::Classify(e) => e.class(),
             Self::PrivacyModel(e) => e.class(),
             Self::Quasi(e) => e.class(),

@@ -9,7 +9,7 @@ use salus_model::Entropy;
 use serde::Serialize;
 
 use crate::error::FilesError;
-use crate::text::{columns, count, percent};
+use crate::text::{columns, count, list, percent};
 
 /// Columns that are guessed when none is named, at most.
 const MOST_SECRETS: usize = 12;
@@ -165,9 +165,9 @@ impl Evidence {
             format!(
                 "{}{about} succeeds on {} of {} control people and on {} of as many real ones",
                 f.attack.name(),
-                f.control_successes,
-                f.attempts,
-                f.successes
+                count(f.control_successes),
+                count(f.attempts),
+                count(f.successes)
             )
         });
         let attacks = report.entries.into_iter().map(AttackLine::from).collect();
@@ -216,44 +216,68 @@ impl Evidence {
         Self { score, attacks, words, ..self.clone() }
     }
 
-    /// The table that a person sees.
+    /// What a person sees: a table of the attacks that ran, and below it those that did not.
     pub(crate) fn text(&self) -> String {
-        let rows: Vec<Vec<String>> = self
-            .attacks
-            .iter()
-            .map(|line| {
-                let name = match &line.secret {
-                    Some(secret) => format!("{} of {secret}", line.attack.name()),
-                    None => line.attack.name().to_owned(),
-                };
-                match &line.result {
-                    AttackResult::Ran {
-                        risk,
-                        interval: [low, high],
-                        attempts,
-                        successes,
-                        control_successes,
-                        leak,
-                    } => vec![
-                        name,
-                        percent(*risk),
-                        format!("{} to {}", percent(*low), percent(*high)),
-                        count(*successes),
-                        count(*control_successes),
-                        count(*attempts),
-                        if *leak { "leak" } else { "no leak found" }.to_owned(),
-                    ],
-                    AttackResult::NotRun { not_run } => {
-                        let mut row = vec![name];
-                        row.extend(std::iter::repeat_n(String::new(), 5));
-                        row.push(format!("not run: {not_run}"));
-                        row
-                    }
-                }
-            })
-            .collect();
-        let header = ["attack", "risk", "95 % interval", "hits", "hits on control", "of", "result"];
-        columns(&header, &rows)
+        let rows: Vec<Vec<String>> = self.attacks.iter().filter_map(AttackLine::row).collect();
+        let header =
+            ["attack", "risk", "95 % interval", "hits", "hits on control", "of", "leak found"];
+        let mut parts = Vec::new();
+        if !rows.is_empty() {
+            parts.push(columns(&header, &rows));
+        }
+        let not_run = self.not_run();
+        if !not_run.is_empty() {
+            parts.push(format!("Not run, and no risk in the score\n{}", list(&not_run)));
+        }
+        parts.join("\n\n")
+    }
+
+    /// The attacks that did not run, by why not.
+    fn not_run(&self) -> Vec<String> {
+        let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+        for line in &self.attacks {
+            let AttackResult::NotRun { not_run } = &line.result else { continue };
+            match reasons.iter_mut().find(|(known, _)| known == not_run) {
+                Some((_, attacks)) => attacks.push(line.named()),
+                None => reasons.push((not_run, vec![line.named()])),
+            }
+        }
+        let said = reasons.iter().map(|(why, attacks)| format!("{}: {why}", attacks.join("; ")));
+        said.collect()
+    }
+}
+
+impl AttackLine {
+    /// What people call it.
+    fn named(&self) -> String {
+        match &self.secret {
+            Some(secret) => format!("{} of {secret}", self.attack.name()),
+            None => self.attack.name().to_owned(),
+        }
+    }
+
+    /// Its row in a table; none where it did not run.
+    fn row(&self) -> Option<Vec<String>> {
+        let AttackResult::Ran {
+            risk,
+            interval: [low, high],
+            attempts,
+            successes,
+            control_successes,
+            leak,
+        } = &self.result
+        else {
+            return None;
+        };
+        Some(vec![
+            self.named(),
+            percent(*risk),
+            format!("{}–{}", percent(*low).trim_end_matches(" %"), percent(*high)),
+            count(*successes),
+            count(*control_successes),
+            count(*attempts),
+            if *leak { "yes" } else { "no" }.to_owned(),
+        ])
     }
 }
 

@@ -14,7 +14,7 @@ mod register;
 mod rules;
 mod sheet;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use salus_model::{Clock, Entropy};
@@ -22,8 +22,8 @@ use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{not_over, write_bytes};
-use crate::text::{count, notes, pairs};
+use crate::file::{Named, Staged, check_outputs, given};
+use crate::text::{bound, count, notes, pairs};
 
 use cohort::Cohort;
 use draw::Draws;
@@ -38,7 +38,7 @@ pub struct ExamArgs {
     /// The model; the cohort is sampled from it.
     pub model: PathBuf,
     /// A file with the students, one in each line; or say --sheets.
-    #[arg(long, conflicts_with = "sheets", required_unless_present = "sheets")]
+    #[arg(long, conflicts_with = "sheets")]
     pub students: Option<PathBuf>,
     /// How many sheets, where students are not named.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -61,7 +61,7 @@ pub struct ExamArgs {
     /// What to write.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "pdf,gift,qti")]
     pub formats: Vec<ExamFormat>,
-    /// The folder for the sheets; made if it does not exist.
+    /// The folder for the sheets; made if it does not exist. Sheets that are there are replaced.
     #[arg(long)]
     pub out: PathBuf,
 }
@@ -117,11 +117,13 @@ pub fn run(
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
-    not_over(&args.register, &[&args.model])?;
+    args.check_places()?;
+    let mut staged = Staged::default();
+    staged.folder(&args.out)?;
+    let students = students(args)?;
     let mut draws = Draws::new(entropy)?;
     let cohort = Cohort::sample(&args.model, args.cohort as usize, &mut draws)?;
     let rules = args.rules.as_ref().map(|path| Rules::read(path, &cohort)).transpose()?;
-    let students = students(args)?;
     let mut register = Register::open(&args.register)?;
     let maker = Maker::new(&cohort, rules.as_ref())?;
     let mut sheets = Vec::with_capacity(students.len());
@@ -131,17 +133,22 @@ pub fn run(
             .collect::<Result<Vec<_>, _>>()?;
         sheets.push(Sheet { number: i + 1, student, questions });
     }
-    // Once a question is on paper it has been given: the register goes first.
+    stage(args, &sheets, &cohort, clock, &mut staged)?;
+    let files: Vec<PathBuf> = staged.places().map(Path::to_path_buf).collect();
+    let read = [args.read().as_slice(), &[args.kept()]].concat();
+    files.iter().try_for_each(|path| check_outputs(&read, &[Some(("--out", path.as_path()))]))?;
+    // Once a question is on paper it has been given: the register goes first, when the sheets are
+    // as good as written.
     let met_again = register.met_again();
     let registered = register.store(clock)?;
-    let files = write(args, &sheets, &cohort, clock)?;
+    staged.persist()?;
     let report = report(args, &sheets, &cohort, (met_again, registered), files);
     let rows = [
         ("sheets", count(report.sheets)),
         ("questions", format!("{}, each another", count(report.questions))),
         ("given before, drawn anew", count(report.met_again)),
         ("in the register", count(report.registered)),
-        ("cohort", format!("synthetic, ε = {:.4} at δ = {:e}", report.epsilon, report.delta)),
+        ("cohort", format!("synthetic, {}", bound(report.epsilon, report.delta))),
         ("written to", args.out.display().to_string()),
     ];
     let text = format!("Exam\n{}{}", pairs(&rows), notes(&report.notes));
@@ -150,7 +157,12 @@ pub fn run(
 
 fn students(args: &ExamArgs) -> Result<Vec<String>, FilesError> {
     let Some(path) = &args.students else {
-        let sheets = usize::from(args.sheets.unwrap_or(1));
+        let Some(sheets) = args.sheets else {
+            return Err(FilesError::option(
+                "say whom the sheets are for: --students with a file of their names, or --sheets \
+                 with a number",
+            ));
+        };
         return Ok((1..=sheets).map(|i| format!("Sheet {i}")).collect());
     };
     let text = crate::file::read_text(path, crate::Encoding::Utf8)?;
@@ -165,47 +177,68 @@ fn students(args: &ExamArgs) -> Result<Vec<String>, FilesError> {
     Ok(found)
 }
 
-fn write(
+impl ExamArgs {
+    /// The files that are read.
+    fn read(&self) -> [Option<Named<'_>>; 3] {
+        [
+            Some(("the model", self.model.as_path())),
+            given("--students", self.students.as_deref()),
+            given("--rules", self.rules.as_deref()),
+        ]
+    }
+
+    /// The file that is read and written.
+    fn kept(&self) -> Option<Named<'_>> {
+        Some(("--register", self.register.as_path()))
+    }
+
+    /// Looks at the places of what is written, before any work.
+    fn check_places(&self) -> Result<(), FilesError> {
+        check_outputs(&self.read(), &[self.kept()])?;
+        if self.out.exists() && !self.out.is_dir() {
+            return Err(FilesError::option(format!(
+                "--out {} is no folder, and there are many sheets: name a folder",
+                self.out.display()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Writes the sheets beside their places.
+fn stage(
     args: &ExamArgs,
     sheets: &[Sheet],
     cohort: &Cohort,
     clock: &dyn Clock,
-) -> Result<Vec<PathBuf>, FilesError> {
-    let made = |path: &PathBuf| {
-        std::fs::create_dir_all(path).map_err(FilesError::file(path, "the folder cannot be made"))
-    };
-    made(&args.out)?;
-    let mut files = Vec::new();
-    let mut put = |path: PathBuf, bytes: &[u8]| -> Result<(), FilesError> {
-        write_bytes(&path, bytes)?;
-        files.push(path);
-        Ok(())
-    };
+    staged: &mut Staged,
+) -> Result<(), FilesError> {
     let wants = |format| args.formats.contains(&format);
     let print = sheet::Print { title: &args.title, cohort, made: clock.now() };
     for sheet in sheets {
         let name = format!("{:03}", sheet.number);
         if wants(ExamFormat::Pdf) {
-            put(args.out.join(format!("{name}.pdf")), &print.questions(sheet).pdf()?)?;
+            let path = args.out.join(format!("{name}.pdf"));
+            staged.add(&path, &print.questions(sheet).pdf()?)?;
         }
         if wants(ExamFormat::Gift) {
             let text = export::gift(&args.title, sheet, cohort);
-            put(args.out.join(format!("{name}.gift")), text.as_bytes())?;
+            staged.add(&args.out.join(format!("{name}.gift")), text.as_bytes())?;
         }
     }
     if wants(ExamFormat::Pdf) {
-        put(args.out.join("answers.pdf"), &print.answers(sheets).pdf()?)?;
+        staged.add(&args.out.join("answers.pdf"), &print.answers(sheets).pdf()?)?;
     }
     if wants(ExamFormat::Qti) {
         let folder = args.out.join("qti");
         for part in ["items", "tests"] {
-            made(&folder.join(part))?;
+            staged.folder(&folder.join(part))?;
         }
         for (name, text) in export::qti(&args.title, sheets, cohort) {
-            put(folder.join(name), text.as_bytes())?;
+            staged.add(&folder.join(name), text.as_bytes())?;
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 fn report(

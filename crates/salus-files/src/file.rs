@@ -1,12 +1,18 @@
 //! Plain tables in files: found out how they are written, read, and written again.
 
-use std::io::Write as _;
+mod written;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use salus_deid::{CsvFormat, Header, Table, TableError, Whitespace, is_missing};
+use salus_deid::{CsvFormat, Header, QuotedFields, Table, TableError, Whitespace, is_missing};
 
 use crate::error::FilesError;
+
+pub(crate) use written::{
+    Named, Staged, check_outputs, folder_of, given, table_bytes, unwritten, write_bytes,
+    write_table,
+};
 
 /// How the files are written; what is not said is found out from the file.
 #[derive(Debug, Clone, Default, Args)]
@@ -44,6 +50,20 @@ pub enum Encoding {
     /// UTF-16, big end first.
     #[value(name = "utf-16be")]
     Utf16Be,
+}
+
+impl Encoding {
+    /// The encoding of a file that begins with these bytes.
+    pub(crate) fn of_bytes(self, start: &[u8]) -> &'static encoding_rs::Encoding {
+        match self {
+            Self::Utf8 => encoding_rs::Encoding::for_bom(start)
+                .map_or(encoding_rs::UTF_8, |(marked, _)| marked),
+            Self::Windows1252 => encoding_rs::WINDOWS_1252,
+            Self::Windows1250 => encoding_rs::WINDOWS_1250,
+            Self::Utf16Le => encoding_rs::UTF_16LE,
+            Self::Utf16Be => encoding_rs::UTF_16BE,
+        }
+    }
 }
 
 pub(crate) fn delimiter(text: &str) -> Result<u8, String> {
@@ -97,38 +117,18 @@ impl Source {
     }
 
     fn of_text(path: &Path, text: &str, options: &Format) -> Result<Self, FilesError> {
-        let (text, stated) = spreadsheet_hint(text);
-        if text.trim().is_empty() {
-            return Err(FilesError::Empty { path: path.to_owned() });
-        }
-        let delimiter = options.delimiter.or(stated).unwrap_or_else(|| guess_delimiter(text));
-        let mut format =
-            CsvFormat { whitespace: Whitespace::Trim, ..CsvFormat::with_delimiter(delimiter) };
-        let mut notes = Vec::new();
-        if options.no_header {
-            format.header = Header::Absent;
-        } else if !options.header && looks_headerless(text, format) {
-            format.header = Header::Absent;
-            notes.push(
-                "the first line looks like a record, so columns are called column-1, column-2 and \
-                 so on; say --header if it holds their names"
-                    .to_owned(),
-            );
-        }
+        let Form { format, hint, mut notes } = Form::of_text(path, text, options)?;
         let failed = |source| FilesError::Table { path: path.to_owned(), source };
-        let read = Table::read_csv(text.as_bytes(), format);
-        let read = match read {
+        let mut fields = QuotedFields::new(text.get(hint..).unwrap_or(text).as_bytes(), format);
+        let read = match Table::read_csv(&mut fields, format) {
             Err(TableError::Empty) if format.header == Header::Present => {
-                return Err(FilesError::Option(format!(
-                    "{}: there are column names and no record; say --no-header if the one line is \
-                     a record",
-                    path.display()
-                )));
+                return Err(no_record(path));
             }
             other => other,
         };
         let table = named(read.map_err(failed)?).map_err(failed)?;
-        let before = usize::from(format.header == Header::Present) + usize::from(stated.is_some());
+        notes.extend(astray(&fields));
+        let before = usize::from(format.header == Header::Present) + usize::from(hint > 0);
         Ok(Self { path: path.to_owned(), table, format, notes, first_line: before + 1 })
     }
 
@@ -203,6 +203,64 @@ impl Source {
     }
 }
 
+/// How a text is written.
+pub(crate) struct Form {
+    pub(crate) format: CsvFormat,
+    /// Bytes of a first line such as `sep=;` without its end, which are no part of the table.
+    pub(crate) hint: usize,
+    /// What a person should know about the reading.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Form {
+    /// Finds out what is not said.
+    ///
+    /// # Errors
+    /// When there is nothing but the hint and white space.
+    pub(crate) fn of_text(path: &Path, text: &str, options: &Format) -> Result<Self, FilesError> {
+        let (hint, stated) = spreadsheet_hint(text);
+        let text = text.get(hint..).unwrap_or(text);
+        if text.trim().is_empty() {
+            return Err(FilesError::Empty { path: path.to_owned() });
+        }
+        let delimiter = options.delimiter.or(stated).unwrap_or_else(|| guess_delimiter(text));
+        let mut format =
+            CsvFormat { whitespace: Whitespace::Trim, ..CsvFormat::with_delimiter(delimiter) };
+        let mut notes = Vec::new();
+        if options.no_header {
+            format.header = Header::Absent;
+        } else if !options.header && looks_headerless(text, format) {
+            format.header = Header::Absent;
+            notes.push(
+                "the first line looks like a record, so columns are called column-1, column-2 and \
+                 so on; say --header if it holds their names"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { format, hint, notes })
+    }
+}
+
+/// A file with column names alone.
+pub(crate) fn no_record(path: &Path) -> FilesError {
+    FilesError::Option(format!(
+        "{}: there are column names and no record; say --no-header if the one line is a record",
+        path.display()
+    ))
+}
+
+/// A field so long that a stray quote may have made it of records; for people to look at.
+pub(crate) fn astray<R: std::io::Read>(fields: &QuotedFields<R>) -> Option<String> {
+    /// As long as a letter in a field may well be.
+    const LINES: u64 = 100;
+    let longest = fields.longest().filter(|field| field.breaks > LINES)?;
+    Some(format!(
+        "WARNING: the quoted field that opens on line {} goes on over {} more lines. If it is no \
+         long text, a quote is astray there, and those lines are records that are missing",
+        longest.line, longest.breaks
+    ))
+}
+
 /// Reads a file as text.
 pub(crate) fn read_text(path: &Path, encoding: Encoding) -> Result<String, FilesError> {
     let bytes = std::fs::read(path).map_err(FilesError::file(path, "the file cannot be read"))?;
@@ -211,14 +269,7 @@ pub(crate) fn read_text(path: &Path, encoding: Encoding) -> Result<String, Files
 
 /// The text that a file's bytes are.
 fn text_of(path: &Path, bytes: Vec<u8>, encoding: Encoding) -> Result<String, FilesError> {
-    let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(found, _)| found);
-    let stated = match encoding {
-        Encoding::Utf8 => marked.unwrap_or(encoding_rs::UTF_8),
-        Encoding::Windows1252 => encoding_rs::WINDOWS_1252,
-        Encoding::Windows1250 => encoding_rs::WINDOWS_1250,
-        Encoding::Utf16Le => encoding_rs::UTF_16LE,
-        Encoding::Utf16Be => encoding_rs::UTF_16BE,
-    };
+    let stated = encoding.of_bytes(&bytes);
     if stated == encoding_rs::UTF_8 {
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").map(<[u8]>::to_vec).unwrap_or(bytes);
         return String::from_utf8(bytes).map_err(|e| {
@@ -236,11 +287,12 @@ fn text_of(path: &Path, bytes: Vec<u8>, encoding: Encoding) -> Result<String, Fi
     Ok(text.into_owned())
 }
 
-/// A first line `sep=;`, as spreadsheets understand it, and the text after it.
-fn spreadsheet_hint(text: &str) -> (&str, Option<u8>) {
-    let Some((first, rest)) = text.split_once('\n') else { return (text, None) };
+/// How many bytes a first line `sep=;` has without its end, as spreadsheets understand it, and
+/// what it says. Its end stays: lines are counted as the file has them.
+fn spreadsheet_hint(text: &str) -> (usize, Option<u8>) {
+    let Some((first, _)) = text.split_once('\n') else { return (0, None) };
     let stated = first.trim_end_matches('\r').strip_prefix("sep=").and_then(|d| delimiter(d).ok());
-    if stated.is_some() { (rest, stated) } else { (text, None) }
+    (stated.map_or(0, |_| first.len()), stated)
 }
 
 /// The delimiter that splits the first records into the most fields, equally many in each.
@@ -310,49 +362,4 @@ fn named(table: Table) -> Result<Table, TableError> {
         _ => column.clone(),
     });
     Table::from_columns(columns.collect())
-}
-
-/// A table as the file at `path` is to hold it.
-pub(crate) fn table_bytes(
-    path: &Path,
-    table: &Table,
-    format: CsvFormat,
-) -> Result<Vec<u8>, FilesError> {
-    let mut bytes = Vec::new();
-    table
-        .write_csv(&mut bytes, format)
-        .map_err(|source| FilesError::Table { path: path.to_owned(), source })?;
-    Ok(bytes)
-}
-
-/// Writes a table beside its final place and moves it there when it is whole.
-pub(crate) fn write_table(path: &Path, table: &Table, format: CsvFormat) -> Result<(), FilesError> {
-    write_bytes(path, &table_bytes(path, table, format)?)
-}
-
-/// Writes a file whole or not at all.
-pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), FilesError> {
-    let failed =
-        || FilesError::file(path, "the file cannot be written; check that its folder exists");
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
-    file.write_all(bytes).map_err(failed())?;
-    file.as_file().sync_all().map_err(failed())?;
-    file.persist(path).map_err(|e| failed()(e.error))?;
-    Ok(())
-}
-
-/// Refuses to write over what was read.
-pub(crate) fn not_over(out: &Path, read: &[&Path]) -> Result<(), FilesError> {
-    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
-    match read.iter().find(|path| same(out, path)) {
-        Some(_) => Err(FilesError::option(format!(
-            "--out {} is a file that is read; name another",
-            out.display()
-        ))),
-        None => Ok(()),
-    }
 }

@@ -133,11 +133,9 @@ pub(crate) fn parsed<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, F
         .map_err(|source| FilesError::Model { path: path.to_owned(), source })
 }
 
-/// Writes a model of any kind.
-pub(crate) fn write(path: &Path, stored: &impl Serialize) -> Result<(), FilesError> {
-    let bytes = serde_json::to_vec(stored)
-        .map_err(|source| FilesError::Model { path: path.to_owned(), source })?;
-    write_bytes(path, &bytes)
+/// A model of any kind as the file at `path` is to hold it.
+pub(crate) fn bytes(path: &Path, stored: &impl Serialize) -> Result<Vec<u8>, FilesError> {
+    serde_json::to_vec(stored).map_err(|source| FilesError::Model { path: path.to_owned(), source })
 }
 
 impl Stored {
@@ -145,8 +143,19 @@ impl Stored {
         Self { model, files }
     }
 
+    /// Reads a model of one table.
     pub(crate) fn read(path: &Path) -> Result<Self, FilesError> {
-        parsed(path)
+        let failed = FilesError::file(path, "the model cannot be read");
+        let bytes = std::fs::read(path).map_err(failed)?;
+        serde_json::from_slice(&bytes).map_err(|source| match Recognised::of_bytes(&bytes) {
+            Some(Recognised { of, .. }) => FilesError::option(format!(
+                "{}: this is a model of {of}, and a model of one table is needed, as `salus \
+                 synthesise --model` writes it without --linked and --series; `salus sample` draws \
+                 from this one",
+                path.display()
+            )),
+            None => FilesError::Model { path: path.to_owned(), source },
+        })
     }
 
     /// A model whose bytes the caller has; none where they are no model.
@@ -155,7 +164,7 @@ impl Stored {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), FilesError> {
-        write(path, self)
+        write_bytes(path, &bytes(path, self)?)
     }
 
     /// ε and δ of fitting and of finding domains.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::Answer;
 use crate::error::FilesError;
 use crate::evidence::{AttackLine, Evidence};
-use crate::file::{Encoding, not_over, read_text, write_bytes};
+use crate::file::{Encoding, check_outputs, given, read_text, write_bytes};
 use crate::text::{count, notes, pairs};
 
 use vcf::Variants;
@@ -84,9 +84,14 @@ pub struct GenomeReport {
 /// When a file cannot be read, a sample is not in it, or the score is too low; nothing is written
 /// then.
 pub fn run(args: &GenomeArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesError> {
-    if let Some(out) = &args.out {
-        not_over(out, &[&args.genotypes, &args.members])?;
-    }
+    check_outputs(
+        &[
+            Some(("the genotypes", args.genotypes.as_path())),
+            Some(("--members", args.members.as_path())),
+            given("--control", args.control.as_deref()),
+        ],
+        &[given("--out", args.out.as_deref())],
+    )?;
     let members = names(&args.members)?;
     let control = args.control.as_ref().map(|path| names(path)).transpose()?;
     let mut variants = Variants::read(&args.genotypes)?;

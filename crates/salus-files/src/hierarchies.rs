@@ -9,7 +9,7 @@ use salus_deid::{
 };
 
 use crate::error::FilesError;
-use crate::file::{Encoding, Source, guess_delimiter, read_text};
+use crate::file::{Encoding, Named, Source, check_outputs, given, guess_delimiter, read_text};
 
 /// Quasi-identifiers, and what a person should know about their hierarchies.
 pub(crate) struct Found {
@@ -206,6 +206,21 @@ fn file_of<'f>(files: &'f [PathBuf], column: &str) -> Result<Option<&'f PathBuf>
             other: (*other).clone(),
         }),
     }
+}
+
+/// Refuses to write over a hierarchy in the folder that a column of the table has.
+pub(crate) fn not_over(
+    folder: Option<&Path>,
+    source: &Source,
+    written: &[Option<Named<'_>>],
+) -> Result<(), FilesError> {
+    let files = folder.map(files_of).transpose()?.unwrap_or_default();
+    for column in source.table.columns() {
+        // Where there are two, the work says so if it needs one.
+        let file = file_of(&files, column.name()).ok().flatten().map(PathBuf::as_path);
+        check_outputs(&[given("a file of --hierarchies", file)], written)?;
+    }
+    Ok(())
 }
 
 fn read(path: &Path, encoding: Encoding) -> Result<Hierarchy, FilesError> {

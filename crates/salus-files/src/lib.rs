@@ -49,6 +49,7 @@ mod file;
 mod generator;
 pub mod genome;
 mod hierarchies;
+mod numbers;
 pub mod output;
 mod page;
 mod person;
@@ -89,36 +90,49 @@ pub use clock::SystemClock;
 pub use error::FilesError;
 pub use evidence::{AttackLine, AttackResult, Evidence};
 pub use file::{Encoding, Format, Source};
+pub use text::laid_out;
 
 /// What a command on plain files is asked.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Measure how recognisable the people of a CSV file are.
+    #[command(allow_negative_numbers = true)]
     Risk(RiskArgs),
     /// Make a CSV file anonymous with the least loss, attack the result and score it.
+    #[command(allow_negative_numbers = true)]
     Anonymise(Box<AnonymiseArgs>),
     /// Apply a scheme that `anonymise` found to new records, also more than fit into memory.
+    #[command(allow_negative_numbers = true)]
     Recode(RecodeArgs),
     /// Code, round, shift, average or replace columns.
+    #[command(allow_negative_numbers = true)]
     Transform(Box<TransformArgs>),
     /// Make a synthetic CSV file with differential privacy.
+    #[command(allow_negative_numbers = true)]
     Synthesise(Box<SynthesiseArgs>),
     /// Draw more records from a private model, for nothing.
+    #[command(allow_negative_numbers = true)]
     Sample(SampleArgs),
     /// Fit one private model to the records of several hospitals, none of which hands rows out.
     #[command(subcommand)]
     SynthesiseTogether(Together),
     /// Attack a release with every attack that the files allow, and score it.
+    #[command(allow_negative_numbers = true)]
     Attack(AttackArgs),
     /// Carry a plan out: assess, make anonymous, attack, augment, unbias, attack again, publish.
+    #[command(allow_negative_numbers = true)]
     Release(ReleaseArgs),
     /// Measure bias between groups and mend it.
+    #[command(allow_negative_numbers = true)]
     Unbias(UnbiasArgs),
     /// Check a table of counts before it leaves a secure environment.
+    #[command(allow_negative_numbers = true)]
     Review(ReviewArgs),
     /// Make exam sheets from a synthetic cohort, no question ever given twice.
+    #[command(allow_negative_numbers = true)]
     Exam(ExamArgs),
     /// Attack a group's allele frequencies before they are published.
+    #[command(allow_negative_numbers = true)]
     Genome(GenomeArgs),
     /// Take what names a person out of FHIR resources or a clinical text.
     #[command(subcommand)]
@@ -163,10 +177,16 @@ impl Answer {
         self.verdict
     }
 
-    /// The answer for people.
+    /// The answer for people, with lines of any length.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The answer for people, laid out for lines of that length.
+    #[must_use]
+    pub fn text_within(&self, width: usize) -> String {
+        laid_out(&self.text, width)
     }
 }
 
@@ -183,7 +203,7 @@ impl Command {
             Self::Recode(args) => anonymise::scheme::run(args),
             Self::Transform(args) => transform::run(args, entropy),
             Self::Synthesise(args) => synthesise::run(args, &SystemClock, entropy),
-            Self::Sample(args) => sample::run(args, entropy),
+            Self::Sample(args) => sample::run(args, &SystemClock, entropy),
             Self::SynthesiseTogether(what) => together::run(what, entropy),
             Self::Attack(args) => attack::run(args, entropy),
             Self::Release(args) => release::run(args, &SystemClock, entropy),

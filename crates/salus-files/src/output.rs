@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::FilesError;
 use crate::generator::Recognised;
 use crate::review::{self, TableRules};
-use crate::text::count;
+use crate::text::{count, counted};
 
 pub use model::{Attacked, TrainingPeople, attack_model, training_in_dataset};
 
@@ -97,11 +97,11 @@ pub(crate) fn of_records(
             CheckVerdict::Passes,
             "no record that stands out in the original is published as it was",
         ),
-        n => OutputCheck::new(
-            "whole records",
-            CheckVerdict::Objects,
-            format!("{} records that stand out are published as they were", count(n)),
-        ),
+        n => {
+            let one = "record that stands out is published as it was";
+            let words = counted(n, one, "records that stand out are published as they were");
+            OutputCheck::new("whole records", CheckVerdict::Objects, words)
+        }
     });
     checks.push(identifiers(table));
     checks.push(rare_values(table));
@@ -118,10 +118,9 @@ fn groups(sizes: &ClassSizes) -> OutputCheck {
     let smallest = sizes.smallest().unwrap_or(0);
     let small: u64 = sizes.iter().filter(|(size, _)| *size < RARE).map(|(_, groups)| groups).sum();
     let words = format!(
-        "the smallest group of records alike in the quasi-identifiers has {}; {} groups have fewer \
-         than {RARE}",
+        "the smallest group of records alike in the quasi-identifiers has {}; {} fewer than {RARE}",
         count(smallest),
-        count(small)
+        counted(small, "group has", "groups have")
     );
     let verdict = match (smallest, small) {
         (0 | 1, _) => CheckVerdict::Objects,

@@ -11,7 +11,6 @@ use salus_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FilesError;
-use crate::file::write_bytes;
 
 pub(crate) use html::escape;
 
@@ -77,12 +76,10 @@ pub(crate) const INTERVAL_HEADER: [&str; 4] =
     ["Attack", "Risk", "Interval, 95 % over all attacks", "Hits / on control"];
 
 impl Page {
-    /// Writes it as PDF where the file's name ends in `.pdf`, else as a page that needs nothing
-    /// else.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), FilesError> {
+    /// A PDF where the file's name ends in `.pdf`, else a page that needs nothing else.
+    pub(crate) fn bytes(&self, path: &Path) -> Result<Vec<u8>, FilesError> {
         let pdf = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pdf"));
-        let bytes = if pdf { self.pdf()? } else { self.html().into_bytes() };
-        write_bytes(path, &bytes)
+        if pdf { self.pdf() } else { Ok(self.html().into_bytes()) }
     }
 
     /// The document as a tagged PDF with its fonts in it.

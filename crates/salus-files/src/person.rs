@@ -1,6 +1,6 @@
 //! Whose each record is, where a person may have several.
 
-use salus_deid::{Table, is_missing};
+use salus_deid::{Column, Table, is_missing};
 
 use crate::error::FilesError;
 use crate::file::Source;
@@ -69,7 +69,22 @@ pub(crate) fn one_record_each(table: &Table, identifiers: &[String]) -> Result<(
     )))
 }
 
-/// Columns that seem to say whose a record is and come again, where nobody said so.
+/// Refuses a population that is smaller than the table, which is a sample of it.
+///
+/// # Errors
+/// When it is.
+pub(crate) fn in_population(size: Option<u64>, many: u64, noun: &str) -> Result<(), FilesError> {
+    match size {
+        Some(size) if size < many => Err(FilesError::option(format!(
+            "--population-size {size}: the population is smaller than the table's {many} {noun}, \
+             which are a sample of it; say how many people it has"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Columns that seem to say whose a record is and come again, where nobody said so. A column with
+/// the name of people's numbers settles it: where it tells all records apart, each is of one person.
 pub(crate) fn noted(table: &Table, known: &[String]) -> Vec<String> {
     let plain = |name: &str| -> String {
         name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -77,11 +92,16 @@ pub(crate) fn noted(table: &Table, known: &[String]) -> Vec<String> {
     let rows = table.rows();
     let named = |name: &str| USUAL.contains(&plain(name).as_str());
     let several = |values: usize| values > 1 && values * 20 < rows * 19;
+    let values = |c: &Column| c.counts().iter().filter(|n| **n > 0).count();
+    let settled = table
+        .columns()
+        .iter()
+        .any(|c| named(c.name()) && known.iter().any(|k| k == c.name()) && values(c) == rows);
     table
         .columns()
         .iter()
-        .filter(|c| named(c.name()) || known.iter().any(|k| k == c.name()))
-        .map(|c| (c.name(), c.counts().iter().filter(|n| **n > 0).count()))
+        .filter(|c| named(c.name()) || (!settled && known.iter().any(|k| k == c.name())))
+        .map(|c| (c.name(), values(c)))
         .filter(|(_, values)| several(*values))
         .map(|(name, values)| {
             format!(

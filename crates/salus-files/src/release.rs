@@ -15,7 +15,7 @@ mod dataset;
 mod plan;
 mod stages;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use salus_deid::Table;
@@ -28,12 +28,14 @@ use crate::anonymise::{self, AnonymiseReport};
 use crate::certificate::Certificate;
 use crate::error::FilesError;
 use crate::evidence::Evidence;
-use crate::file::{Source, not_over, table_bytes, write_bytes};
+use crate::file::{Source, Staged, check_outputs, given, table_bytes};
+use crate::hierarchies;
 use crate::synthesise::{self, Meter, SynthesiseReport};
-use crate::text::{count, notes, pairs, percent};
+use crate::text::{bound, count, epsilon, notes, pairs, percent};
 use crate::unbias::UnbiasReport;
 use crate::watch::Unwatched;
 
+use check::{check_names, check_size};
 pub(crate) use dataset::one_record_each;
 pub use dataset::{Carried, DatasetPlan, Given, Kind, Outcome, Publication, Rehearsal, Spent};
 pub(crate) use plan::anonymise_options;
@@ -132,26 +134,46 @@ pub fn run(
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
     let plan = Plan::read(&args.plan)?;
-    let read: [&Path; 2] = [&args.dataset, &args.plan];
     let out = plan.out()?;
-    not_over(out, &read)?;
+    let beside = plan.named_files();
+    let named = beside.iter().map(|path| Some(("the plan names it", path.as_path())));
+    let own = [("the table", args.dataset.as_path()), ("--plan", args.plan.as_path())];
+    let read: Vec<_> = named.chain(own.map(Some)).collect();
+    let certificate_file = plan.publish.certificate.as_deref();
+    let written = [Some(("[publish] out", out)), given("[publish] certificate", certificate_file)];
+    check_outputs(&read, &written)?;
     let source = Source::read(&args.dataset, &plan.format()?)?;
     let how = plan.how(&args.dataset, out)?;
+    if let How::Synthesise(own) = &how {
+        synthesise::check_delta(own, &source)?;
+    }
     let unbias = plan.unbias(&args.dataset)?;
+    let (folder, rows) = match &how {
+        How::Anonymise(own) => (own.hierarchies.as_deref(), None),
+        How::Synthesise(own) => (own.hierarchies.as_deref(), own.rows),
+    };
+    check_size(&plan, rows)?;
+    hierarchies::not_over(folder, &source, &written)?;
+    check_names(&plan, &how, unbias.as_ref(), &source)?;
     let (unbias, watch) = (unbias.as_ref(), &Unwatched);
     let chain = Chain { plan: &plan, how: &how, unbias, source: &source, watch, clock };
     let Worked { mut report, evidence, table } = work(&chain, &mut Meter::new(), entropy)?;
     report.out = out.to_owned();
     report.certificate.clone_from(&plan.publish.certificate);
-    let released = match &plan.publish.fhir {
-        Some(resource) => crate::fhir::ndjson(resource, &table)?,
-        None => table_bytes(out, &table, source.format)?,
+    let released = match (&plan.publish.fhir, &how) {
+        (Some(resource), How::Synthesise(_)) => {
+            crate::fhir::of_drawn(resource, &table, clock.now())?
+        }
+        (Some(resource), How::Anonymise(_)) => crate::fhir::ndjson(resource, &table)?,
+        (None, _) => table_bytes(out, &table, source.format)?,
     };
-    write_bytes(out, &released)?;
-    if let Some(path) = &plan.publish.certificate {
-        not_over(path, &[&args.dataset, &args.plan, out])?;
-        certificate(&report, &evidence, &released, Readers::Steward, clock).write(path)?;
+    let mut staged = Staged::default();
+    staged.add(out, &released)?;
+    if let Some(path) = certificate_file {
+        let certificate = certificate(&report, &evidence, &released, Readers::Steward, clock);
+        staged.add(path, &certificate.bytes(path)?)?;
     }
+    staged.persist()?;
     let text = text(&report, &evidence);
     Answer::new(&report, text)
 }
@@ -170,25 +192,43 @@ fn work(
     entropy: &mut dyn Entropy,
 ) -> Result<Worked, FilesError> {
     let worked = gone_through(chain, meter, entropy)?;
-    match too_low(chain.plan, &worked.evidence) {
+    match too_low(chain, &worked.report, &worked.evidence) {
         Some(words) => Err(FilesError::Threshold(words)),
         None => Ok(worked),
     }
 }
 
 /// Why what went through the chain is not published, in words; none when its score suffices.
-fn too_low(plan: &Plan, evidence: &Evidence) -> Option<String> {
-    let least = plan.publish.least_score;
+fn too_low(chain: &Chain<'_>, report: &ReleaseReport, evidence: &Evidence) -> Option<String> {
+    let least = chain.plan.publish.least_score;
     // Where no score is asked for, a table too small to be attacked may go out as well.
     if least <= 0.0 || evidence.score.is_some_and(|score| score >= least) {
         return None;
     }
+    let spent = report.synthesised.as_ref().map_or_else(String::new, |s| {
+        format!(", and {} is charged all the same", bound(s.epsilon_spent, s.delta))
+    });
     Some(format!(
-        "the whole chain scores {}, below {least}: nothing was published. {} Lower the volume, or \
-         put a higher until-score into the plan",
+        "the whole chain scores {}, below {least}: nothing was published{spent}. {} {}",
         evidence.score.map_or("nothing".to_owned(), |s| format!("{s:.1}")),
-        evidence.words
+        evidence.words,
+        remedy(chain.how, report)
     ))
+}
+
+/// What may raise the score, of what the plan has.
+fn remedy(how: &How, report: &ReleaseReport) -> String {
+    let (part, until_score) = match how {
+        How::Anonymise(args) => ("[anonymise]", args.until_score),
+        How::Synthesise(args) => ("[synthesise]", args.until_score),
+    };
+    let way = match (until_score, how) {
+        (Some(_), _) => "a higher until-score",
+        (None, How::Anonymise(_)) => "an until-score",
+        (None, How::Synthesise(_)) => "a smaller epsilon, or an until-score,",
+    };
+    let fewer = if report.has_grown() { ", or lower 'to' in [augment]" } else { "" };
+    format!("Put {way} into {part}{fewer}")
 }
 
 /// Goes through the whole chain, whatever it scores.
@@ -215,7 +255,8 @@ fn gone_through(
     let made = anonymised.as_ref();
     watch.go_on()?;
     watch.stage("attacking the whole chain");
-    let evidence = chain.attack(made, enough, entropy)?;
+    let grown = augmented.as_ref().is_some_and(Augmented::any);
+    let evidence = chain.attack(made, grown, entropy)?;
     let mut report = ReleaseReport {
         of: "file",
         purpose: plan.purpose.clone(),
@@ -239,6 +280,11 @@ fn gone_through(
 }
 
 impl ReleaseReport {
+    /// Whether synthetic records were added to those of people.
+    fn has_grown(&self) -> bool {
+        self.augmented.as_ref().is_some_and(Augmented::any)
+    }
+
     /// Whether these readers are told nothing but what ε covers, the score and the attacks.
     fn is_private_for(&self, readers: Readers) -> bool {
         readers == Readers::Everybody && self.synthesised.is_some()
@@ -276,7 +322,15 @@ fn noted_of_published(report: &ReleaseReport) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if report.augmented.is_some() {
+    if let Some(none) = report.augmented.as_ref().filter(|a| !a.any()) {
+        noted.push(format!(
+            "[augment] to is {}, and there are {} published records without it: nothing was added; \
+             put a larger number there for more",
+            count(none.to),
+            count(none.records)
+        ));
+    }
+    if report.has_grown() {
         noted.push(
             "records with synthetic = yes are drawn from what the others have in common: \
                   they add volume, and no information about people"
@@ -326,7 +380,7 @@ fn steps(report: &ReleaseReport, readers: Readers) -> Vec<String> {
     if let Some(s) = &report.synthesised {
         // Measured on the records without noise, and of a cohort perhaps on few.
         let quality = if everybody { String::new() } else { format!(", quality {:.4}", s.quality) };
-        said.push(format!("Synthesised: ε = {:.4} at δ = {:e}{quality}", s.epsilon_spent, s.delta));
+        said.push(format!("Synthesised: {}{quality}", bound(s.epsilon_spent, s.delta)));
     }
     if let (Some(v), Some(enough)) = (&report.volume, report.enough) {
         let last = v.curve.last().map_or(0.0, |p| p.accuracy);
@@ -340,11 +394,19 @@ fn steps(report: &ReleaseReport, readers: Readers) -> Vec<String> {
         ));
     }
     if let Some(a) = &report.augmented {
-        said.push(format!(
-            "Augmented: {} synthetic records from a model of the published ones, {} in all",
-            count(a.added),
-            count(a.records)
-        ));
+        said.push(if a.any() {
+            format!(
+                "Augmented: {} synthetic records from a model of the published ones, {} in all",
+                count(a.added),
+                count(a.records)
+            )
+        } else {
+            format!(
+                "Not augmented: there are {} records already, and [augment] to is {}",
+                count(a.records),
+                count(a.to)
+            )
+        });
     }
     if let Some(u) = &report.unbiased {
         said.push(format!(
@@ -370,11 +432,12 @@ fn certificate<'a>(
     let mut holds: Vec<String> = report.anonymised.iter().flat_map(|a| a.models.clone()).collect();
     holds.extend(report.synthesised.iter().map(|s| {
         format!(
-            "({:.4}, {:e})-differential privacy of each person's records",
-            s.epsilon_spent, s.delta
+            "({}, {:e})-differential privacy of each person's records",
+            epsilon(s.epsilon_spent),
+            s.delta
         )
     }));
-    if report.augmented.is_some() && report.anonymised.is_some() {
+    if report.has_grown() && report.anonymised.is_some() {
         holds.push("The models hold for the records marked synthetic = no".to_owned());
     }
     let mut utility = vec![("Records", count(report.records))];

@@ -14,9 +14,9 @@ use salus_deid::{Column, is_missing};
 use serde::Serialize;
 
 use crate::error::FilesError;
-use crate::file::{Format, Source, not_over, write_table};
+use crate::file::{Format, Source, check_outputs, given, write_table};
 use crate::output::CheckVerdict;
-use crate::text::{columns as aligned, count, notes};
+use crate::text::{columns as aligned, count, counted as how_many, notes};
 use crate::{Answer, Verdict};
 
 use self::columns::{Columns, Shape};
@@ -199,9 +199,9 @@ pub fn check(
 /// lines have the same categories, the table is too large, the counts contradict each other, or a
 /// table of `--earlier` has other columns.
 pub fn run(args: &ReviewArgs) -> Result<Answer, FilesError> {
-    if let Some(out) = &args.out {
-        not_over(out, &[&args.file])?;
-    }
+    let earlier = args.earlier.iter().map(|path| Some(("--earlier", path.as_path())));
+    let tables: Vec<_> = earlier.chain([Some(("the table", args.file.as_path()))]).collect();
+    check_outputs(&tables, &[given("--out", args.out.as_deref())])?;
     let read = |path: &PathBuf| Source::read(path, &args.format);
     let earlier = args.earlier.iter().map(|path| read(path).map(Some));
     let earlier = earlier.collect::<Result<Vec<_>, _>>()?;
@@ -493,34 +493,34 @@ fn write_protected(
 }
 
 fn text(report: &ReviewReport) -> String {
-    let mut text = if report.passes {
-        format!("{} cells: nothing here stands against release.\n", count(report.cells))
-    } else {
-        format!("{} cells: not to be released as they are.\n", count(report.cells))
+    let verdict = match (report.passes, report.cells) {
+        (true, _) => "nothing here stands against release",
+        (false, 1) => "not to be released as it is",
+        (false, _) => "not to be released as they are",
     };
+    let mut parts = vec![format!("{}: {verdict}.", how_many(report.cells, "cell", "cells"))];
     if !report.objections.is_empty() {
         let row = |found: &Line| vec![found.line.to_string(), found.words.clone()];
         let rows: Vec<Vec<String>> = report.objections.iter().map(row).collect();
-        text.push_str(&format!("\n{}", aligned(&["line", "objection"], &rows)));
+        parts.push(aligned(&["line", "objection"], &rows));
     }
     if !report.findings.is_empty() {
         let row = |found: &Finding| vec![found.verdict.as_str().to_owned(), found.words.clone()];
         let rows: Vec<Vec<String>> = report.findings.iter().map(row).collect();
-        text.push_str(&format!("\n\n{}", aligned(&["", "columns and totals"], &rows)));
+        parts.push(aligned(&["verdict", "columns and totals"], &rows));
     }
     if !report.inferred.is_empty() {
-        text.push_str(&given_away(report));
+        parts.push(given_away(report));
     }
     if let Some(out) = &report.out {
-        text.push_str(&format!(
-            "\n{}: {} small cells left empty, and {} more so that they cannot be worked out.\n",
+        parts.push(format!(
+            "{}: {} left empty, and {} more so that nothing left empty can be worked out.",
             out.display(),
-            report.primary.len(),
-            report.secondary.len()
+            how_many(report.primary.len() as u64, "small cell", "small cells"),
+            count(report.secondary.len() as u64)
         ));
     }
-    text.push_str(&notes(&report.notes));
-    text
+    parts.join("\n\n") + &notes(&report.notes)
 }
 
 fn given_away(report: &ReviewReport) -> String {
@@ -533,10 +533,10 @@ fn given_away(report: &ReviewReport) -> String {
         row.push(if found.low == found.high {
             found.low.to_string()
         } else {
-            format!("{} to {}", found.low, found.high)
+            format!("{}–{}", found.low, found.high)
         });
         row
     };
     let rows: Vec<Vec<String>> = report.inferred.iter().map(row).collect();
-    format!("\nNot shown, and given away all the same:\n\n{}", aligned(&head, &rows))
+    format!("Not shown, and given away all the same\n{}", aligned(&head, &rows))
 }

@@ -9,12 +9,13 @@ use salus_model::Entropy;
 use serde::Serialize;
 
 use crate::Answer;
-use crate::adjust::{self, Adjustment};
+use crate::adjust::{self, Adjustment, Change};
 use crate::error::FilesError;
 use crate::evidence::{self, AttackLine, Evidence, Trial};
-use crate::file::{Format, Source};
+use crate::file::{Encoding, Format, Source};
+use crate::numbers;
 use crate::person;
-use crate::text::{count, notes, pairs, percent};
+use crate::text::{columns, count, notes, pairs, percent};
 use crate::watch::{Unwatched, Watch};
 
 /// How recognisable the people of a table are, by the columns that others may know of them.
@@ -26,7 +27,7 @@ pub struct RiskArgs {
     #[arg(long, value_delimiter = ',', value_parser = crate::text::name, default_value = "all")]
     pub quasi_identifiers: Vec<String>,
     /// How many people the table is a sample of; gives `population_unique`.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_parser = numbers::people)]
     pub population_size: Option<u64>,
     /// The estimator of population uniqueness.
     #[arg(long, value_enum, default_value = "dankar")]
@@ -42,7 +43,7 @@ pub struct RiskArgs {
     #[arg(long)]
     pub no_attacks: bool,
     /// The score that a release needs: below it, say what to do first.
-    #[arg(long, conflicts_with = "no_attacks", default_value_t = USUAL_THRESHOLD)]
+    #[arg(long, conflicts_with = "no_attacks", default_value_t = USUAL_THRESHOLD, value_parser = numbers::score)]
     pub least_score: f64,
     #[command(flatten)]
     pub(crate) format: Format,
@@ -114,6 +115,9 @@ pub struct RiskReport {
 /// The score below which a table as it is gets an adjustment proposed, if nobody says another.
 const USUAL_THRESHOLD: f64 = 80.0;
 
+/// The size of groups that is proposed first.
+const FIRST_SIZE: u32 = 5;
+
 /// A set of columns, and the share of records that they alone make unique or nearly so.
 #[derive(Debug, Clone, Serialize)]
 pub struct Telling {
@@ -130,7 +134,7 @@ pub struct Telling {
 pub fn run(args: &RiskArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesError> {
     let source = Source::read(&args.file, &args.format)?;
     let (report, evidence) = measure(args, &source, &Unwatched, entropy)?;
-    let text = text(&report, evidence.as_ref());
+    let text = text(args, &report, evidence.as_ref());
     Answer::new(&report, text)
 }
 
@@ -144,6 +148,11 @@ pub(crate) fn measure(
     watch.stage("measuring groups of alike records, and who is alone in one");
     person::check(source, args.person.as_ref())?;
     let person = args.person.as_deref();
+    let (many, noun) = match person {
+        Some(person) => (person::people(&source.table, person)?, "people"),
+        None => (source.table.rows() as u64, "records"),
+    };
+    person::in_population(args.population_size, many, noun)?;
     let apart = args.person.as_slice();
     let names = source.columns("--quasi-identifiers", &args.quasi_identifiers, apart)?;
     let people = args.population.as_ref().map(|p| Source::read(p, &args.format)).transpose()?;
@@ -188,12 +197,6 @@ pub(crate) fn measure(
         report.notes.extend(person::noted(&source.table, &[]));
     }
     let sampled = report.people.unwrap_or(risk.records);
-    if args.population_size.is_some_and(|size| size < sampled) {
-        report.notes.push(
-            "the population is smaller than the table; its uniqueness is taken to be the table's"
-                .to_owned(),
-        );
-    }
     let mut evidence = None;
     if !args.no_attacks {
         watch.go_on()?;
@@ -218,7 +221,7 @@ fn first_step(evidence: &Evidence, wanted: f64, records: u64) -> Option<Adjustme
     }
     let room = adjust::Room {
         // A table as it is promises groups of one: five is where most begin.
-        k: Some(3),
+        k: Some(FIRST_SIZE - 1),
         l: None,
         t: None,
         sensitive: Vec::new(),
@@ -243,7 +246,47 @@ fn telling(table: &Table, names: &[String]) -> Result<Vec<Telling>, FilesError> 
     Ok(best.map(|s| Telling { columns: s.columns, distinction: s.distinction }).collect())
 }
 
-fn text(report: &RiskReport, evidence: Option<&Evidence>) -> String {
+/// The whole command that does what is proposed, as it is typed.
+fn command(args: &RiskArgs, next: &Adjustment) -> String {
+    let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
+    let out = args.file.with_file_name(format!("{stem}-anonymous.csv"));
+    let mut words = vec![args.file.display().to_string()];
+    let mut say = |option: &str, value: String| words.extend([option.to_owned(), value]);
+    if !matches!(args.quasi_identifiers.as_slice(), [all] if all.eq_ignore_ascii_case("all")) {
+        say("--quasi-identifiers", args.quasi_identifiers.join(","));
+    }
+    if let Some(person) = &args.person {
+        say("--person", person.clone());
+    }
+    if let Some(delimiter) = args.format.delimiter {
+        say("--delimiter", char::from(delimiter).to_string());
+    }
+    let encoding = args.format.encoding.to_possible_value();
+    if let Some(named) = encoding.filter(|_| args.format.encoding != Encoding::default()) {
+        say("--encoding", named.get_name().to_owned());
+    }
+    words.extend(args.format.header.then(|| "--header".to_owned()));
+    words.extend(args.format.no_header.then(|| "--no-header".to_owned()));
+    // More attempts alone make nothing anonymous: some model has to hold.
+    if !matches!(next.change, Change::GroupSize(_)) {
+        words.extend(["--k".to_owned(), FIRST_SIZE.to_string()]);
+    }
+    words.extend(next.option.split(' ').map(str::to_owned));
+    words.extend(["--out".to_owned(), out.display().to_string()]);
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("salus anonymise {}", words.join(" "))
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,=:@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+fn text(args: &RiskArgs, report: &RiskReport, evidence: Option<&Evidence>) -> String {
     let mut rows = vec![
         ("records", count(report.records)),
         ("people", report.people.map_or("one a record".to_owned(), count)),
@@ -253,9 +296,10 @@ fn text(report: &RiskReport, evidence: Option<&Evidence>) -> String {
         (
             "highest risk",
             format!(
-                "{} for {} of them",
+                "{}, for {} of the {}",
                 percent(report.highest_risk),
-                percent(report.records_at_highest_risk)
+                percent(report.records_at_highest_risk),
+                if report.people.is_some() { "people" } else { "records" }
             ),
         ),
         ("unique in the table", percent(report.sample_unique)),
@@ -268,13 +312,17 @@ fn text(report: &RiskReport, evidence: Option<&Evidence>) -> String {
         rows.push(("journalist, highest", percent(people.journalist_highest)));
         rows.push(("marketer", percent(people.marketer)));
     }
-    let telling: Vec<String> = report
-        .telling_columns
-        .iter()
-        .map(|t| format!("{} ({})", t.columns.join(" + "), percent(t.distinction)))
-        .collect();
-    rows.push(("columns that tell most", telling.join("; ")));
+    if let Some(score) = report.score {
+        rows.push(("score as it is", format!("{score:.1} of 100")));
+    }
     let mut said = format!("Re-identification risk\n{}", pairs(&rows));
+    if !report.telling_columns.is_empty() {
+        let telling = report.telling_columns.iter();
+        let rows: Vec<Vec<String>> =
+            telling.map(|t| vec![t.columns.join(" + "), percent(t.distinction)]).collect();
+        let table = columns(&["columns", "different ones per record"], &rows);
+        said.push_str(&format!("\n\nColumns that tell most records apart together\n{table}"));
+    }
     if let Some(evidence) = evidence {
         said.push_str(&format!(
             "\n\nAttacks, if the table were released as it is\n{}\n\n{}",
@@ -283,7 +331,7 @@ fn text(report: &RiskReport, evidence: Option<&Evidence>) -> String {
         ));
     }
     if let Some(next) = &report.next {
-        said.push_str(&format!("\n\nNext: salus anonymise {}, for {}", next.option, next.why));
+        said.push_str(&format!("\n\nNext, for {}:\n  {}", next.why, command(args, next)));
     }
     said.push_str(&notes(&report.notes));
     said

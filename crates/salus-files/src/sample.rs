@@ -6,18 +6,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use salus_deid::CsvFormat;
-use salus_model::Entropy;
+use salus_deid::{CsvFormat, Table};
+use salus_model::{Clock, Entropy};
 use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{not_over, table_bytes, write_bytes};
+use crate::file::{Staged, check_outputs, given, table_bytes};
 use crate::generator::{self, Stored};
+use crate::numbers;
 use crate::synthesise::{
-    Outs, StoredLinked, StoredSeries, WishArgs, names, seed, table_of, write_both,
+    Outs, StoredLinked, StoredSeries, WishArgs, names, rows_option, seed, stage_both, table_of,
 };
-use crate::text::{count, pairs};
+use crate::text::{bound, count, pairs};
 
 /// Draws records from a model that `salus synthesise --model` wrote; that costs nothing.
 #[derive(Debug, Clone, Args)]
@@ -25,10 +26,10 @@ pub struct SampleArgs {
     /// The model.
     pub model: PathBuf,
     /// How many records, or people; about as many as the model was fitted to if not given.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = rows_option)]
     pub rows: Option<u32>,
     /// Drives the sampling; drawn anew if not given.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::seed)]
     pub seed: Option<u64>,
     /// What the records have to satisfy.
     #[command(flatten)]
@@ -97,8 +98,16 @@ impl Kind {
 /// # Errors
 /// When the model cannot be read, its domains cannot satisfy what is asked for, or a file cannot be
 /// written.
-pub fn run(args: &SampleArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesError> {
-    not_over(&args.out, &[&args.model])?;
+pub fn run(
+    args: &SampleArgs,
+    clock: &dyn Clock,
+    entropy: &mut dyn Entropy,
+) -> Result<Answer, FilesError> {
+    let linked_out = given("--linked-out", args.linked_out.as_deref());
+    check_outputs(
+        &[Some(("the model", args.model.as_path()))],
+        &[Some(("--out", args.out.as_path())), linked_out],
+    )?;
     let seed = seed(args.seed, entropy)?;
     let kind = Kind::read(&args.model)?;
     if args.linked_out.is_some() != matches!(kind, Kind::Linked(_)) {
@@ -113,23 +122,26 @@ pub fn run(args: &SampleArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     let format =
         |own: Option<u8>| CsvFormat::with_delimiter(args.delimiter.or(own).unwrap_or(b','));
     let mut linked_records = None;
+    let mut staged = Staged::default();
     let (records, (epsilon, delta)) = match &kind {
         Kind::One(stored) => {
-            let records = one(args, stored, many(stored.model.rows()), seed, &format)?;
-            (records, stored.spent())
+            let table = one(args, stored, many(stored.model.rows()), seed)?;
+            let bytes = match &args.fhir {
+                Some(resource) => crate::fhir::of_drawn(resource, &table, clock.now())?,
+                None => table_bytes(&args.out, &table, format(stored.files.delimiter))?,
+            };
+            staged.add(&args.out, &bytes)?;
+            (table.rows() as u64, stored.spent())
         }
         Kind::Linked(stored) => {
             let rows = args.linked_out.as_ref().unwrap_or(&args.out);
-            not_over(rows, &[&args.model])?;
-            if *rows == args.out {
-                return Err(FilesError::option("--out and --linked-out are the same file"));
-            }
             let wishes = stored.wishes(&args.wishes)?;
             let fhir = [args.fhir.as_deref(), args.linked_fhir.as_deref()];
             let names = names(fhir[0], fhir[1], stored.key());
             let both = stored.sample(many(stored.people()), seed, &wishes, &names)?;
             let formats = stored.delimiters().map(&format);
-            write_both(&both, &Outs { files: [&args.out, rows], formats, fhir })?;
+            let outs = Outs { files: [&args.out, rows], formats, fhir, now: clock.now() };
+            stage_both(&both, &outs, &mut staged)?;
             linked_records = Some(both.rows.rows() as u64);
             (both.people.rows() as u64, stored.people.spent())
         }
@@ -143,10 +155,11 @@ pub fn run(args: &SampleArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
             let made = stored.sample(many(stored.people()), seed);
             let table = stored.table(&made)?;
             let bytes = table_bytes(&args.out, &table, format(stored.files.delimiter))?;
-            write_bytes(&args.out, &bytes)?;
+            staged.add(&args.out, &bytes)?;
             (made.len() as u64, stored.files.spent())
         }
     };
+    staged.persist()?;
     let report = SampleReport {
         records,
         linked_records,
@@ -160,13 +173,7 @@ pub fn run(args: &SampleArgs, entropy: &mut dyn Entropy) -> Result<Answer, Files
     Answer::new(&report, text)
 }
 
-fn one(
-    args: &SampleArgs,
-    stored: &Stored,
-    many: usize,
-    seed: u64,
-    format: &dyn Fn(Option<u8>) -> CsvFormat,
-) -> Result<u64, FilesError> {
+fn one(args: &SampleArgs, stored: &Stored, many: usize, seed: u64) -> Result<Table, FilesError> {
     let model = &stored.model;
     let looks = stored.files.looks(model);
     let known = |name: &str| model.attributes().iter().find(|a| a.name().as_str() == name);
@@ -178,13 +185,7 @@ fn one(
     }
     let conditions = [stored.without_gaps()?, wishes.conditions].concat();
     let sample = model.sample(many, seed, &conditions, &wishes.constraints)?;
-    let table = table_of(sample.records(), &looks)?;
-    let bytes = match &args.fhir {
-        Some(resource) => crate::fhir::ndjson(resource, &table)?,
-        None => table_bytes(&args.out, &table, format(stored.files.delimiter))?,
-    };
-    write_bytes(&args.out, &bytes)?;
-    Ok(table.rows() as u64)
+    table_of(sample.records(), &looks)
 }
 
 fn text(report: &SampleReport) -> String {
@@ -192,8 +193,14 @@ fn text(report: &SampleReport) -> String {
     rows.extend(report.linked_records.map(|n| ("of the second table", count(n))));
     rows.extend([
         ("privacy spent", "nothing: sampling a private model costs nothing more".to_owned()),
-        ("the model's", format!("ε = {:.4} at δ = {:e}", report.epsilon, report.delta)),
-        ("written to", report.out.display().to_string()),
+        ("the model's", bound(report.epsilon, report.delta)),
+        (
+            "written to",
+            match &report.linked_out {
+                Some(rows) => format!("{} and {}", report.out.display(), rows.display()),
+                None => report.out.display().to_string(),
+            },
+        ),
     ]);
     format!("Synthetic records\n{}", pairs(&rows))
 }

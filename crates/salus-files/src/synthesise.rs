@@ -1,7 +1,7 @@
 //! `salus synthesise`: synthetic records with differential privacy.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use salus_deid::Column;
@@ -14,7 +14,10 @@ use crate::Answer;
 use crate::adjust::{Adjustment, Attempt};
 use crate::error::FilesError;
 use crate::evidence::AttackLine;
-use crate::file::{Format, Source, not_over, table_bytes, write_bytes};
+use crate::file::{Format, Named, Source, Staged, check_outputs, given, table_bytes};
+use crate::hierarchies;
+use crate::numbers;
+use crate::person;
 
 mod attempts;
 mod column;
@@ -35,11 +38,12 @@ pub use series::{SeriesArgs, SeriesReport, Signature};
 pub(crate) use attempts::{Meter, tried};
 pub(crate) use column::{DATE_FORMS, Lane, Look, table_of};
 pub(crate) use domains::whole;
-pub(crate) use linked::{Outs, StoredLinked, names, write_both};
+pub(crate) use linked::{Outs, StoredLinked, names, stage_both};
 pub(crate) use make::{make, seed, units};
+pub(crate) use options::{MOST_RECORDS, rows_option};
 pub(crate) use series::StoredSeries;
 
-use make::store;
+use make::stored;
 use options::bounds_option;
 use report::{certificate, text};
 
@@ -52,16 +56,16 @@ pub struct SynthesiseArgs {
     #[arg(long, value_enum, default_value = "aim")]
     pub method: MethodName,
     /// The most that the result tells of a person: less is more private; 1 is usual.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::epsilon)]
     pub epsilon: f64,
     /// The chance that ε is exceeded; well below one in the number of people.
-    #[arg(long, default_value_t = 1e-6)]
+    #[arg(long, default_value_t = 1e-6, value_parser = numbers::delta)]
     pub delta: f64,
     /// How many synthetic records; as many as were counted, with noise, if not given.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = rows_option)]
     pub rows: Option<u32>,
     /// Drives sampling from the fitted model, never the privacy noise.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::seed)]
     pub seed: Option<u64>,
     /// The column that says whose a record is; without it each record is a person of its own.
     #[arg(long)]
@@ -102,14 +106,14 @@ pub struct SynthesiseArgs {
     #[arg(long)]
     pub attacks: bool,
     /// Refuse to write a result whose score is below this.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::score)]
     pub least_score: Option<f64>,
     /// Halve ε and try again until the score is at least this, or --utility-floor is reached.
     /// Every attempt is charged.
-    #[arg(long, conflicts_with = "least_score")]
+    #[arg(long, conflicts_with = "least_score", value_parser = numbers::score)]
     pub until_score: Option<f64>,
     /// Give up where the quality (1 is alike) falls below this.
-    #[arg(long, default_value_t = 0.0, requires = "until_score")]
+    #[arg(long, default_value_t = 0.0, requires = "until_score", value_parser = numbers::share)]
     pub utility_floor: f64,
     /// Attempts at most; each is judged as one of so many.
     #[arg(long, default_value_t = 5, requires = "until_score", value_parser = clap::value_parser!(u8).range(1..=50))]
@@ -200,6 +204,12 @@ pub struct SynthesiseReport {
     pub next: Option<Adjustment>,
     /// The file written.
     pub out: PathBuf,
+    /// The file of the model, with `--model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// The file of the certificate, with `--certificate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
     /// What to note.
     pub notes: Vec<String>,
     /// What is noted of a cohort, which counts records: for whoever has them, and on no certificate.
@@ -228,15 +238,16 @@ pub fn run(
     clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
+    check_outputs(&args.read(), &args.written())?;
     if let Some(linked) = &args.linked.linked {
-        return linked::run(args, linked, entropy);
+        return linked::run(args, linked, clock, entropy);
     }
     if let Some(value) = &args.series.series {
         return series::run(args, value, entropy);
     }
-    not_over(&args.out, &[&args.file])?;
-    let source = Source::read(&args.file, &args.format)?;
+    let source = args.source(&args.file)?;
     check_fhir(args, &source)?;
+    check_delta(args, &source)?;
     let (made, mut report, evidence) = tried(args, &source, &mut Meter::new(), entropy)?;
     if let Some(least) = args.least_score
         && report.score.is_none_or(|score| score < least)
@@ -251,20 +262,65 @@ pub fn run(
         )));
     }
     let released = match &args.fhir {
-        Some(resource) => crate::fhir::ndjson(resource, &made.table)?,
+        Some(resource) => crate::fhir::of_drawn(resource, &made.table, clock.now())?,
         None => table_bytes(&args.out, &made.table, source.format)?,
     };
-    write_bytes(&args.out, &released)?;
+    let mut staged = Staged::default();
+    staged.add(&args.out, &released)?;
     if let Some(path) = &args.model {
-        store(path, &made, Delta::new(args.delta)?, &source)?;
+        staged.add(path, &stored(path, &made, Delta::new(args.delta)?, &source)?)?;
     }
     if let Some(path) = &args.certificate {
-        not_over(path, &[&args.file, &args.out])?;
-        certificate(args, &report, evidence.as_ref(), &released, clock).write(path)?;
+        let certificate = certificate(args, &report, evidence.as_ref(), &released, clock);
+        staged.add(path, &certificate.bytes(path)?)?;
     }
+    staged.persist()?;
     report.notes.extend(report.cohort.clone());
     let text = text(&report, evidence.as_ref());
     Answer::new(&report, text)
+}
+
+impl SynthesiseArgs {
+    /// The files that are read, but for those of hierarchies.
+    fn read(&self) -> [Option<Named<'_>>; 3] {
+        [
+            Some(("the table", self.file.as_path())),
+            given("--linked", self.linked.linked.as_deref()),
+            given("--rules", self.rules.as_deref()),
+        ]
+    }
+
+    /// The files that are written.
+    fn written(&self) -> [Option<Named<'_>>; 4] {
+        [
+            Some(("--out", self.out.as_path())),
+            given("--linked-out", self.linked.linked_out.as_deref()),
+            given("--model", self.model.as_deref()),
+            given("--certificate", self.certificate.as_deref()),
+        ]
+    }
+
+    /// A table, whose hierarchies are not among the files to be written.
+    fn source(&self, path: &Path) -> Result<Source, FilesError> {
+        let source = Source::read(path, &self.format)?;
+        hierarchies::not_over(self.hierarchies.as_deref(), &source, &self.written())?;
+        Ok(source)
+    }
+}
+
+/// Whether δ is below one in the number of people, before anything is spent.
+pub(crate) fn check_delta(args: &SynthesiseArgs, source: &Source) -> Result<(), FilesError> {
+    let people = match &args.person {
+        Some(person) => {
+            source.require("--person", std::slice::from_ref(person))?;
+            person::people(&source.table, person)?
+        }
+        None => source.table.rows() as u64,
+    };
+    match numbers::too_large(args.delta, people) {
+        Some(words) => Err(FilesError::option(words)),
+        None => Ok(()),
+    }
 }
 
 /// Whether the columns have a place in the resource type, before anything is spent.

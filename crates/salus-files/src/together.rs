@@ -30,8 +30,9 @@ use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Format, Source, not_over};
+use crate::file::{Format, Named, Source, check_outputs};
 use crate::generator::{Extras, Stored};
+use crate::numbers;
 use crate::synthesise::{Lane, Look, units};
 use crate::text::pairs;
 
@@ -41,8 +42,10 @@ use exchange::{Account, Given, Held, Question, Reply};
 #[derive(Debug, Clone, Subcommand)]
 pub enum Together {
     /// Agree on columns, hospitals and ε: writes the plan, which is the first question.
+    #[command(allow_negative_numbers = true)]
     Plan(PlanArgs),
     /// At a hospital: answer a question from its own records, with its own noise.
+    #[command(allow_negative_numbers = true)]
     Answer(AnswerArgs),
     /// Write the second question, from everybody's first answers.
     Ask(AskArgs),
@@ -59,10 +62,10 @@ pub struct PlanArgs {
     #[arg(long, required = true)]
     pub hospital: Vec<String>,
     /// The most that both answers of a hospital tell of each of its patients.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::epsilon)]
     pub epsilon: f64,
     /// The chance that ε is exceeded.
-    #[arg(long, default_value_t = 1e-6)]
+    #[arg(long, default_value_t = 1e-6, value_parser = numbers::delta)]
     pub delta: f64,
     /// Two columns that are known to go together, as smoker:copd; repeat for more. The others are
     /// chained in their order.
@@ -84,14 +87,15 @@ pub struct AnswerArgs {
     #[arg(long)]
     pub hospital: String,
     /// The most that the whole plan may tell of a patient; a plan that asks for more is refused.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::epsilon)]
     pub epsilon: f64,
     /// The most that all plans of the account together may tell of a patient, as an ε; kept in the
-    /// account until another is stated. As much as --epsilon if none ever was.
-    #[arg(long)]
+    /// account until another is stated. As much as --epsilon if none ever was; at 0 no other
+    /// question is answered.
+    #[arg(long, value_parser = numbers::budget)]
     pub budget: Option<f64>,
     /// The δ that goes with both, and at which losses are shown.
-    #[arg(long, default_value_t = 1e-6)]
+    #[arg(long, default_value_t = 1e-6, value_parser = numbers::delta)]
     pub delta: f64,
     /// The column that says whose a record is; without it each record is a person of its own.
     /// Records that do not say it are left out.
@@ -186,14 +190,23 @@ pub fn run(what: &Together, entropy: &mut dyn Entropy) -> Result<Answer, FilesEr
     Answer::new(&report, text)
 }
 
+/// What a plan has to spend on each column at least, in millionths of ρ, as [`Federation::new`] says.
+const LEAST_OF_COLUMN: u64 = 20;
+
 fn plan(args: &PlanArgs, entropy: &mut dyn Entropy) -> Result<TogetherReport, FilesError> {
-    not_over(&args.out, &[&args.codebook])?;
+    check_outputs(
+        &[Some(("the codebook", args.codebook.as_path()))],
+        &[Some(("--out", args.out.as_path()))],
+    )?;
     let columns = codebook::read(&args.codebook)?;
     let mut hospitals: Vec<&String> = args.hospital.iter().collect();
     hospitals.sort();
     hospitals.dedup();
     if hospitals.len() < args.hospital.len() {
         return Err(FilesError::option("--hospital: two have the same name"));
+    }
+    if hospitals.iter().any(|name| name.trim().is_empty()) {
+        return Err(FilesError::option("--hospital: one has no name; say what it is called"));
     }
     let place = |name: &String| {
         let at = columns.attributes.iter().position(|a| a.name().as_str() == name);
@@ -206,6 +219,16 @@ fn plan(args: &PlanArgs, entropy: &mut dyn Entropy) -> Result<TogetherReport, Fi
         .collect::<Result<Vec<_>, FilesError>>()?;
     let (epsilon, delta) = (Epsilon::new(args.epsilon)?, Delta::new(args.delta)?);
     let rho = rho_from_epsilon(epsilon, delta);
+    let many = columns.attributes.len() as u64;
+    let needed = MicroRho::new(many * LEAST_OF_COLUMN);
+    if rho < needed {
+        let least = (shown(needed, delta) * 10_000.0).ceil() / 10_000.0;
+        return Err(FilesError::option(format!(
+            "--epsilon {}: {many} columns take at least ε = {least} at δ = {:e}; allow that, or \
+             agree on fewer columns",
+            args.epsilon, args.delta
+        )));
+    }
     let (_, ask) = Federation::new(columns.attributes.clone(), args.hospital.len(), rho, &pairs)?;
     let mut number = [0; 16];
     entropy.fill(&mut number).map_err(|e| FilesError::Transform(e.into()))?;
@@ -216,8 +239,13 @@ fn plan(args: &PlanArgs, entropy: &mut dyn Entropy) -> Result<TogetherReport, Fi
 
 /// Answers from a hospital's own records: the only step that looks at any.
 fn answer(args: &AnswerArgs, entropy: &mut dyn Entropy) -> Result<TogetherReport, FilesError> {
-    not_over(&args.out, &[&args.question, &args.file, &args.account])?;
-    not_over(&args.account, &[&args.question, &args.file])?;
+    check_outputs(
+        &[
+            Some(("the question", args.question.as_path())),
+            Some(("the table", args.file.as_path())),
+        ],
+        &[Some(("--account", args.account.as_path())), Some(("--out", args.out.as_path()))],
+    )?;
     let question = Question::read(&args.question)?;
     question.place(&args.hospital)?;
     // The plan's δ is the coordinator's word; what a patient loses is told at the hospital's.
@@ -318,9 +346,14 @@ fn own_table(
     Ok(Own { table: builder.finish(), left_out })
 }
 
+/// The files of a coordinator.
+fn read_for<'a>(plan: &'a Path, answers: &'a [PathBuf]) -> Vec<Option<Named<'a>>> {
+    let answers = answers.iter().map(|path| Some(("an answer", path.as_path())));
+    answers.chain([Some(("the plan", plan))]).collect()
+}
+
 fn ask(args: &AskArgs) -> Result<TogetherReport, FilesError> {
-    let read: Vec<&Path> = args.answers.iter().chain([&args.plan]).map(PathBuf::as_path).collect();
-    not_over(&args.out, &read)?;
+    check_outputs(&read_for(&args.plan, &args.answers), &[Some(("--out", args.out.as_path()))])?;
     let plan = Question::read(&args.plan)?;
     let (_, next) = first_round(&plan, &replies(&plan, &args.answers)?)?;
     let question = plan.with(next);
@@ -329,8 +362,8 @@ fn ask(args: &AskArgs) -> Result<TogetherReport, FilesError> {
 }
 
 fn fit(args: &FitArgs) -> Result<TogetherReport, FilesError> {
-    let read: Vec<&Path> = args.answers.iter().chain([&args.plan]).map(PathBuf::as_path).collect();
-    not_over(&args.model, &read)?;
+    let written = [Some(("--model", args.model.as_path()))];
+    check_outputs(&read_for(&args.plan, &args.answers), &written)?;
     let plan = Question::read(&args.plan)?;
     let replies = replies(&plan, &args.answers)?;
     let (mut federation, _) = first_round(&plan, &replies)?;
@@ -350,7 +383,23 @@ fn fit(args: &FitArgs) -> Result<TogetherReport, FilesError> {
 
 /// Everybody's answers, each to this plan.
 fn replies(plan: &Question, files: &[PathBuf]) -> Result<Vec<Reply>, FilesError> {
-    files.iter().map(|path| Reply::read(path, plan)).collect()
+    let replies: Vec<Reply> =
+        files.iter().map(|path| Reply::read(path, plan)).collect::<Result<_, _>>()?;
+    for (i, (reply, path)) in replies.iter().zip(files).enumerate() {
+        let same =
+            |other: &Reply| other.hospital() == reply.hospital() && other.round() == reply.round();
+        let earlier = replies.iter().zip(files).take(i).find(|(other, _)| same(other));
+        if let Some((_, earlier)) = earlier {
+            return Err(FilesError::option(format!(
+                "{}: '{}' answered question {} in {} already; name each answer once",
+                path.display(),
+                reply.hospital(),
+                reply.round(),
+                earlier.display()
+            )));
+        }
+    }
+    Ok(replies)
 }
 
 /// The coordinator's state after the first answers, with the second question.
@@ -416,7 +465,12 @@ fn text(report: &TogetherReport) -> String {
         format!("ε = {:.4} at δ = {:e}, at each hospital", report.epsilon, report.delta),
     ));
     if let Some((total, budget)) = report.account_epsilon.zip(report.account_budget) {
-        let spent = format!("ε = {:.4}, in all {total:.4} of {budget:.4}", report.epsilon_spent);
+        let spent = format!("ε = {:.4}, in all {total:.4}", report.epsilon_spent);
+        let spent = if total > budget {
+            format!("{spent}: the budget is {budget:.4}, so no other question is answered")
+        } else {
+            format!("{spent} of {budget:.4}")
+        };
         rows.push(("spent here", spent));
     }
     rows.extend(report.left_out.map(|n| ("left out", format!("{n} records without a person"))));

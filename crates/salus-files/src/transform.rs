@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Format, Source, not_over, write_table};
+use crate::file::{Format, Source, check_outputs, given, write_table};
 use crate::hierarchies;
 use crate::text::{count, notes, pairs};
 
@@ -121,8 +121,11 @@ pub struct TransformReport {
 /// When a file cannot be read or written, a column does not exist, or a value is not what the
 /// change needs.
 pub fn run(args: &TransformArgs, entropy: &mut dyn Entropy) -> Result<Answer, FilesError> {
-    not_over(&args.out, &[&args.file])?;
+    let written = [Some(("--out", args.out.as_path()))];
+    let key = given("--key-file", args.key_file.as_deref());
+    check_outputs(&[Some(("the table", args.file.as_path())), key], &written)?;
     let source = Source::read(&args.file, &args.format)?;
+    hierarchies::not_over(args.hierarchies.as_deref(), &source, &written)?;
     check(args, &source)?;
     let mut report = TransformReport {
         records: 0,

@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Format, Source, not_over, write_table};
-use crate::text::{columns, count, notes, percent};
+use crate::file::{Format, Source, check_outputs, given, write_table};
+use crate::numbers;
+use crate::text::{columns, count, counted, decimals, notes, percent};
 
 /// Measures how differently groups fare in a table and mends it.
 #[derive(Debug, Clone, Args)]
@@ -33,7 +34,7 @@ pub struct UnbiasArgs {
     #[arg(long, value_delimiter = ',', value_parser = crate::text::name)]
     pub features: Vec<String>,
     /// For `repair`: how far the columns are moved towards the same distribution in each group.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = numbers::share)]
     pub level: f64,
     /// The column with a model's predicted chance of the good outcome: its bias is measured, and
     /// `threshold` mends it.
@@ -44,7 +45,7 @@ pub struct UnbiasArgs {
     #[arg(long, value_parser = crate::text::name, conflicts_with = "score")]
     pub predicted: Option<String>,
     /// The score from which on the model predicts the good outcome.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = numbers::share)]
     pub threshold: f64,
     /// A table of the population, to compare the groups' shares with.
     #[arg(long)]
@@ -188,10 +189,12 @@ pub struct GroupThreshold {
 /// When a file cannot be read or written, a column or the good outcome does not exist, or the
 /// method lacks what it needs.
 pub fn run(args: &UnbiasArgs) -> Result<Answer, FilesError> {
+    let reference = given("--reference", args.reference.as_deref());
+    check_outputs(
+        &[Some(("the table", args.file.as_path())), reference],
+        &[given("--out", args.out.as_deref())],
+    )?;
     let source = Source::read(&args.file, &args.format)?;
-    if let Some(out) = &args.out {
-        not_over(out, &[&args.file])?;
-    }
     let (mended, report) = mend(args, &source)?;
     if let Some(out) = &args.out {
         write_table(out, &mended, source.format)?;
@@ -207,6 +210,11 @@ pub(crate) fn mend(
 ) -> Result<(Table, UnbiasReport), FilesError> {
     let (column, value) = &args.favourable;
     source.require("--sensitive", &args.sensitive)?;
+    for (i, name) in args.sensitive.iter().enumerate() {
+        if args.sensitive.iter().skip(i + 1).any(|other| other == name) {
+            return Err(FilesError::option(format!("--sensitive: column '{name}' is named twice")));
+        }
+    }
     source.require("--favourable", std::slice::from_ref(column))?;
     source.require("--features", &args.features)?;
     source.require("--score", args.score.as_slice())?;
@@ -287,9 +295,8 @@ pub(crate) fn mend(
     }
     let small = report.before.groups.iter().filter(|g| g.records < 30.0).count();
     if small > 0 {
-        report
-            .notes
-            .push(format!("{small} groups have fewer than 30 records: their rates are uncertain"));
+        let said = counted(small as u64, "group has", "groups have");
+        report.notes.push(format!("{said} fewer than 30 records: rates are uncertain there"));
     }
     Ok((mended, report))
 }
@@ -320,8 +327,17 @@ fn predictions(args: &UnbiasArgs, table: &Table) -> Result<Option<Predictions>, 
                 "--score: column '{score}' holds something else than numbers"
             ))
         })?;
-        let scores = column.codes().iter().filter_map(|&c| numbers.get(c as usize).copied());
-        return Ok(Some(Predictions { scores: scores.collect(), threshold: args.threshold }));
+        let scores: Vec<f64> =
+            column.codes().iter().filter_map(|&c| numbers.get(c as usize).copied()).collect();
+        if let Some(record) = scores.iter().position(|chance| !(0.0..=1.0).contains(chance)) {
+            return Err(FilesError::option(format!(
+                "--score: column '{score}', record {}: {} is no chance; a model's predicted chances \
+                 lie between 0 and 1",
+                record + 1,
+                column.value(record).unwrap_or_default()
+            )));
+        }
+        return Ok(Some(Predictions { scores, threshold: args.threshold }));
     }
     let Some(predicted) = &args.predicted else { return Ok(None) };
     let column = table.column(predicted)?;
@@ -516,14 +532,13 @@ fn threshold(
 
 /// Measures side by side, those that all reports have.
 fn side_by_side(reports: &[&BiasReport]) -> Vec<Vec<String>> {
-    let number = |x: f64| format!("{x:.5}");
     let line = |word: &str, fair: &str, pick: fn(&BiasReport) -> Option<f64>| {
         let values: Vec<Option<f64>> = reports.iter().map(|r| pick(r)).collect();
         if values.iter().all(Option::is_none) {
             return None;
         }
         let mut row = vec![word.to_owned()];
-        row.extend(values.into_iter().map(|v| v.map_or("–".to_owned(), number)));
+        row.extend(values.into_iter().map(|v| v.map_or("–".to_owned(), decimals)));
         row.push(fair.to_owned());
         Some(row)
     };
@@ -540,8 +555,7 @@ fn side_by_side(reports: &[&BiasReport]) -> Vec<Vec<String>> {
 }
 
 fn text(report: &UnbiasReport) -> String {
-    let number = |x: f64| format!("{x:.5}");
-    let rates: Vec<Vec<String>> = report
+    let mut rates: Vec<Vec<String>> = report
         .before
         .groups
         .iter()
@@ -556,13 +570,14 @@ fn text(report: &UnbiasReport) -> String {
                 percent(after.favourable),
             ];
             match (weights, threshold) {
-                (Some(w), _) => row.extend([number(w.favourable), number(w.unfavourable)]),
-                (None, Some(t)) => row.push(number(t.threshold)),
+                (Some(w), _) => row.extend([decimals(w.favourable), decimals(w.unfavourable)]),
+                (None, Some(t)) => row.push(decimals(t.threshold)),
                 (None, None) => {}
             }
             row
         })
         .collect();
+    rates.sort();
     let mut header = vec!["group", "records", "favourable before", "after"];
     if !report.weights.is_empty() {
         header.extend(["weight if favourable", "weight if not"]);
@@ -609,7 +624,7 @@ fn text(report: &UnbiasReport) -> String {
         let rows: Vec<Vec<String>> = report
             .repaired
             .iter()
-            .map(|r| vec![r.column.clone(), number(r.gap_before), number(r.gap_after)])
+            .map(|r| vec![r.column.clone(), decimals(r.gap_before), decimals(r.gap_after)])
             .collect();
         said.push_str(&format!(
             "\n\nLargest gap between groups\n{}",
@@ -617,11 +632,12 @@ fn text(report: &UnbiasReport) -> String {
         ));
     }
     if !report.representation.is_empty() {
-        let rows: Vec<Vec<String>> = report
+        let mut rows: Vec<Vec<String>> = report
             .representation
             .iter()
             .map(|r| vec![r.group.clone(), percent(r.share), percent(r.reference)])
             .collect();
+        rows.sort();
         said.push_str(&format!(
             "\n\nRepresentation\n{}",
             columns(&["group", "in the table", "in the reference"], &rows)

@@ -54,6 +54,9 @@ fn a_table_is_measured_and_anonymised_alone() {
     let again = salus(at, &["risk", "anonymous.csv"]);
     let text = String::from_utf8(again.stdout).unwrap();
     assert!(text.contains("Re-identification risk") && text.contains("membership"), "{text}");
+    // Nobody said how wide it is read: as wide as terminals are. Commands are copied whole.
+    let fits = |line: &str| line.chars().count() <= 80 || line.starts_with("  salus ");
+    assert!(text.lines().all(fits), "{text}");
     let mut left: Vec<String> = std::fs::read_dir(at)
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -96,7 +99,7 @@ fn wrong_requests_have_their_exit_codes_and_write_nothing() {
         (2, vec!["risk", "t.csv", "--quasi-identifiers", "weight"]),
         (2, vec!["anonymise", "t.csv", "--k", "41", "--out", "o.csv"]),
         (3, vec!["anonymise", "t.csv", "--k", "2", "--least-score", "100", "--out", "o.csv"]),
-        (2, vec!["synthesise", "t.csv", "--epsilon", "0", "--out", "o.csv"]),
+        (2, vec!["synthesise", "t.csv", "--epsilon", "1", "--delta", "0.5", "--out", "o.csv"]),
         (2, vec!["sample", "t.csv", "--out", "o.csv"]),
         (
             2,
@@ -145,6 +148,63 @@ fn wrong_requests_have_their_exit_codes_and_write_nothing() {
         assert!(error["error"].is_string() && error["class"].is_string(), "{error}");
         assert!(!at.join("o.csv").exists());
     }
+}
+
+#[test]
+fn words_that_are_no_command_are_answered_in_json_where_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rows: String = (0..40).map(|i| format!("{},{}\n", 20 + i, ["f", "m"][i % 2])).collect();
+    std::fs::write(at.join("t.csv"), format!("age,sex\n{rows}")).unwrap();
+    for (words, part) in [
+        (&["risk", "--json"][..], "<FILE>"),
+        (&["risk", "t.csv", "--json", "--bogus"], "--bogus"),
+        (&["--json", "anonymise", "t.csv", "--k", "-1", "--out", "o.csv"], "--k"),
+        (&["risk", "t.csv", "--least-score", "101", "--json"], "between 0 and 100"),
+        (&["--json"], "subcommand"),
+    ] {
+        let output = salus(at, words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said: Json = serde_json::from_slice(&output.stdout).unwrap();
+        let error = said["error"].as_str().unwrap();
+        assert!(error.contains(part) && !error.contains("Usage"), "{words:?}: {error}");
+        assert_eq!(said["class"], "bad-request");
+    }
+    // For people nothing is another than it was; after -- nothing is an option; help is no failure.
+    let plain = salus(at, &["risk", "t.csv", "--bogus"]);
+    assert_eq!((plain.status.code(), plain.stdout.is_empty()), (Some(2), true));
+    assert!(String::from_utf8_lossy(&plain.stderr).contains("Usage"));
+    let named = salus(at, &["risk", "--bogus", "--", "--json"]);
+    assert_eq!((named.status.code(), named.stdout.is_empty()), (Some(2), true));
+    let help = salus(at, &["risk", "--help", "--json"]);
+    let said = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    let (own, global) = said.split_once("Global options:").unwrap();
+    assert!(own.contains("--least-score") && !own.contains("--site"), "{said}");
+    assert!(global.contains("--site") && global.contains("--json") && global.contains("--log"));
+}
+
+#[test]
+fn a_score_that_is_never_reached_gives_its_attempts_as_an_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let rows: String = (0..80).map(|i| format!("{},{}\n", 20 + i, ["f", "m"][i % 2])).collect();
+    std::fs::write(at.join("t.csv"), format!("age,sex\n{rows}")).unwrap();
+    let words = ["anonymise", "t.csv", "--k", "2", "--until-score", "100", "--out", "o.csv"];
+    let output = salus(at, &[&words[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    let said: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let error = said["error"].as_str().unwrap();
+    assert!(
+        error.contains("no release reaches a score of 100") && !error.contains('\n'),
+        "{error}"
+    );
+    assert_eq!(said["attempts"][0]["attempt"], 1);
+    assert!(said["attempts"][0]["settings"].to_string().contains("--k 2"));
+    let people = salus(at, &words);
+    assert!(String::from_utf8_lossy(&people.stderr).contains("settings"), "people get a table");
+    assert!(!at.join("o.csv").exists());
 }
 
 /// `salus risk … | head -1`: who reads has enough, and what was done has its exit code.

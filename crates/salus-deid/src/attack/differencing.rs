@@ -213,7 +213,11 @@ pub(super) fn joining(
     if attempts < FEWEST {
         return Ok(Tally::not_run(
             attack,
-            format!("only {attempts} people are of groups that grew since an earlier release"),
+            match attempts {
+                0 => "nobody is of a group that grew since an earlier release".to_owned(),
+                1 => "only one person is of a group that grew since an earlier release".to_owned(),
+                n => format!("only {n} people are of groups that grew since an earlier release"),
+            },
         ));
     }
     let right = |guesses: &[bool]| guesses.iter().take(attempts).filter(|g| **g).count() as u64;

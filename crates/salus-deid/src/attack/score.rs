@@ -125,15 +125,16 @@ impl Report {
             Attack::SinglingOutMultivariate => "of the records that stand alone",
             _ => "of the members",
         };
+        let about = worst.secret.as_ref().map_or(String::new(), |column| format!(" of {column}"));
         let mut words = format!(
-            "Of {} attacks the most successful was {}: of {} attempts {} succeeded, against {} \
-             on people who are not in the data. With 95 % confidence over all attacks, at most {} \
-             {whom} are exposed by being in the data.",
+            "Of {} attacks the most successful was {}{about}: of {} attempts {} succeeded, against \
+             {} on people who are not in the data. With 95 % confidence over all attacks, at most \
+             {} {whom} are exposed by being in the data.",
             self.findings().count(),
             worst.attack.name(),
-            worst.attempts,
-            worst.successes,
-            worst.control_successes,
+            count(worst.attempts),
+            count(worst.successes),
+            count(worst.control_successes),
             percent(worst.risk.upper),
         );
         if self.proven().next().is_some() {
@@ -162,6 +163,14 @@ impl Report {
         }
         let said = reasons.iter().map(|(why, attacks)| format!("{} ({why})", attacks.join(", ")));
         format!(" Not run, and no risk in the score: {}.", said.collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// A number with its thousands apart.
+fn count(n: u64) -> String {
+    match n / 1_000 {
+        0 => n.to_string(),
+        thousands => format!("{},{:03}", count(thousands), n % 1_000),
     }
 }
 

@@ -93,7 +93,11 @@ fn tally(frame: &Frame, attack: Attack, predicates: &[Predicate]) -> Tally {
     if predicates.len() < FEWEST {
         return Tally::not_run(
             attack,
-            format!("only {} predicates isolate one record of the release", predicates.len()),
+            match predicates.len() {
+                0 => "no predicate isolates one record of the release".to_owned(),
+                1 => "only one predicate isolates one record of the release".to_owned(),
+                n => format!("only {n} predicates isolate one record of the release"),
+            },
         );
     }
     let (mut hits, mut single, mut without) = (0, 0u64, 0);
@@ -246,7 +250,11 @@ pub(super) fn multivariate(
     if isolating.len() < FEWEST {
         return Ok(Tally::not_run(
             attack,
-            format!("only {} records of the release are isolated by their values", isolating.len()),
+            match isolating.len() {
+                0 => "no record of the release is isolated by its values".to_owned(),
+                1 => "only one record of the release is isolated by its values".to_owned(),
+                n => format!("only {n} records of the release are isolated by their values"),
+            },
         ));
     }
     Ok(tally(frame, attack, &isolating))

@@ -519,7 +519,7 @@ fn who_joined_is_found_by_subtracting_counts() {
     assert_eq!(found.control_successes, right(&control).1);
     // The same table twice: no group grew.
     let none = joining(&before, &before, &control).unwrap_err();
-    assert!(none.contains("only 0 people"), "{none}");
+    assert!(none.contains("nobody is of a group that grew"), "{none}");
 }
 
 #[test]

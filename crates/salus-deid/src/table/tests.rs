@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Column, CsvFormat, Header, Table, TableError, Whitespace};
+use super::{Column, CsvFormat, Header, LongField, QuotedFields, Table, TableError, Whitespace};
 
 const COMMA: CsvFormat = CsvFormat::with_delimiter(b',');
 
@@ -26,6 +26,65 @@ fn a_ragged_line_is_refused_by_its_number() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(read("a,b\n1\n"), Err(TableError::Ragged { line: 2, found: 1, .. })));
+}
+
+#[test]
+fn a_quoted_field_that_never_ends_is_refused_by_the_line_it_opens_on() {
+    let many = |rows: u32, stray: u32, end: &str| {
+        (1..rows).fold(format!("a,b{end}"), |csv, i| {
+            let quote = if i + 1 == stray { "\"" } else { "" };
+            csv + &format!("{i},{quote}x{end}")
+        })
+    };
+    for (text, line) in [
+        ("a,b\n1,\"2\n3,4".to_owned(), 2),
+        ("a,b\n1,\"2\n3,4\n".to_owned(), 2),
+        // Fewer fields than the others have.
+        ("a,b\n\"1,2\n3,4\n".to_owned(), 2),
+        ("a,b\r\n\r\n1,\"".to_owned(), 3),
+        ("\u{feff}\"a,b\n1,2\n".to_owned(), 1),
+        ("a,b\n\"x\ny\",1\n1,\"a\"\"".to_owned(), 4),
+        // More than a reader holds at once.
+        (many(20_000, 701, "\n"), 701),
+        (many(20_000, 19_999, "\r\n"), 19_999),
+    ] {
+        match read(&text) {
+            Err(TableError::UnclosedQuote { line: found }) => assert_eq!(found, line),
+            other => panic!("line {line}: {:?}", other.map(|table| table.rows())),
+        }
+    }
+}
+
+#[test]
+fn quotes_that_are_none_or_that_end_are_no_fault() {
+    for (text, last) in [
+        ("a,b\n1,\"x\ny\r\nz\"\n", "x\ny\r\nz"),
+        ("a,b\n1,5\" tall\n", "5\" tall"),
+        ("a,b\n1, \"x\n", " \"x"),
+        ("a,b\r\n1,\"x\"\r\n", "x"),
+        ("a,b\n1,\"x\"", "x"),
+        ("a,b\n1,\"\"", ""),
+        ("a,b\n1,\"x\"\"\"", "x\""),
+        ("a,b\n1,\"x\"y\"\n", "xy\""),
+    ] {
+        let table = read(text).unwrap();
+        assert_eq!(table.rows(), 1, "{text:?}");
+        assert_eq!(table.column("b").unwrap().value(0), Some(last), "{text:?}");
+    }
+}
+
+#[test]
+fn the_longest_quoted_field_is_known_by_its_line() {
+    let text = format!("a,b\r\n1,\"x\r\ny\"\r\n2,\"{}\"\r\n3,4\r\n", "line\r\n".repeat(120));
+    let mut fields = QuotedFields::new(text.as_bytes(), COMMA);
+    assert_eq!(Table::read_csv(&mut fields, COMMA).unwrap().rows(), 3);
+    assert_eq!(fields.longest(), Some(LongField { line: 4, breaks: 120 }));
+    assert_eq!(fields.unclosed(), None);
+}
+
+#[test]
+fn lines_that_end_in_crlf_are_counted_once() {
+    assert!(matches!(read("a,b\r\n1,2\r\n3\r\n4,5\r\n"), Err(TableError::Ragged { line: 3, .. })));
 }
 
 #[test]

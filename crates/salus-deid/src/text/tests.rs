@@ -130,3 +130,54 @@ fn amounts_ages_and_lists_that_look_alike_stay() {
         assert_eq!(redact(text), text);
     }
 }
+
+#[test]
+fn insurance_numbers_streets_nurses_and_hospitals_are_found() {
+    for (text, clean) in [
+        ("Her insurance no. A123456789.", "Her insurance no. [number]."),
+        (
+            "Versichertennummer: K123456789, KV-Nr. X110411675.",
+            "Versichertennummer: [number], KV-Nr. [number].",
+        ),
+        ("Health insurance number 12 345 678 90.", "Health insurance number [number]."),
+        ("Subscriber no. W1234567, 500 mg.", "Subscriber no. [number], 500 mg."),
+        ("Wohnt Hauptstraße 12 in Bonn.", "Wohnt [place] in Bonn."),
+        (
+            "Am Lindenweg 7, Marktplatz 1-3, Bahnhofstrasse 9 b, Goethestr. 12.",
+            "Am [place], [place], [place], [place].",
+        ),
+        ("Berliner Straße 4a, Konrad-Adenauer-Allee 3.", "[place], [place]."),
+        (
+            "Seen by nurse J. Weber, Schwester A. Klein and Pfleger M.-P. Groß.",
+            "Seen by nurse [name], Schwester [name] and Pfleger [name].",
+        ),
+        ("Sister K. Maier, Dr. J. Weber.", "Sister [name], Dr. [name]."),
+        (
+            "Prof. Dr. med. H. Schulz; signed by: J. Weber.",
+            "Prof. Dr. med. [name]; signed by: [name].",
+        ),
+        ("Moved to St. Mary's Hospital Unit 4.", "Moved to [place] Unit 4."),
+        (
+            "The Mayo Clinic, Robert-Bosch-Krankenhaus and Mercy General Hospital.",
+            "The [place], [place] and [place].",
+        ),
+    ] {
+        assert_eq!(redact(text), clean);
+    }
+}
+
+#[test]
+fn what_looks_like_them_stays() {
+    for text in [
+        "Brief Hospital Course: stable. The Hospital was full, the clinic closed.",
+        "Heart Failure Clinic, Parkinson's Disease Clinic, Down Syndrome Clinic, Diabetes Clinic.",
+        "Outpatient Clinic, Walk-in Clinic, Children's Hospital, University Hospital, ENT Clinic.",
+        "Chirurgische Klinik, Behandelnde Klinik, Reha-Klinik, Neurology Clinic.",
+        "Atemweg 2 frei, Bettplatz 12, Impfstraße 3, Gallenweg 4 mm.",
+        "The nurse gave Metformin 500 mg; per nurse BP 120/80; sister has Crohn's disease.",
+        "Schwester Diabetes mellitus, Mother: E. coli sepsis, sister H. pylori.",
+        "Insurance pays 1200 a year; member of 12 groups; visit no. 5 of 12.",
+    ] {
+        assert_eq!(redact(text), text);
+    }
+}

@@ -30,6 +30,18 @@ pub struct Scheme<'q> {
     quasi: &'q QuasiIdentifiers,
     levels: Levels,
     unknown: UnknownValue,
+    columns: Option<StreamColumns>,
+}
+
+/// Which columns of a stream are written, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamColumns {
+    /// Columns that are left out where a stream has them.
+    pub dropped: Vec<String>,
+    /// Columns that are written. A stream that has any other is refused.
+    pub written: Vec<String>,
+    /// Columns in which suppressed records have `*`, as in the quasi-identifiers.
+    pub hidden: Vec<String>,
 }
 
 /// Sizes of the classes that a stream forms under a scheme.
@@ -38,6 +50,8 @@ pub struct StreamCounts {
     sizes: HashMap<Vec<u32>, u64>,
     /// Records seen.
     pub records: u64,
+    /// Columns of the stream that are left out.
+    pub dropped: Vec<String>,
 }
 
 /// A quasi-identifier as a stream sees it.
@@ -45,6 +59,22 @@ struct Lane<'q> {
     field: usize,
     item: &'q crate::quasi::QuasiIdentifier,
     level: u8,
+}
+
+/// The columns of a stream.
+struct Layout<'q> {
+    names: Vec<String>,
+    lanes: Vec<Lane<'q>>,
+    /// Fields that are written.
+    kept: Vec<usize>,
+    /// Fields that suppressed records do not show.
+    hidden: Vec<usize>,
+}
+
+impl Layout<'_> {
+    fn kept<'f>(&self, fields: &[&'f str]) -> Vec<&'f str> {
+        self.kept.iter().filter_map(|&field| fields.get(field).copied()).collect()
+    }
 }
 
 /// The node of a value that is unknown and suppressed.
@@ -75,7 +105,14 @@ impl<'q> Scheme<'q> {
                 });
             }
         }
-        Ok(Self { quasi, levels, unknown })
+        Ok(Self { quasi, levels, unknown, columns: None })
+    }
+
+    /// The same for streams of which only the columns that are named are known. Without it all
+    /// columns of a stream are written, and suppressed records lose their quasi-identifiers only.
+    #[must_use]
+    pub fn for_columns(self, columns: StreamColumns) -> Self {
+        Self { columns: Some(columns), ..self }
     }
 
     /// The levels.
@@ -125,17 +162,24 @@ impl<'q> Scheme<'q> {
     /// Counts the classes of a stream, in memory for the classes only.
     ///
     /// # Errors
-    /// When a line does not fit, a column is missing, or an unknown value is refused.
+    /// When a line does not fit, a column is missing, unknown or there twice, or an unknown value
+    /// is refused.
     pub fn count(
         &self,
         input: impl Read,
         format: CsvFormat,
     ) -> Result<StreamCounts, TransformError> {
-        let mut counts = StreamCounts { sizes: HashMap::new(), records: 0 };
+        let mut counts = StreamCounts { sizes: HashMap::new(), records: 0, dropped: Vec::new() };
+        let mut dropped = Vec::new();
         self.each(
             input,
             format,
-            |_| Ok(()),
+            |layout| {
+                let left_out = |(field, _): &(usize, &String)| !layout.kept.contains(field);
+                let names = layout.names.iter().enumerate().filter(left_out);
+                dropped = names.map(|(_, name)| name.clone()).collect();
+                Ok(())
+            },
             |key, _, _| {
                 counts.records += 1;
                 match counts.sizes.get_mut(key) {
@@ -147,6 +191,7 @@ impl<'q> Scheme<'q> {
                 Ok(())
             },
         )?;
+        counts.dropped = dropped;
         Ok(counts)
     }
 
@@ -183,19 +228,28 @@ impl<'q> Scheme<'q> {
         self.each(
             input,
             format,
-            |header| Ok(write(header)?),
-            |key, fields, lanes| {
+            |layout| {
+                if format.header == Header::Absent {
+                    return Ok(());
+                }
+                let names: Vec<&str> = layout.names.iter().map(String::as_str).collect();
+                Ok(write(&layout.kept(&names))?)
+            },
+            |key, fields, layout| {
                 let small = counts.sizes.get(key).is_none_or(|&size| size < smallest);
                 suppressed += u64::from(small);
                 let mut record = fields.to_vec();
-                for (lane, &node) in lanes.iter().zip(key) {
+                for (lane, &node) in layout.lanes.iter().zip(key) {
                     record[lane.field] = if small || node == UNKNOWN {
                         SUPPRESSED
                     } else {
                         lane.item.hierarchy.label(node, lane.level)
                     };
                 }
-                Ok(write(&record)?)
+                if small {
+                    layout.hidden.iter().for_each(|&field| record[field] = SUPPRESSED);
+                }
+                Ok(write(&layout.kept(&record))?)
             },
         )?;
         writer
@@ -205,28 +259,31 @@ impl<'q> Scheme<'q> {
         Ok(suppressed)
     }
 
-    /// Calls `visit` with the class key, the fields and the lanes of each record.
+    /// Calls `header` with the columns, then `visit` with the class key, the fields and the columns
+    /// of each record.
     fn each(
         &self,
         input: impl Read,
         format: CsvFormat,
-        mut header: impl FnMut(&[&str]) -> Result<(), TransformError>,
-        mut visit: impl FnMut(&[u32], &[&str], &[Lane<'q>]) -> Result<(), TransformError>,
+        mut header: impl FnMut(&Layout<'q>) -> Result<(), TransformError>,
+        mut visit: impl FnMut(&[u32], &[&str], &Layout<'q>) -> Result<(), TransformError>,
     ) -> Result<(), TransformError> {
-        if format.header == Header::Absent {
-            return Err(TransformError::Parameter("a stream needs a header line"));
-        }
-        let mut lanes: Vec<Lane<'q>> = Vec::new();
+        let mut layout: Option<Layout<'q>> = None;
         let mut key = Vec::new();
-        let mut line = 0usize;
+        let mut records = 0usize;
         each_record(input, format, |fields| {
-            line += 1;
-            if line == 1 {
-                lanes = self.lanes(fields)?;
-                return header(fields);
+            if layout.is_none() {
+                let found = self.layout(fields, format.header)?;
+                header(&found)?;
+                layout = Some(found);
+                if format.header == Header::Present {
+                    return Ok(());
+                }
             }
+            let Some(layout) = &layout else { return Ok(()) };
+            records += 1;
             key.clear();
-            for lane in &lanes {
+            for lane in &layout.lanes {
                 let value = fields.get(lane.field).and_then(|text| lane.item.hierarchy.value(text));
                 key.push(match (value, self.unknown) {
                     (Some(value), _) => lane.item.hierarchy.node(value, lane.level),
@@ -234,17 +291,50 @@ impl<'q> Scheme<'q> {
                     (None, UnknownValue::Refuse) => {
                         return Err(HierarchyError::MissingValue {
                             column: lane.item.column.clone(),
-                            record: line - 1,
+                            record: records,
                         }
                         .into());
                     }
                 });
             }
-            visit(&key, fields, &lanes)
+            visit(&key, fields, layout)
         })
     }
 
-    fn lanes(&self, header: &[&str]) -> Result<Vec<Lane<'q>>, TableError> {
+    /// The columns of a stream by its first line: columns without a name are called by their place.
+    fn layout(&self, first: &[&str], header: Header) -> Result<Layout<'q>, TransformError> {
+        let named = |(i, field): (usize, &&str)| match (header, *field) {
+            (Header::Absent, _) | (Header::Present, "") => format!("column-{}", i + 1),
+            (Header::Present, name) => name.to_owned(),
+        };
+        let names: Vec<String> = first.iter().enumerate().map(named).collect();
+        for (i, name) in names.iter().enumerate() {
+            if names.iter().take(i).any(|known| known == name) {
+                return Err(TableError::DuplicateColumn { name: name.clone() }.into());
+            }
+        }
+        let lanes = self.lanes(&names)?;
+        let Some(columns) = &self.columns else {
+            let kept = (0..names.len()).collect();
+            return Ok(Layout { names, lanes, kept, hidden: Vec::new() });
+        };
+        let known =
+            |name: &String| columns.dropped.contains(name) || columns.written.contains(name);
+        let unknown: Vec<&str> =
+            names.iter().filter(|name| !known(name)).map(String::as_str).collect();
+        if !unknown.is_empty() {
+            return Err(TransformError::UnknownColumns { names: unknown.join(", ") });
+        }
+        let fields = |wanted: &dyn Fn(&String) -> bool| -> Vec<usize> {
+            let chosen = names.iter().enumerate().filter(|(_, name)| wanted(name));
+            chosen.map(|(field, _)| field).collect()
+        };
+        let kept = fields(&|name: &String| !columns.dropped.contains(name));
+        let hidden = fields(&|name: &String| columns.hidden.contains(name));
+        Ok(Layout { names, lanes, kept, hidden })
+    }
+
+    fn lanes(&self, header: &[String]) -> Result<Vec<Lane<'q>>, TableError> {
         self.quasi
             .items()
             .iter()

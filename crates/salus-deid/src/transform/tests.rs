@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use super::{
-    Average, Bounds, DateShift, Pseudonyms, Scheme, TransformError, UnknownValue, mdav,
-    microaggregate, round_to, sample, suppress_rare, top_and_bottom_code,
+    Average, Bounds, DateShift, Pseudonyms, Scheme, StreamColumns, TransformError, UnknownValue,
+    mdav, microaggregate, round_to, sample, suppress_rare, top_and_bottom_code,
 };
 use crate::test_entropy::Sequence;
 use crate::{Column, CsvFormat, Hierarchy, Levels, QuasiIdentifier, QuasiIdentifiers, Table};
@@ -49,6 +49,33 @@ fn a_stream_gives_what_the_table_gives() {
     let mut whole = Vec::new();
     scheme.apply(&table, &[1], &[]).unwrap().write_csv(&mut whole, CSV).unwrap();
     assert_eq!(streamed, Table::read_csv(whole.as_slice(), CSV).unwrap());
+}
+
+#[test]
+fn a_stream_loses_the_columns_that_it_may_not_show() {
+    let quasi = quasi();
+    let columns = StreamColumns {
+        dropped: vec!["name".into()],
+        written: vec!["age".into(), "note".into()],
+        hidden: vec!["note".into()],
+    };
+    let scheme = Scheme::new(&quasi, Levels::new(vec![1]), UnknownValue::Refuse).unwrap();
+    let scheme = scheme.for_columns(columns);
+    let counts = scheme.count(TEXT.as_bytes(), CSV).unwrap();
+    assert_eq!(counts.dropped, ["name"]);
+    let mut out = Vec::new();
+    scheme.stream(TEXT.as_bytes(), &mut out, CSV, &counts, 2).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "age,note\n30s,\"x,y\"\n*,*\n30s,z\n");
+    let more = "age,ward,street\n31,a,b\n";
+    match scheme.count(more.as_bytes(), CSV) {
+        Err(TransformError::UnknownColumns { names }) => assert_eq!(names, "ward, street"),
+        other => panic!("{other:?}"),
+    }
+    // The second of two columns of one name would be written as it is.
+    let twice = scheme.count("age,age\n31,31\n".as_bytes(), CSV);
+    assert!(twice.unwrap_err().to_string().contains("'age'"));
+    let cut = scheme.count("age,note\n31,\"a\n35,b\n".as_bytes(), CSV).unwrap_err().to_string();
+    assert!(cut.starts_with("line 2:"), "{cut}");
 }
 
 #[test]

@@ -37,6 +37,8 @@ fn a_suppressed_table_loses_all() {
     assert!((nothing.entropy_loss - 1.0).abs() < 1e-12);
     assert!((nothing.discernibility - 1.0).abs() < 1e-12);
     assert_eq!(nothing.suppressed, 4);
+    // What is published is one group of four alike records.
+    assert!((nothing.average_class_size - 4.0).abs() < 1e-12);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_column_that_anybody_guesses_often_leaves_less_to_attain() {
     // groups hide, it does not.
     let refused = at_once(&found, 3_000).unwrap_err();
     println!("{}", refused.0);
-    assert!(refused.0.contains("1000 of 2000 people") && refused.0.contains("more records"));
+    assert!(refused.0.contains("1,000 of 2,000 people") && refused.0.contains("more records"));
     found.attacks[0].secret = Some("city".to_owned());
     assert!(at_once(&found, 3_000).is_ok());
     // Nobody is guessed: 2,000 attempts say enough, and the groups are to blame.

@@ -6,6 +6,8 @@ use super::{AnonymiseArgs, Distance, Diversity, LikenessName};
 use crate::error::FilesError;
 use crate::file::Source;
 use crate::hierarchies;
+use crate::numbers;
+use crate::person;
 
 /// Models, and their names.
 #[derive(Default)]
@@ -96,6 +98,75 @@ impl Models {
         }
         Ok(())
     }
+}
+
+/// Refuses options that contradict each other, whatever the table holds.
+pub(super) fn agree(args: &AnonymiseArgs) -> Result<(), FilesError> {
+    if args.local && args.suppression > 0.0 {
+        return Err(FilesError::option(
+            "--local gives each group its own levels and suppresses nothing: leave --suppression \
+             out, or --local",
+        ));
+    }
+    for (i, column) in args.sensitive.iter().enumerate() {
+        if args.sensitive.iter().skip(i + 1).any(|other| other == column) {
+            return Err(FilesError::option(format!(
+                "--sensitive: column '{column}' is named twice"
+            )));
+        }
+        if args.identifiers.contains(column) {
+            return Err(FilesError::option(format!(
+                "column '{column}': --identifiers leaves it out of the result, and --sensitive \
+                 publishes it; leave it out of one"
+            )));
+        }
+    }
+    match &args.target {
+        Some(column) if args.identifiers.contains(column) => Err(FilesError::option(format!(
+            "column '{column}': --identifiers leaves it out of the result, where --target is to be \
+             predicted; leave it out of one"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what no release of this table can satisfy.
+pub(super) fn within_reach(args: &AnonymiseArgs, source: &Source) -> Result<(), FilesError> {
+    let (many, noun) = match &args.person {
+        Some(person) => (person::people(&source.table, person)?, "people"),
+        None => (source.table.rows() as u64, "records"),
+    };
+    if let Some(k) = args.k.filter(|k| u64::from(*k) > many) {
+        return Err(FilesError::option(format!(
+            "--k {k} is more than the {many} {noun} of the table: no group can be so large"
+        )));
+    }
+    person::in_population(args.population_size, many, noun)?;
+    if let Some(l) = args.l {
+        for name in &args.sensitive {
+            let counts = source.table.column(name)?.counts();
+            let values = counts.iter().filter(|n| **n > 0).count();
+            if l > values as f64 {
+                return Err(FilesError::option(format!(
+                    "--l {l} is more than the {values} different values of the sensitive column \
+                     '{name}'"
+                )));
+            }
+        }
+    }
+    match args.epsilon.and_then(|_| numbers::too_large(args.delta, many)) {
+        Some(words) => Err(FilesError::option(words)),
+        None => Ok(()),
+    }
+}
+
+/// What is allowed, and protects nobody.
+pub(super) fn noted(args: &AnonymiseArgs) -> Option<String> {
+    (args.k == Some(1)).then(|| {
+        "WARNING: k = 1 holds for every table, also for the records as they are: it protects \
+         nobody. Say --k 2 or more"
+            .to_owned()
+    })
 }
 
 fn distance(

@@ -11,7 +11,7 @@ use crate::adjust;
 use crate::certificate::Certificate;
 use crate::error::FilesError;
 use crate::evidence::Evidence;
-use crate::text::{columns, count, notes, pairs, percent};
+use crate::text::{bound, columns, count, notes, pairs, percent};
 
 pub(super) fn without(table: &Table, columns: &[String]) -> Result<Table, FilesError> {
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -121,6 +121,8 @@ pub(super) fn report(
         delta_spent: release.private.map(|p| p.delta()),
         next: None,
         out: args.out.clone(),
+        scheme: args.save_scheme.clone(),
+        certificate: args.certificate.clone(),
         notes,
     })
 }
@@ -170,7 +172,7 @@ pub(super) fn certificate<'a>(
         ));
     }
     if let (Some(epsilon), Some(delta)) = (report.epsilon_spent, report.delta_spent) {
-        parameters.push(("Charged over all attempts", format!("ε = {epsilon:.4}, δ = {delta:e}")));
+        parameters.push(("Charged over all attempts", bound(epsilon, delta)));
     }
     let columns = (by_column(report).0.to_vec(), by_column(report).1);
     Certificate {
@@ -220,6 +222,10 @@ fn guessed(accuracy: &Accuracy) -> String {
     )
 }
 
+/// What is said of each quasi-identifier.
+const BY_COLUMN: &str = "Level 0 is untouched. Granularity is 1 where every value is told, 0 where none is. Total \
+     variation is how far the values' shares are from those of the input: 0 % is alike.";
+
 /// Each quasi-identifier by itself.
 fn by_column(report: &AnonymiseReport) -> ([&'static str; 5], Vec<Vec<String>>) {
     let level = |column: &str| {
@@ -235,7 +241,7 @@ fn by_column(report: &AnonymiseReport) -> ([&'static str; 5], Vec<Vec<String>>) 
             percent(c.error),
         ]
     });
-    (["column", "level", "granularity", "entropy lost", "shares wrong"], rows.collect())
+    (["column", "level", "granularity", "entropy lost", "total variation"], rows.collect())
 }
 
 pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
@@ -272,6 +278,8 @@ pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
         ("written to", report.out.display().to_string()),
     ];
     let mut rows = rows.to_vec();
+    rows.extend(report.scheme.iter().map(|path| ("scheme", path.display().to_string())));
+    rows.extend(report.certificate.iter().map(|path| ("certificate", path.display().to_string())));
     if let Some(accuracy) = &report.accuracy {
         rows.insert(5, ("target guessed right", guessed(accuracy)));
     }
@@ -280,7 +288,7 @@ pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
     }
     let mut said = format!("Anonymised\n{}", pairs(&rows));
     let (header, by_column) = by_column(report);
-    said.push_str(&format!("\n\nColumns\n{}", columns(&header, &by_column)));
+    said.push_str(&format!("\n\nColumns\n{}\n\n{BY_COLUMN}", columns(&header, &by_column)));
     if !report.attacks.is_empty() {
         said.push_str(&format!(
             "\n\nAttacks, on a random half of the records released in the same way\n{}\n\n{}",
@@ -292,7 +300,7 @@ pub(super) fn text(report: &AnonymiseReport, evidence: &Evidence) -> String {
         said.push_str(&format!("\n\nAttempts\n{}", adjust::table(&report.attempts)));
     }
     if let (Some(epsilon), Some(delta)) = (report.epsilon_spent, report.delta_spent) {
-        said.push_str(&format!("\n\nCharged: ε = {epsilon:.4} at δ = {delta:e}"));
+        said.push_str(&format!("\n\nCharged: {}", bound(epsilon, delta)));
     }
     said.push_str(&notes(&report.notes));
     said

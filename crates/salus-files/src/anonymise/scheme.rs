@@ -1,25 +1,33 @@
 //! `salus recode`: levels found earlier, on new records or on a file larger than memory.
 
+mod stream;
+
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use salus_deid::transform::{Scheme, UnknownValue};
-use salus_deid::{CsvFormat, Hierarchy, Levels, QuasiIdentifier, QuasiIdentifiers, Whitespace};
+use salus_deid::transform::{Scheme, StreamColumns, UnknownValue};
+use salus_deid::{Hierarchy, Levels, QuasiIdentifier, QuasiIdentifiers, QuotedFields};
 use serde::{Deserialize, Serialize};
 
-use super::{AnonymiseArgs, AnonymiseReport};
+use super::Made;
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Format, guess_delimiter, not_over, write_bytes};
+use crate::file::{Form, Format, astray, check_outputs, folder_of, no_record, unwritten};
 use crate::text::{count, notes, pairs};
 
+use stream::{Sink, Text};
+
+/// The version of the format. The first did not say which columns were left out.
+const VERSION: u8 = 2;
+
 /// Applies levels that `salus anonymise --save-scheme` found to new records, reading the file
-/// twice and holding no more of it than its groups.
+/// twice and holding no more of it than its groups. What was left out is left out again, and
+/// columns that the scheme does not know are refused.
 #[derive(Debug, Clone, Args)]
 pub struct RecodeArgs {
-    /// The table, UTF-8, of any size.
+    /// The table, of any size.
     pub file: PathBuf,
     /// The levels.
     #[arg(long)]
@@ -42,8 +50,10 @@ pub struct RecodeReport {
     pub records: u64,
     /// Records suppressed, for their group is smaller than k.
     pub suppressed: u64,
-    /// The smallest group that is left.
+    /// Groups with fewer records were suppressed.
     pub k: u32,
+    /// Columns of the file that were left out, as `anonymise` left them out.
+    pub left_out: Vec<String>,
     /// The file written.
     pub out: PathBuf,
     /// What to note.
@@ -58,6 +68,12 @@ struct Stored {
     k: u32,
     /// Models besides k-anonymity, which are not checked on new records.
     others: Vec<String>,
+    /// Columns that were left out.
+    left_out: Vec<String>,
+    /// Columns that were written.
+    written: Vec<String>,
+    /// Columns that suppressed records lost with their quasi-identifiers.
+    sensitive: Vec<String>,
     columns: Vec<StoredColumn>,
 }
 
@@ -70,6 +86,12 @@ struct StoredColumn {
     hierarchy: Vec<Vec<String>>,
 }
 
+/// The version alone, whatever else a version holds.
+#[derive(Deserialize)]
+struct Version {
+    version: u8,
+}
+
 fn rows(hierarchy: &Hierarchy) -> Vec<Vec<String>> {
     let row = |value: &str| {
         let labels = (1..=hierarchy.top()).filter_map(|level| hierarchy.generalise(value, level));
@@ -78,13 +100,9 @@ fn rows(hierarchy: &Hierarchy) -> Vec<Vec<String>> {
     hierarchy.values().map(row).collect()
 }
 
-/// Writes the levels that were found.
-pub(super) fn store(
-    path: &Path,
-    args: &AnonymiseArgs,
-    report: &AnonymiseReport,
-    quasi: &QuasiIdentifiers,
-) -> Result<(), FilesError> {
+/// The levels that were found, as the file at `path` is to hold them.
+pub(super) fn stored(path: &Path, made: &Made) -> Result<Vec<u8>, FilesError> {
+    let Made { args, report, quasi, table, .. } = made;
     let Some(levels) = &report.levels else {
         return Err(FilesError::option("--save-scheme: there are no levels to store"));
     };
@@ -100,30 +118,44 @@ pub(super) fn store(
     let k = args.k.unwrap_or(1);
     let others =
         report.models.iter().filter(|m| **m != format!("{k}-anonymity")).cloned().collect();
-    let bytes = serde_json::to_vec_pretty(&Stored { version: 1, k, others, columns })
-        .map_err(|source| FilesError::Scheme { path: path.to_owned(), source })?;
-    write_bytes(path, &bytes)
+    let stored = Stored {
+        version: VERSION,
+        k,
+        others,
+        left_out: args.identifiers.clone(),
+        written: table.columns().iter().map(|c| c.name().to_owned()).collect(),
+        sensitive: args.sensitive.clone(),
+        columns,
+    };
+    serde_json::to_vec_pretty(&stored)
+        .map_err(|source| FilesError::Scheme { path: path.to_owned(), source })
 }
 
 fn read(path: &Path) -> Result<Stored, FilesError> {
     let bytes = std::fs::read(path).map_err(FilesError::file(path, "the scheme cannot be read"))?;
-    let stored: Stored = serde_json::from_slice(&bytes)
-        .map_err(|source| FilesError::Scheme { path: path.to_owned(), source })?;
-    if stored.version != 1 {
+    let failed = |source| FilesError::Scheme { path: path.to_owned(), source };
+    let Version { version } = serde_json::from_slice(&bytes).map_err(failed)?;
+    if version != VERSION {
         return Err(FilesError::option(format!(
-            "{}: the scheme was stored in another version of the format",
+            "{}: the scheme was stored in version {version} of the format, and this is version \
+             {VERSION}: the first does not say which columns were left out. Make it anew with \
+             `salus anonymise --save-scheme`",
             path.display()
         )));
     }
-    Ok(stored)
+    serde_json::from_slice(&bytes).map_err(failed)
 }
 
 /// Recodes.
 ///
 /// # Errors
-/// When a file cannot be read or written, or lacks a column of the scheme.
+/// When a file cannot be read or written, lacks a column of the scheme, or has one that the scheme
+/// does not know.
 pub fn run(args: &RecodeArgs) -> Result<Answer, FilesError> {
-    not_over(&args.out, &[&args.file, &args.scheme])?;
+    check_outputs(
+        &[Some(("the table", args.file.as_path())), Some(("--scheme", args.scheme.as_path()))],
+        &[Some(("--out", args.out.as_path()))],
+    )?;
     let stored = read(&args.scheme)?;
     let k = args.k.unwrap_or(stored.k);
     let mut items = Vec::with_capacity(stored.columns.len());
@@ -137,53 +169,69 @@ pub fn run(args: &RecodeArgs) -> Result<Answer, FilesError> {
     let quasi = QuasiIdentifiers::new(items)?;
     let scheme = Scheme::new(&quasi, Levels::new(levels), UnknownValue::Suppress)
         .map_err(|e| FilesError::Transform(e.into()))?;
-    let format = format(args)?;
-    let open = || {
-        let file = File::open(&args.file)
-            .map_err(FilesError::file(&args.file, "the file cannot be read"))?;
-        Ok::<_, FilesError>(BufReader::with_capacity(1 << 20, file))
-    };
-    let counts = scheme.count(open()?, format)?;
-    let suppressed =
-        whole(&args.out, |out| Ok(scheme.stream(open()?, out, format, &counts, u64::from(k))?))?;
-    let mut noted = Vec::new();
+    let scheme = scheme.for_columns(StreamColumns {
+        dropped: stored.left_out,
+        written: stored.written,
+        hidden: stored.sensitive,
+    });
+    let Form { format, hint, notes: mut noted } = Text::form(&args.file, &args.format)?;
+    let mut text = Text::open(&args.file, &args.format, hint)?;
+    let mut fields = QuotedFields::new(&mut text, format);
+    let counted = scheme.count(&mut fields, format);
+    noted.extend(astray(&fields));
+    let total = text.total;
+    let counts = counted.map_err(|error| text.misfit(error))?;
+    if counts.records == 0 {
+        return Err(no_record(&args.file));
+    }
+    let suppressed = whole(&args.out, |out| {
+        let mut text = Text::open(&args.file, &args.format, hint)?;
+        let mut out = Sink::new(out);
+        let suppressed = match scheme.stream(&mut text, &mut out, format, &counts, u64::from(k)) {
+            Ok(suppressed) => suppressed,
+            Err(error) => return Err(out.blame(&args.out, text, error)),
+        };
+        if text.total != total {
+            return Err(FilesError::option(format!(
+                "{}: the file changed between its two readings; run again when it is whole",
+                args.file.display()
+            )));
+        }
+        Ok(suppressed)
+    })?;
     if !stored.others.is_empty() {
         noted.push(format!(
             "new records form new groups: {k}-anonymity is checked on them, {} not",
             stored.others.join(", ")
         ));
     }
+    let left = suppressed < counts.records;
+    if !left {
+        noted.push(format!(
+            "no record is left: every group of alike records has fewer than {k}, or values that \
+             the scheme does not know; find the scheme anew on more records, or lower --k"
+        ));
+    }
     let report = RecodeReport {
         records: counts.records,
         suppressed,
         k,
+        left_out: counts.dropped,
         out: args.out.clone(),
         notes: noted,
     };
-    let rows = [
+    let smallest = if left { format!("at least {k}") } else { "no record is left".to_owned() };
+    let mut rows = vec![
         ("records", count(report.records)),
-        ("suppressed", count(report.suppressed)),
-        ("smallest group", format!("at least {k}")),
-        ("written to", report.out.display().to_string()),
+        ("suppressed", count(suppressed)),
+        ("smallest group", smallest),
     ];
+    if !report.left_out.is_empty() {
+        rows.push(("left out", report.left_out.join(", ")));
+    }
+    rows.push(("written to", report.out.display().to_string()));
     let text = format!("Recoded\n{}{}", pairs(&rows), notes(&report.notes));
     Answer::new(&report, text)
-}
-
-fn format(args: &RecodeArgs) -> Result<CsvFormat, FilesError> {
-    let failed = || FilesError::file(&args.file, "the file cannot be read");
-    let delimiter = match args.format.delimiter {
-        Some(delimiter) => delimiter,
-        None => {
-            let file = File::open(&args.file).map_err(failed())?;
-            let mut start = Vec::new();
-            file.take(1 << 16).read_to_end(&mut start).map_err(failed())?;
-            let start = String::from_utf8_lossy(&start);
-            // The last line may be cut off.
-            guess_delimiter(start.rsplit_once('\n').map_or(&start, |(whole, _)| whole))
-        }
-    };
-    Ok(CsvFormat { whitespace: Whitespace::Trim, ..CsvFormat::with_delimiter(delimiter) })
 }
 
 /// Writes a file as it comes, and puts it in its place when it is whole.
@@ -191,15 +239,13 @@ fn whole<T>(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, FilesError>,
 ) -> Result<T, FilesError> {
-    let failed =
-        || FilesError::file(path, "the file cannot be written; check that its folder exists");
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(failed())?;
+    let failed = |error| unwritten(path, error);
+    let file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
     let done = write(&mut out)?;
-    out.flush().map_err(failed())?;
+    out.flush().map_err(failed)?;
     drop(out);
-    file.as_file().sync_all().map_err(failed())?;
-    file.persist(path).map_err(|e| failed()(e.error))?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
     Ok(done)
 }

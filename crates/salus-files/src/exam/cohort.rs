@@ -7,6 +7,7 @@ use salus_synth::Kind;
 use super::draw::Draws;
 use crate::error::FilesError;
 use crate::generator::Stored;
+use crate::text::bound;
 
 /// A column that questions can be about.
 pub(super) struct Field {
@@ -67,9 +68,9 @@ impl Cohort {
     pub(super) fn origin(&self) -> String {
         format!(
             "All patients on this sheet are synthetic. They were drawn from a model that was \
-             fitted with differential privacy: ε = {:.4} at δ = {:e}. No real patient's record is \
-             shown or was used otherwise.",
-            self.epsilon, self.delta
+             fitted with differential privacy: {}. No real patient's record is shown or was used \
+             otherwise.",
+            bound(self.epsilon, self.delta)
         )
     }
 }

@@ -34,8 +34,9 @@ impl Register {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let beside = PathBuf::from(name);
-        let lock = File::create(&beside)
-            .map_err(FilesError::file(&beside, "the register's lock cannot be made"))?;
+        // What is there stays: the name may be another file's.
+        let lock = File::options().create(true).truncate(false).write(true).open(&beside);
+        let lock = lock.map_err(FilesError::file(&beside, "the register's lock cannot be made"))?;
         lock.lock().map_err(FilesError::file(&beside, "the register cannot be locked"))?;
         let stored = match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)

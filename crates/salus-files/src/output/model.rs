@@ -14,7 +14,7 @@ use crate::evidence::{self, AttackLine, AttackResult, Evidence, Trial};
 use crate::file::{Format, Source};
 use crate::generator::{self, Stored};
 use crate::synthesise::table_of;
-use crate::text::count;
+use crate::text::{count, counted};
 
 /// The check of the records that a model is said to be fitted to.
 const TRAINING: &str = "training data";
@@ -236,8 +236,12 @@ fn membership(evidence: &Evidence, stated: bool) -> OutputCheck {
     let tried = format!("score {score:.1} of 100 by {} attacks", ran.len());
     if evidence.verbatim_decides {
         let words = format!(
-            "{} records that stand out come out of the model as they are; {tried}",
-            evidence.published_verbatim
+            "{}; {tried}",
+            counted(
+                evidence.published_verbatim,
+                "record that stands out comes out of the model as it is",
+                "records that stand out come out of the model as they are"
+            )
         );
         return OutputCheck::new(MEMBERSHIP, CheckVerdict::Objects, words);
     }

@@ -5,15 +5,16 @@ use std::path::{Component, Path};
 use salus_deid::Table;
 
 use super::dataset::Given;
-use super::plan::Plan;
+use super::plan::{How, Plan};
 use crate::error::FilesError;
+use crate::file::Source;
 use crate::synthesise::{Stated, SynthesiseArgs};
 use crate::unbias::{Mend, UnbiasArgs};
 
-/// The most records that a site makes in one release: they are in memory whole.
-const MOST_RECORDS: u64 = 2_000_000;
+/// The most records that are made in one release: they are in memory whole.
+const MOST_RECORDS: u64 = crate::synthesise::MOST_RECORDS as u64;
 
-/// Numbers of records that do not fit the memory of a node, beside which others are cared for.
+/// Numbers of records that do not fit into memory; of a node's, where others are cared for beside.
 pub(super) fn check_size(plan: &Plan, rows: Option<u32>) -> Result<(), FilesError> {
     let said = [
         ("[synthesise] rows", rows.map(u64::from)),
@@ -22,7 +23,7 @@ pub(super) fn check_size(plan: &Plan, rows: Option<u32>) -> Result<(), FilesErro
     ];
     match said.iter().find(|(_, n)| n.is_some_and(|n| n > MOST_RECORDS)) {
         Some((option, _)) => Err(FilesError::option(format!(
-            "plan, {option}: a release of a site's dataset has at most {MOST_RECORDS} records"
+            "plan, {option}: a release has at most {MOST_RECORDS} records"
         ))),
         None => Ok(()),
     }
@@ -90,6 +91,42 @@ pub(super) fn check_columns(
         }
     }
     check_fhir(plan, unbias, &kept)
+}
+
+/// Whether each column that a plan names for what is publishable will be in it: what fails later
+/// has attacked, and with [synthesise] spent, for nothing.
+pub(super) fn check_names(
+    plan: &Plan,
+    how: &How,
+    unbias: Option<&UnbiasArgs>,
+    source: &Source,
+) -> Result<(), FilesError> {
+    let (part, option, gone, person) = match how {
+        How::Anonymise(args) => ("[anonymise]", "identifiers", &args.identifiers, &args.person),
+        How::Synthesise(args) => ("[synthesise]", "without", &args.without, &args.person),
+    };
+    let check = |place: &'static str, names: &[String]| {
+        source.require(place, names)?;
+        match names
+            .iter()
+            .find(|name| gone.contains(name) || person.as_deref() == Some(name.as_str()))
+        {
+            Some(name) => Err(FilesError::option(format!(
+                "{place}: column '{name}' is left out of the release by {part}: take it out of \
+                 '{option}' or 'person' there, or name another"
+            ))),
+            None => Ok(()),
+        }
+    };
+    if let Some(volume) = &plan.volume {
+        check("plan, [volume] target", std::slice::from_ref(&volume.target))?;
+    }
+    let Some(unbias) = unbias else { return Ok(()) };
+    check("plan, [unbias] sensitive", &unbias.sensitive)?;
+    check("plan, [unbias] favourable", std::slice::from_ref(&unbias.favourable.0))?;
+    check("plan, [unbias] features", &unbias.features)?;
+    check("plan, [unbias] score", unbias.score.as_slice())?;
+    check("plan, [unbias] predicted", unbias.predicted.as_slice())
 }
 
 /// The columns that are synthesised.

@@ -313,7 +313,8 @@ impl DatasetPlan {
         let Worked { mut report, evidence, .. } = gone_through(&chain, &mut Meter::new(), entropy)?;
         report.of = "dataset";
         report.out = PathBuf::from(self.dataset()?);
-        Ok(Rehearsal { report, withheld: too_low(plan, &evidence) })
+        let withheld = too_low(&chain, &report, &evidence);
+        Ok(Rehearsal { report, withheld })
     }
 
     /// The records that the chain works on.

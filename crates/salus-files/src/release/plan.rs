@@ -77,7 +77,12 @@ const fn usual_method() -> MethodName {
 fn method<'de, D: serde::Deserializer<'de>>(from: D) -> Result<MethodName, D::Error> {
     use clap::ValueEnum as _;
     let word = String::deserialize(from)?;
-    MethodName::from_str(&word, true).map_err(serde::de::Error::custom)
+    MethodName::from_str(&word, true).map_err(|_| {
+        let named =
+            MethodName::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+        let known: Vec<String> = named.map(|value| value.get_name().to_owned()).collect();
+        serde::de::Error::custom(format!("method is one of {}, not '{word}'", known.join(", ")))
+    })
 }
 
 /// How the people's records become publishable.
@@ -88,7 +93,7 @@ pub(super) enum How {
 }
 
 #[derive(Parser)]
-#[command(no_binary_name = true, disable_help_flag = true)]
+#[command(no_binary_name = true, disable_help_flag = true, allow_negative_numbers = true)]
 struct Words<T: Args> {
     #[command(flatten)]
     args: T,
@@ -114,6 +119,7 @@ impl Plan {
             path: path.to_owned(),
             source: Box::new(source),
         })?;
+        plan.in_range()?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         plan.publish.out = plan.publish.out.map(|out| folder.join(out));
         plan.publish.certificate = plan.publish.certificate.map(|c| folder.join(c));
@@ -126,6 +132,25 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Refuses thresholds that nothing could meet, or everything does.
+    fn in_range(&self) -> Result<(), FilesError> {
+        if !(0.0..=100.0).contains(&self.publish.least_score) {
+            return Err(FilesError::option(format!(
+                "plan, [publish] least-score: a score lies between 0 and 100, and {} does not",
+                self.publish.least_score
+            )));
+        }
+        match &self.volume {
+            Some(volume) if !(0.0..=1.0).contains(&volume.gain) => {
+                Err(FilesError::option(format!(
+                    "plan, [volume] gain: a gain in accuracy lies between 0 and 1, and {} does not",
+                    volume.gain
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How the file is read.
@@ -290,19 +315,30 @@ fn parsed<T: Args>(
             toml::Value::Boolean(false) => {}
             // Columns are one list; bounds and cohorts are said again for each.
             toml::Value::Array(values)
-                if matches!(name.as_str(), "bounds" | "only" | "not-above") =>
+                if matches!(
+                    name.as_str(),
+                    "bounds" | "only" | "not-above" | "never" | "hierarchy"
+                ) =>
             {
-                words.extend(many(values).into_iter().flat_map(|v| [option.clone(), v]));
+                words.extend(many(values).into_iter().map(|v| format!("{option}={v}")));
             }
-            toml::Value::Array(values) => words.extend([option, many(values).join(",")]),
-            other => words.extend([option, plain(other)]),
+            // A value beside its option is never taken for another option.
+            toml::Value::Array(values) => {
+                words.push(format!("{option}={}", many(values).join(",")));
+            }
+            other => words.push(format!("{option}={}", plain(other))),
         }
     }
-    Words::<T>::try_parse_from(&words).map(|words| words.args).map_err(|e| {
-        let said = e.to_string();
-        let first = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        FilesError::option(format!("plan, [{part}]: {first}"))
-    })
+    Words::<T>::try_parse_from(&words)
+        .map(|words| words.args)
+        .map_err(|e| FilesError::option(format!("plan, [{part}]: {}", in_one_line(&e.to_string()))))
+}
+
+/// What is wrong, with the values that are possible or what is missing, and without how a command
+/// is used.
+fn in_one_line(said: &str) -> String {
+    let what = said.trim_start_matches("error: ").lines().map(str::trim);
+    what.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn plain(value: &toml::Value) -> String {

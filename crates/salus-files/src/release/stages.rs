@@ -29,6 +29,15 @@ pub struct Augmented {
     pub records: u64,
     /// Of the added ones, those that fill up rare classes.
     pub for_rare_classes: u64,
+    /// Records that there were to be.
+    pub to: u64,
+}
+
+impl Augmented {
+    /// Whether anything was added.
+    pub(super) const fn any(&self) -> bool {
+        self.added > 0
+    }
 }
 
 /// The column that says which records are synthetic.
@@ -163,10 +172,11 @@ impl Chain<'_> {
     }
 
     /// Attacks the whole chain: half of the people go through it, the others are the control.
+    /// `grown` says whether synthetic records were added.
     pub(super) fn attack(
         &self,
         made: Option<&anonymise::Made>,
-        enough: Option<bool>,
+        grown: bool,
         entropy: &mut dyn Entropy,
     ) -> Result<Evidence, FilesError> {
         let looks = |most: u8, until: Option<f64>| match until {
@@ -198,7 +208,7 @@ impl Chain<'_> {
                     (How::Anonymise(_), None) => half.clone(),
                 };
                 let base = match &self.plan.augment {
-                    Some(wanted) if enough != Some(true) => {
+                    Some(wanted) if grown => {
                         let to = wanted.to as usize / 2;
                         augmented(&base, wanted, Fill { to, target: None, least: 0 }, entropy)?.0
                     }
@@ -279,6 +289,15 @@ fn augmented(
     if more > 0 {
         records.extend_from_slice(model.sample(more, seed, &[], &[])?.records());
     }
+    let added = Augmented {
+        added: records.len() as u64,
+        records: (base.rows() + records.len()) as u64,
+        for_rare_classes: rare as u64,
+        to: fill.to as u64,
+    };
+    if records.is_empty() {
+        return Ok((base.clone(), added));
+    }
     let columns = base
         .columns()
         .iter()
@@ -295,11 +314,6 @@ fn augmented(
         name.push('_');
     }
     let table = Table::from_columns(columns)?.with_column(Column::from_values(name, mark)?)?;
-    let added = Augmented {
-        added: records.len() as u64,
-        records: table.rows() as u64,
-        for_rare_classes: rare as u64,
-    };
     Ok((table, added))
 }
 

@@ -5,6 +5,7 @@ use std::num::{NonZeroU8, NonZeroU32};
 use salus_dp::{Cost, epsilon_from_rho, sequential};
 use salus_model::{Entropy, MicroRho};
 
+use super::domains::check_bounds;
 use super::make::{Made, make};
 use super::measures::check;
 use super::report::report;
@@ -53,6 +54,9 @@ pub(crate) fn tried(
         None => NonZeroU32::MIN,
     };
     check(args, source)?;
+    let wished: Vec<String> = args.wishes.columns().into_iter().map(str::to_owned).collect();
+    source.require("--only, --not-above or --never", &wished)?;
+    check_bounds(args, source)?;
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut now = args.clone();
     let mut earlier: Option<Cost> = None;
@@ -98,13 +102,11 @@ pub(crate) fn tried(
             adjusted: None,
         });
         let stop = |why: &str| {
-            Err(FilesError::Threshold(format!(
-                "no release reaches a score of {wanted}: {why}. Nothing was written.\n{}\nAll \
-                 attempts are charged: ε = {:.4} at δ = {:e} in all.",
-                adjust::table(&attempts),
-                report.epsilon_spent,
-                report.delta,
-            )))
+            let charged = format!(
+                "All attempts are charged: ε = {:.4} at δ = {:e} in all.",
+                report.epsilon_spent, report.delta
+            );
+            Err(FilesError::no_release(wanted, why, &charged, &attempts))
         };
         if report.quality < args.utility_floor {
             return stop(&format!("the quality fell below {}", args.utility_floor));

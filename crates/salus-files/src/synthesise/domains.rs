@@ -1,5 +1,6 @@
 //! What values columns have: publicly known, or found privately.
 
+use salus_deid::is_missing;
 use salus_dp::sequential;
 use salus_dp::{Bounds, Cost, Delta, Domain, Epsilon, UnitKey, epsilon_from_rho, rho_from_epsilon};
 use salus_model::{ColumnPath, MicroRho};
@@ -9,8 +10,9 @@ use salus_synth::{
 };
 
 use super::SynthesiseArgs;
-use super::column::{Lane, Look};
+use super::column::{Lane, Look, look_of};
 use crate::error::FilesError;
+use crate::file::Source;
 use crate::hierarchies;
 
 /// Rows as the model reads them, with whose they are.
@@ -74,6 +76,35 @@ impl Purse {
             ..self
         }
     }
+}
+
+/// Refuses bounds for a column of words, of which nearly nothing would be left.
+///
+/// # Privacy
+/// Whether a column holds numbers, dates or words counts as public. The refusal comes before
+/// anything is spent, to whoever holds the file, as that of a file which is no table does.
+pub(super) fn check_bounds(args: &SynthesiseArgs, source: &Source) -> Result<(), FilesError> {
+    for (name, ..) in &args.bounds {
+        // Of two tables, one may lack the column.
+        let Ok(column) = source.table.column(name) else { continue };
+        let look = look_of(column);
+        let (mut known, mut numbers) = (0, 0);
+        for (text, count) in column.dictionary().iter().zip(column.counts()) {
+            if !is_missing(text.trim()) {
+                known += count;
+                let number = look.read(text).and_then(|read| read.parse::<f64>().ok());
+                numbers += if number.is_some() { count } else { 0 };
+            }
+        }
+        if numbers * 2 < known {
+            return Err(FilesError::option(format!(
+                "--bounds {name}: most values of column '{name}' are no numbers, and bounds would \
+                 empty them; leave it out of --bounds, and give its values with --hierarchies if \
+                 they are public"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The attributes whose domain the caller made public; none for the others.

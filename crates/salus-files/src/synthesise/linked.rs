@@ -7,22 +7,22 @@ use clap::Args;
 use cpu_time::ProcessTime;
 use salus_deid::{Column, Table, is_missing};
 use salus_dp::{Delta, UnitKey, epsilon_from_rho, sequential};
-use salus_model::{Entropy, MicroRho};
+use salus_model::{Clock, Entropy, MicroRho, Timestamp};
 use salus_synth::quality::{Similarity, similarity};
 use salus_synth::{Attribute, Link, LinkedModel, Method, Row, TableBuilder, fit_linked};
 use serde::{Deserialize, Serialize};
 
 use super::column::{Lane, Look, range_of, table_of};
-use super::domains::{Domains, Purse, domains, known, rows};
+use super::domains::{Domains, Purse, check_bounds, domains, known, rows};
 use super::make::{Hashes, lanes_of, seed};
 use super::measures::paths;
 use super::options::{WishArgs, Wishes};
 use super::{SynthesiseArgs, Ways};
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Source, not_over, table_bytes, write_bytes};
+use crate::file::{Source, Staged, table_bytes};
 use crate::generator::{self, Extras};
-use crate::text::{count, notes, pairs};
+use crate::text::{bound, count, notes, pairs};
 
 /// A second table whose records belong to people of the first.
 #[derive(Debug, Clone, Default, Args)]
@@ -82,6 +82,9 @@ pub struct LinkedReport {
     pub out: PathBuf,
     /// The file of linked records.
     pub linked_out: PathBuf,
+    /// The file of the model, with `--model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
     /// What to note.
     pub notes: Vec<String>,
 }
@@ -136,19 +139,14 @@ impl Side {
 pub(super) fn run(
     args: &SynthesiseArgs,
     visits: &Path,
+    clock: &dyn Clock,
     entropy: &mut dyn Entropy,
 ) -> Result<Answer, FilesError> {
     let (Some(key), Some(linked_out)) = (&args.linked.key, &args.linked.linked_out) else {
         return Err(FilesError::option("--linked needs --key and --linked-out"));
     };
-    for out in [&args.out, linked_out] {
-        not_over(out, &[&args.file, visits])?;
-    }
-    if args.out == *linked_out {
-        return Err(FilesError::option("--out and --linked-out are the same file; name another"));
-    }
-    let people = Source::read(&args.file, &args.format)?;
-    let visits = Source::read(visits, &args.format)?;
+    let people = args.source(&args.file)?;
+    let visits = args.source(visits)?;
     check(args, key, &people, &visits)?;
     let start = ProcessTime::now();
     let (first, second, purse) = sides(args, key, [&people, &visits], entropy)?;
@@ -182,9 +180,11 @@ pub(super) fn run(
     let names = names(args.fhir.as_deref(), args.linked.linked_fhir.as_deref(), key);
     let both = stored.sample(many, seed, &wishes, &names)?;
     let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
-    write_both(&both, &Outs::of(args, linked_out, &people, &visits))?;
+    let mut staged = Staged::default();
+    let outs = Outs::of(args, linked_out, [&people, &visits], clock.now());
+    stage_both(&both, &outs, &mut staged)?;
     if let Some(path) = &args.model {
-        generator::write(path, &stored)?;
+        staged.add(path, &generator::bytes(path, &stored)?)?;
     }
     let of_people = stored.linked.people().attributes();
     let near = people_similarity(of_people, link.most, [&real, &real_rows], &both)?;
@@ -215,8 +215,10 @@ pub(super) fn run(
         left_out: [first.domains.left_out, second.domains.left_out].concat(),
         out: args.out.clone(),
         linked_out: linked_out.clone(),
+        model: args.model.clone(),
         notes: noted,
     };
+    staged.persist()?;
     let text = text(&report);
     Answer::new(&report, text)
 }
@@ -239,6 +241,7 @@ fn check(
     };
     args.without.iter().try_for_each(|name| in_either("--without", name))?;
     args.bounds.iter().try_for_each(|(name, ..)| in_either("--bounds", name))?;
+    [people, visits].into_iter().try_for_each(|source| check_bounds(args, source))?;
     if args.linked.depends_on.contains(key) {
         return Err(FilesError::option(format!(
             "--depends-on: '{key}' says who a person is; nothing may depend on that"
@@ -444,32 +447,41 @@ pub(crate) struct Outs<'a> {
     pub(crate) files: [&'a PathBuf; 2],
     pub(crate) formats: [salus_deid::CsvFormat; 2],
     pub(crate) fhir: [Option<&'a str>; 2],
+    /// Nobody is born later.
+    pub(crate) now: Timestamp,
 }
 
 impl<'a> Outs<'a> {
-    fn of(args: &'a SynthesiseArgs, rows: &'a PathBuf, people: &Source, visits: &Source) -> Self {
+    fn of(
+        args: &'a SynthesiseArgs,
+        rows: &'a PathBuf,
+        sources: [&Source; 2],
+        now: Timestamp,
+    ) -> Self {
         Self {
             files: [&args.out, rows],
-            formats: [people.format, visits.format],
+            formats: sources.map(|source| source.format),
             fhir: [args.fhir.as_deref(), args.linked.linked_fhir.as_deref()],
+            now,
         }
     }
 }
 
-/// Writes both tables, once both can be written.
-pub(crate) fn write_both(both: &Both, outs: &Outs<'_>) -> Result<(), FilesError> {
+/// Writes both tables beside their places.
+pub(crate) fn stage_both(
+    both: &Both,
+    outs: &Outs<'_>,
+    staged: &mut Staged,
+) -> Result<(), FilesError> {
     let tables = [&both.people, &both.rows];
-    let mut bytes = Vec::with_capacity(2);
     for ((table, path), (format, fhir)) in
         tables.into_iter().zip(outs.files).zip(outs.formats.into_iter().zip(outs.fhir))
     {
-        bytes.push(match fhir {
-            Some(resource) => crate::fhir::ndjson(resource, table)?,
+        let bytes = match fhir {
+            Some(resource) => crate::fhir::of_drawn(resource, table, outs.now)?,
             None => table_bytes(path, table, format)?,
-        });
-    }
-    for (path, bytes) in outs.files.into_iter().zip(&bytes) {
-        write_bytes(path, bytes)?;
+        };
+        staged.add(path, &bytes)?;
     }
     Ok(())
 }
@@ -577,7 +589,7 @@ pub(super) fn found_note(domains: &Domains, looks: &[(String, Look)]) -> Option<
 }
 
 fn text(report: &LinkedReport) -> String {
-    let rows = [
+    let mut rows = vec![
         ("people", count(report.records)),
         ("their records", count(report.linked_records)),
         (
@@ -590,8 +602,9 @@ fn text(report: &LinkedReport) -> String {
         (
             "privacy spent",
             format!(
-                "ε = {:.4} at δ = {:e} ({} µρ)",
-                report.epsilon_spent, report.delta, report.micro_rho
+                "{} ({} µρ)",
+                bound(report.epsilon_spent, report.delta),
+                count(report.micro_rho)
             ),
         ),
         ("quality of people", format!("{:.4} of 1", report.quality)),
@@ -599,5 +612,6 @@ fn text(report: &LinkedReport) -> String {
         ("processor time", format!("{:.0} ms", report.cpu_ms)),
         ("written to", format!("{} and {}", report.out.display(), report.linked_out.display())),
     ];
+    rows.extend(report.model.iter().map(|path| ("model", path.display().to_string())));
     format!("Synthetic people and their records\n{}{}", pairs(&rows), notes(&report.notes))
 }

@@ -16,7 +16,7 @@ use super::options::Wishes;
 use super::{MethodName, SynthesiseArgs};
 use crate::error::FilesError;
 use crate::file::Source;
-use crate::generator::{Extras, Stored};
+use crate::generator::{self, Extras, Stored};
 
 /// A fitted model with a sample of it.
 pub(crate) struct Made {
@@ -214,17 +214,17 @@ pub(crate) fn seed(given: Option<u64>, entropy: &mut dyn Entropy) -> Result<u64,
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// Stores a fitted model with what it cost and how its values are written.
-pub(super) fn store(
+/// A fitted model with what it cost and how its values are written, as its file is to hold it.
+pub(super) fn stored(
     path: &Path,
     made: &Made,
     delta: Delta,
     source: &Source,
-) -> Result<(), FilesError> {
+) -> Result<Vec<u8>, FilesError> {
     let mut files = Extras::new(made.spent.rho, made.at, delta, &made.looks);
     files.without_gaps = made.domains.without_gaps.iter().map(ToString::to_string).collect();
     files.delimiter = Some(source.format.delimiter);
-    Stored::new(made.model.clone(), files).write(path)
+    generator::bytes(path, &Stored::new(made.model.clone(), files))
 }
 
 /// Whose each record is: a hash under a key that nobody keeps.

@@ -31,6 +31,22 @@ impl From<MethodName> for Method {
     }
 }
 
+/// The most records that are made at once: they are in memory whole.
+pub(crate) const MOST_RECORDS: u32 = 2_000_000;
+
+/// Reads `--rows`.
+pub(crate) fn rows_option(text: &str) -> Result<u32, String> {
+    match text.trim().parse::<u64>() {
+        Ok(rows) if (1..=u64::from(MOST_RECORDS)).contains(&rows) => Ok(rows as u32),
+        Ok(0) => Err("at least one record has to be made".to_owned()),
+        Ok(_) => Err(format!(
+            "at most {MOST_RECORDS} records are made at once; make more in several files, from a \
+             model and with another --seed each"
+        )),
+        Err(_) => Err("it is a whole number of records, such as 10000".to_owned()),
+    }
+}
+
 pub(super) fn bounds_option(text: &str) -> Result<(String, f64, f64), String> {
     let parsed = text.rsplit_once('=').and_then(|(name, range)| {
         let (low, high) = range.split_once(':')?;
@@ -95,13 +111,30 @@ fn never(text: &str) -> Result<Never, String> {
         "what excludes each other is written as column=value:column=value, as in \
                 sex=m:pregnant=yes",
     )?;
+    if one.0 == other.0 {
+        return Err(format!(
+            "a record has one value of '{}': what excludes each other is in two columns",
+            one.0
+        ));
+    }
     Ok(Never { one, other })
 }
 
 impl Only {
     fn condition(&self, attributes: &[Attribute], look: Look) -> Result<Condition, FilesError> {
+        known("--only", &self.column, attributes)?;
         let attribute = ColumnPath::new(self.column.as_str())?;
         let known = attributes.iter().find(|a| *a.name() == attribute).map(Attribute::kind);
+        if let Some(Kind::Category(domain)) = known
+            && domain.code(&self.wanted).is_none()
+        {
+            return Err(FilesError::option(format!(
+                "--only: column '{}' has no value '{}'; it has {}",
+                self.column,
+                self.wanted,
+                listed(domain.values().iter().map(String::as_str))
+            )));
+        }
         let word = |attribute| Condition::OneOf { attribute, values: vec![self.wanted.clone()] };
         let Some(Kind::Number { bounds, .. }) = known else { return Ok(word(attribute)) };
         let number = |text: &str, end: i64| match text.trim() {
@@ -119,7 +152,44 @@ impl Only {
                 self.column, self.wanted
             ))
         })?;
+        if low > high {
+            return Err(FilesError::option(format!(
+                "--only {}={}: the bounds are reversed; the lowest comes first",
+                self.column, self.wanted
+            )));
+        }
+        let ends = [bounds.low(), bounds.high()].map(|end| bounds.value(end.into()));
+        if high < ends[0] || low > ends[1] {
+            let [first, last] = ends.map(|end| look.write(&end.to_string()));
+            return Err(FilesError::option(format!(
+                "--only {}={}: the column has no such value; it lies between {first} and {last}",
+                self.column, self.wanted
+            )));
+        }
         Ok(Condition::Between { attribute, low, high })
+    }
+}
+
+/// Refuses a column that there is none of, naming the option and the columns that there are.
+fn known(option: &str, column: &str, attributes: &[Attribute]) -> Result<(), FilesError> {
+    if attributes.iter().any(|a| a.name().as_str() == column) {
+        return Ok(());
+    }
+    Err(FilesError::option(format!(
+        "{option}: there is no column '{column}' in the model; it has {}",
+        listed(attributes.iter().map(|a| a.name().as_str()))
+    )))
+}
+
+/// Names after each other; of many the first ones.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 30;
+    let all: Vec<&str> = names.collect();
+    match all.get(..MOST) {
+        Some(first) if all.len() > MOST => {
+            format!("{} and {} more", first.join(", "), all.len() - MOST)
+        }
+        _ => all.join(", "),
     }
 }
 
@@ -155,12 +225,16 @@ impl WishArgs {
         let conditions = only.collect::<Result<Vec<_>, _>>()?;
         let mut constraints = Vec::with_capacity(self.not_above.len() + self.never.len());
         for (smaller, larger) in &self.not_above {
+            known("--not-above", smaller, attributes)?;
+            known("--not-above", larger, attributes)?;
             constraints.push(Constraint::NotAbove {
                 smaller: ColumnPath::new(smaller.as_str())?,
                 larger: ColumnPath::new(larger.as_str())?,
             });
         }
         for Never { one, other } in &self.never {
+            known("--never", &one.0, attributes)?;
+            known("--never", &other.0, attributes)?;
             let read = |(column, value): &(String, String)| {
                 look(column).read(value).unwrap_or_else(|| value.clone())
             };

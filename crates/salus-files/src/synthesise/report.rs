@@ -2,6 +2,7 @@
 
 use salus_dp::{Cost, epsilon_from_rho};
 use salus_model::Clock;
+use salus_synth::Method;
 
 use super::linked::found_note;
 use super::make::{LEAST_COHORT, Made};
@@ -12,7 +13,7 @@ use crate::certificate::Certificate;
 use crate::error::FilesError;
 use crate::evidence::Evidence;
 use crate::file::Source;
-use crate::text::{columns, count, notes, pairs, percent};
+use crate::text::{bound, columns, count, epsilon, notes, pairs, percent};
 
 /// What public domains mean for ε.
 pub(super) const PUBLIC: &str =
@@ -61,9 +62,21 @@ pub(super) fn report(
         attempts: Vec::new(),
         next: None,
         out: args.out.clone(),
+        model: args.model.clone(),
+        certificate: args.certificate.clone(),
         notes,
         cohort: cohort_note(made.compared.cohort),
     })
+}
+
+/// What people call a method.
+const fn called(method: Method) -> &'static str {
+    match method {
+        Method::Aim => "AIM",
+        Method::Mst => "MST",
+        Method::PrivBayes => "PrivBayes",
+        Method::Copula => "Gaussian copula",
+    }
 }
 
 impl SynthesiseArgs {
@@ -134,12 +147,15 @@ fn measures(report: &SynthesiseReport) -> Vec<(&'static str, String)> {
         ));
     }
     if let Some(p) = report.propensity {
-        let told = format!("AUC {:.4} (0.5 is not at all), pMSE {:.4}", p.auc, p.pmse);
+        let told = format!("AUC {:.4} (0.5 is by chance), pMSE {:.4} (0 is not)", p.auc, p.pmse);
         rows.push(("told from real", told));
     }
     if let Some(t) = &report.target {
-        let aucs = format!("{:.4} from real", t.auc_real);
-        rows.push(("AUC of target", format!("{:.4}, {aucs} records", t.auc_synthetic)));
+        let learnt = format!(
+            "{:.4} learnt from synthetic records, {:.4} from real ones",
+            t.auc_synthetic, t.auc_real
+        );
+        rows.push(("AUC of target", learnt));
     }
     if let Some(f) = &report.fairness {
         rows.push((
@@ -168,12 +184,13 @@ pub(super) fn certificate<'a>(
         file: &args.out,
         released,
         holds: vec![format!(
-            "({:.4}, {:e})-differential privacy of each person's records",
-            report.epsilon_spent, report.delta
+            "({}, {:e})-differential privacy of each person's records",
+            epsilon(report.epsilon_spent),
+            report.delta
         )],
         parameters: vec![
-            ("Method", format!("{:?}", report.method)),
-            ("Loss as zCDP", format!("{} µρ", report.micro_rho)),
+            ("Method", called(report.method).to_owned()),
+            ("Loss as zCDP", format!("{} µρ", count(report.micro_rho))),
             (
                 "A person's records",
                 match &args.person {
@@ -206,12 +223,13 @@ pub(super) fn certificate<'a>(
 pub(super) fn text(report: &SynthesiseReport, evidence: Option<&Evidence>) -> String {
     let mut rows = vec![
         ("records", count(report.records)),
-        ("method", format!("{:?}", report.method)),
+        ("method", called(report.method).to_owned()),
         (
             "privacy spent",
             format!(
-                "ε = {:.4} at δ = {:e} ({} µρ)",
-                report.epsilon_spent, report.delta, report.micro_rho
+                "{} ({} µρ)",
+                bound(report.epsilon_spent, report.delta),
+                count(report.micro_rho)
             ),
         ),
         ("quality", format!("{:.4} of 1", report.quality)),
@@ -226,8 +244,11 @@ pub(super) fn text(report: &SynthesiseReport, evidence: Option<&Evidence>) -> St
         ),
     ];
     rows.extend(measures(report));
+    rows.extend(report.score.map(|score| ("score", format!("{score:.1} of 100"))));
     rows.push(("processor time", format!("{:.0} ms", report.cpu_ms)));
     rows.push(("written to", report.out.display().to_string()));
+    rows.extend(report.model.iter().map(|path| ("model", path.display().to_string())));
+    rows.extend(report.certificate.iter().map(|path| ("certificate", path.display().to_string())));
     let mut said = format!("Synthetic records\n{}", pairs(&rows));
     if !report.plausibility.is_empty() {
         let rules = report.plausibility.iter();

@@ -21,9 +21,9 @@ use super::column::{Look, day_of, look_of};
 use super::make::{seed, units};
 use crate::Answer;
 use crate::error::FilesError;
-use crate::file::{Source, not_over, table_bytes, write_bytes};
+use crate::file::{Staged, table_bytes};
 use crate::generator::{self, Extras};
-use crate::text::{columns, count, notes, pairs};
+use crate::text::{bound, columns, count, notes, pairs};
 
 /// A column of numbers that people have one after the other.
 #[derive(Debug, Clone, Default, Args)]
@@ -73,6 +73,9 @@ pub struct SeriesReport {
     pub cpu_ms: f64,
     /// The file written.
     pub out: PathBuf,
+    /// The file of the model, with `--model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
     /// What to note.
     pub notes: Vec<String>,
 }
@@ -116,8 +119,7 @@ pub(super) fn run(
     if !(args.series.every.is_finite() && args.series.every > 0.0) {
         return Err(FilesError::option("--every is a time, more than 0"));
     }
-    not_over(&args.out, &[&args.file])?;
-    let source = Source::read(&args.file, &args.format)?;
+    let source = args.source(&args.file)?;
     let names = [person.clone(), time.clone(), value.to_owned()];
     source.require("--person, --time, --series", &names)?;
     let Look::Number { .. } = look_of(source.table.column(value)?) else {
@@ -153,9 +155,10 @@ pub(super) fn run(
     let made = stored.sample(people, seed(args.seed, entropy)?);
     let cpu_ms = start.elapsed().as_secs_f64() * 1_000.0;
     let table = stored.table(&made)?;
-    write_bytes(&args.out, &table_bytes(&args.out, &table, source.format)?)?;
+    let mut staged = Staged::default();
+    staged.add(&args.out, &table_bytes(&args.out, &table, source.format)?)?;
     if let Some(path) = &args.model {
-        generator::write(path, &stored)?;
+        staged.add(path, &generator::bytes(path, &stored)?)?;
     }
     let mut noted = source.notes.clone();
     if unusable > 0 {
@@ -189,8 +192,10 @@ pub(super) fn run(
         synthetic: Signature::of(&made),
         cpu_ms,
         out: args.out.clone(),
+        model: args.model.clone(),
         notes: noted,
     };
+    staged.persist()?;
     let text = text(&report);
     Answer::new(&report, text)
 }
@@ -371,20 +376,22 @@ impl Signature {
 }
 
 fn text(report: &SeriesReport) -> String {
-    let rows = [
+    let mut rows = vec![
         ("people", count(report.people)),
         ("values", count(report.records)),
         (
             "privacy spent",
             format!(
-                "ε = {:.4} at δ = {:e} ({} µρ)",
-                report.epsilon_spent, report.delta, report.micro_rho
+                "{} ({} µρ)",
+                bound(report.epsilon_spent, report.delta),
+                count(report.micro_rho)
             ),
         ),
         ("quality", format!("{:.4} of 1", report.quality)),
         ("processor time", format!("{:.0} ms", report.cpu_ms)),
         ("written to", report.out.display().to_string()),
     ];
+    rows.extend(report.model.iter().map(|path| ("model", path.display().to_string())));
     let line = |word: &str, of: fn(&Signature) -> f64| {
         let both = [of(&report.real), of(&report.synthetic)].map(|x| format!("{x:.3}"));
         std::iter::once(word.to_owned()).chain(both).collect::<Vec<_>>()

@@ -23,7 +23,10 @@ fn a_table_as_it_is_gets_a_first_step_proposed() {
     assert_eq!(answer["next"]["option"], "--k 5");
     assert!(answer["next"]["why"].as_str().unwrap().contains("reaches up to"));
     let content = run(&["risk", text(&table), "--least-score", "90"]).unwrap();
-    assert!(content.text().contains("Next: salus anonymise --k 5"), "{}", content.text());
+    // A whole command, as it is typed.
+    let out = folder.path("t-anonymous.csv");
+    let next = format!("salus anonymise {} --k 5 --out {}", text(&table), text(&out));
+    assert!(content.text().contains(&next), "{}", content.text());
     let calm = json(&["risk", text(&table), "--least-score", "0"]);
     assert!(calm["next"].is_null());
 }
@@ -51,7 +54,7 @@ fn a_score_below_the_threshold_says_what_to_try() {
     ]);
     println!("{said}");
     assert!(said.contains("below 97: nothing was written"));
-    assert!(said.contains("Try --k 3") || said.contains("Try --attempts"), "{said}");
+    assert!(said.contains("Try --k ") || said.contains("Try --attempts"), "{said}");
     assert!(!out.exists());
 }
 

@@ -76,7 +76,7 @@ fn what_a_plan_gets_wrong_is_told_before_it_costs_anything() {
         (plan("without = [\"ward\", \"age\", \"admitted\"]", "", ""), "1"),
         (plan("only = [\"wing=north\"]", "", ""), "'wing'"),
         (plan("only = [\"ward=attic\"]", "", ""), "'ward'"),
-        (plan("only = [\"age=200:300\"]", "", ""), "'age'"),
+        (plan("only = [\"age=200:300\"]", "", ""), "--only age=200:300"),
         (plan("not-above = [\"ward:age\"]", "", ""), "'ward'"),
         (plan("not-above = [\"admitted:discharged\"]", "", ""), "'discharged'"),
         (

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 mod adjust;
+mod arguments;
 mod audit;
 mod certificate;
 mod clear;
@@ -12,8 +13,11 @@ mod fair;
 mod fairness;
 mod fhir;
 mod genome;
+mod inputs;
+mod layout;
 mod linked;
 mod model;
+mod outputs;
 mod pdf;
 mod person;
 mod plan;

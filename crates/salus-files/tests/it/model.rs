@@ -57,7 +57,8 @@ fn losses(folder: &Folder, name: &str, n: u32, known: Option<u32>) -> PathBuf {
 fn a_model_of_another_program_is_attacked_by_its_losses() {
     let folder = Folder::new();
     let model = (Path::new("net.onnx"), &b"weights"[..]);
-    let (seen, alike) = (losses(&folder, "a.csv", 800, Some(2)), losses(&folder, "b.csv", 900, Some(2)));
+    let (seen, alike) =
+        (losses(&folder, "a.csv", 800, Some(2)), losses(&folder, "b.csv", 900, Some(2)));
     let unseen = losses(&folder, "c.csv", 900, None);
     let found = attacked(model, (&seen, &unseen), Some("nll")).unwrap();
     println!("{} {:?}", membership(&found).words, found.attacks);

@@ -113,7 +113,10 @@ fn mistakes_are_named_with_place_and_remedy() {
             vec!["anonymise", text(&good), "--k", "5", "--l", "2", "--out", text(&out)],
             vec!["--sensitive"],
         ),
-        (vec!["anonymise", text(&good), "--k", "61", "--out", text(&out)], vec!["raise the limit"]),
+        (
+            vec!["anonymise", text(&good), "--k", "61", "--out", text(&out)],
+            vec!["--k 61 is more than the 60"],
+        ),
         (
             vec!["anonymise", text(&good), "--k", "2", "--out", text(&good)],
             vec!["--out", "is a file that is read"],

@@ -175,10 +175,12 @@ fn what_never_stands_together_never_does_and_what_cannot_be_is_refused() {
     assert!(with == 0 && without > 0, "the test must have something to forbid");
     for (option, value, parts) in [
         ("--only", "age=old", vec!["--only age=old", "lowest:highest"]),
-        ("--only", "sex=x", vec!["'sex'", "no value"]),
-        ("--only", "shoe=38", vec!["no attribute 'shoe'"]),
+        ("--only", "sex=x", vec!["--only", "'sex'", "no value 'x'; it has"]),
+        ("--only", "shoe=38", vec!["--only", "no column 'shoe'", "it has"]),
+        ("--only", "age=60:20", vec!["--only age=60:20", "the bounds are reversed"]),
+        ("--only", "age=900", vec!["--only age=900", "it lies between"]),
         ("--not-above", "sex:age", vec!["'sex'", "does not fit its kind"]),
-        ("--never", "sex=m:shoe=38", vec!["no attribute 'shoe'"]),
+        ("--never", "sex=m:shoe=38", vec!["--never", "no column 'shoe'"]),
         ("--linked-out", "x.csv", vec!["--linked-out", "one table"]),
     ] {
         let said = refusal(&[sampled.as_slice(), &[option, value]].concat());
