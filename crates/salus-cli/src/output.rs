@@ -83,8 +83,11 @@ impl Failure {
         let said = error.to_string();
         let what = said.split("\n\nUsage:").next().unwrap_or_default();
         let what = what.split("\n\nFor more information").next().unwrap_or_default();
-        let lines = what.trim_start_matches("error: ").lines().map(str::trim);
-        Self::request(lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" "))
+        let parts = what.trim_start_matches("error: ").split("\n\n").map(|part| {
+            part.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>()
+        });
+        let parts: Vec<String> = parts.map(|lines| lines.join(" ")).collect();
+        Self::request(parts.join("; "))
     }
 
     /// What a command on plain files said; scripts get what it tried as an array.
