@@ -70,7 +70,8 @@ pub(crate) fn openapi() -> Result<()> {
 pub(crate) fn screenshots() -> Result<()> {
     let mut walk = cargo();
     let tests = "test(an_auditor_reads_the_ledger_in_a_browser) | \
-                 test(each_role_does_its_work_in_a_browser)";
+                 test(each_role_does_its_work_in_a_browser) | \
+                 test(a_steward_releases_a_dataset_in_a_browser)";
     walk.args(["nextest", "run", "--workspace", "-E", tests]);
     step("screenshots", walk.env("SALUS_SCREENSHOTS", "write"))?;
     let mut demo = cargo();

@@ -83,7 +83,7 @@ static PATTERNS: LazyLock<Option<Patterns>> = LazyLock::new(|| {
         ),
         // Numbers of insurance: these words come with other numbers too, and so one must be said.
         (
-            r"(?i)\b(?:(?:health[ \t]+)?insurance|insured|policy|member(?:ship)?|subscriber|beneficiary|versicherten|versicherungs?|krankenversicherungs?|krankenkassen|policen|mitglieds|kv)[ \t\-]*(?:id[ \t]*)?(?:no\b\.?|nr\b\.?|number\b|nummer\b|id\b|#)[ \t]*[:#]?[ \t]*([A-Z]{0,4}[\- ]?(?:\d{1,4}(?:[ ]\d{2,6}){2,4}|\d[\dA-Z\-]{3,}))",
+            r"(?i)\b(?:(?:health[ \t]+)?insurance|insured|policy|member(?:ship)?|subscriber|beneficiary|versicherten|versicherungs?|krankenversicherungs?|krankenkassen|policen|mitglieds|kv)[ \t\-]*(?:id[ \t]*)?(?:no\b\.?|nr\b\.?|number\b|nummer\b|id\b|#)[ \t]*[:#]?[ \t]*([A-Z]{0,4}[\- ]?(?:\d{1,4}(?:[ ]\d{2,6}){2,4}|\d{3,6}[ ]\d{3,8}\b|\d[\dA-Z\-]{3,}))",
             Identifier::Number,
         ),
         (r"\b\d{4}-\d{2}-\d{2}(?:T[\d:.+\-Z]*)?", Identifier::Date),
@@ -543,7 +543,10 @@ fn is_kind(word: &str) -> bool {
         || is(&KINDS)
         || is(&NO_NAMES)
         || EPONYMS.contains(&bare)
-        || KINDS_END.iter().any(|end| bare.ends_with(*end))
+        || KINDS_END.iter().any(|end| {
+            // Participles are long; Menden and Wenden are towns.
+            bare.ends_with(*end) && !(end.starts_with("end") && bare.chars().count() < 9)
+        })
 }
 
 /// Spans in order; of two that overlap, one that covers both.

@@ -334,10 +334,11 @@ impl Made {
             .as_ref()
             .map(|p| Source::read(p, &self.args.format))
             .transpose()?;
+        let share = others.rows() as f64 / self.table.rows().max(1) as f64;
         let recipe = Recipe {
             args: &self.args,
             quasi: &self.quasi,
-            models: Models::of(&self.args, source)?.models,
+            models: Models::of(&of_part(&self.args, share), source)?.models,
             loss: loss(&self.args)?,
             population: people.as_ref().map(|p| &p.table),
             clock,
@@ -346,6 +347,14 @@ impl Made {
         let release = recipe.release(&others, self.outcome.as_ref(), entropy)?;
         kept(&release.table, &release.published_as_gaps())
     }
+}
+
+/// What has to hold of a part of the records that is released as the whole is: it has that part of
+/// each group, and what the whole publishes must not be missing from it. Groups have two people at
+/// least, as those of the whole do: nobody stands alone there.
+fn of_part(args: &AnonymiseArgs, share: f64) -> AnonymiseArgs {
+    let part = |k: u32| ((f64::from(k) * share.min(1.0)).ceil() as u32).max(2).min(k);
+    AnonymiseArgs { k: args.k.map(part), ..args.clone() }
 }
 
 /// Where the hierarchies come from.
@@ -448,7 +457,23 @@ pub(crate) fn make(
         let number = attempts.len() as u32 + 1;
         watch.go_on()?;
         watch.stage(&format!("attempt {number} of at most {most}: {}", settings(&now).join(" ")));
-        let mut made = setting.attempt_after(last.as_ref(), &now, most, clock, entropy)?;
+        let tried = setting.attempt_after(last.as_ref(), &now, most, clock, entropy);
+        let mut made = match tried {
+            // What earlier attempts were charged must be told.
+            Err(error @ (FilesError::Option(_) | FilesError::Search(_))) if number > 1 => {
+                attempts.push(Attempt {
+                    attempt: number,
+                    settings: settings(&now),
+                    score: None,
+                    utility: 0.0,
+                    epsilon_charged: now.epsilon,
+                    adjusted: None,
+                });
+                let why = format!("attempt {number} could not be made: {error}");
+                return Err(stopped(&why, wanted, &attempts));
+            }
+            other => other?,
+        };
         let again = last.as_ref().is_some_and(|last| last.is(&now, &made.table, &made.suppressed));
         let (score, utility) = (made.report.score, made.report.granularity);
         let passes = utility >= args.utility_floor && score.is_some_and(|score| score >= wanted);
@@ -613,7 +638,13 @@ impl<'a> Setting<'a> {
         let suppressed = release.published_as_gaps();
         let evidence = match before.filter(|made| made.is(args, &release.table, &suppressed)) {
             Some(made) => made.evidence.clone(),
-            None => recipe.attack(&self.input, &release, trial, entropy)?,
+            None => {
+                let models = Models::of(&of_part(args, 0.5), self.source)?.models;
+                let loss = self::loss(args)?;
+                let half =
+                    Recipe { args, quasi: &self.found.quasi, models, loss, population, clock };
+                half.attack(&self.input, &release, trial, entropy)?
+            }
         };
         let mut noted = self.source.notes.clone();
         noted.extend(self.found.notes.iter().cloned());

@@ -292,7 +292,7 @@ fn text_of(path: &Path, bytes: Vec<u8>, encoding: Encoding) -> Result<String, Fi
 fn spreadsheet_hint(text: &str) -> (usize, Option<u8>) {
     let Some((first, _)) = text.split_once('\n') else { return (0, None) };
     let stated = first.trim_end_matches('\r').strip_prefix("sep=").and_then(|d| delimiter(d).ok());
-    (stated.map_or(0, |_| first.len()), stated)
+    (stated.map_or(0, |_| first.trim_end_matches('\r').len()), stated)
 }
 
 /// The delimiter that splits the first records into the most fields, equally many in each.

@@ -76,8 +76,8 @@ pub(crate) fn one_record_each(table: &Table, identifiers: &[String]) -> Result<(
 pub(crate) fn in_population(size: Option<u64>, many: u64, noun: &str) -> Result<(), FilesError> {
     match size {
         Some(size) if size < many => Err(FilesError::option(format!(
-            "--population-size {size}: the population is smaller than the table's {many} {noun}, \
-             which are a sample of it; say how many people it has"
+            "--population-size {size}: the population is smaller than the table's {noun}, which \
+             are a sample of it; say how many people it has"
         ))),
         _ => Ok(()),
     }

@@ -259,7 +259,11 @@ fn command(args: &RiskArgs, next: &Adjustment) -> String {
         say("--person", person.clone());
     }
     if let Some(delimiter) = args.format.delimiter {
-        say("--delimiter", char::from(delimiter).to_string());
+        let named = match delimiter {
+            b'\t' => "tab".to_owned(),
+            other => char::from(other).to_string(),
+        };
+        say("--delimiter", named);
     }
     let encoding = args.format.encoding.to_possible_value();
     if let Some(named) = encoding.filter(|_| args.format.encoding != Encoding::default()) {

@@ -47,7 +47,7 @@ pub(crate) fn epsilon(value: f64) -> String {
     if (value > 0.0 && value < 0.0001) || value > LONG {
         return power(value);
     }
-    if value >= 1_000.0 { count(value.round() as u64) } else { format!("{value:.4}") }
+    if value >= 1_000.0 { count(value.ceil() as u64) } else { format!("{value:.4}") }
 }
 
 /// A bound of privacy: ε and the δ that it holds at.
@@ -60,7 +60,16 @@ fn power(number: f64) -> String {
     /// The digits of a number that somebody chose.
     const CHOSEN: usize = 8;
     let said = format!("{number:e}");
-    if said.len() <= CHOSEN { said } else { format!("{number:.2e}") }
+    if said.len() <= CHOSEN {
+        return said;
+    }
+    // A bound is never told smaller than it is, but for what only its binary form adds.
+    let near = format!("{number:.2e}");
+    if near.parse::<f64>().is_ok_and(|told| told >= number * (1.0 - 1e-9)) {
+        return near;
+    }
+    let step = 10_f64.powi(number.log10().floor() as i32 - 2);
+    format!("{:.2e}", number + step / 2.0)
 }
 
 /// What stands before each line of a table or a list.
@@ -68,13 +77,16 @@ const INDENT: &str = "  ";
 /// What stands between the columns of a table, and between a word and what it is.
 const GAP: &str = "  ";
 
+/// A name or a value may hold the end of a line, which would end the row, the pair or the note.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
 /// Rows with aligned columns under a header and a rule.
 pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
-    let header: Vec<String> = header.iter().map(|head| (*head).to_owned()).collect();
-    // A value may hold the end of a line, which would end the row.
-    let one_line = |cell: &String| cell.replace(['\n', '\r'], " ");
+    let header: Vec<String> = header.iter().map(|head| one_line(head)).collect();
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(one_line).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
     let shape: Vec<Shape> =
         header.iter().enumerate().map(|(c, h)| Shape::of(c, h, &rows)).collect();
     table(&header, &rows, &shape).join("\n")
@@ -96,13 +108,15 @@ pub(crate) fn columns_in_use(header: &[&str], rows: &[Vec<String>]) -> String {
 /// Pairs of a word and what it is, aligned.
 pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(word, _)| long(word)).max().unwrap_or(0);
-    let lines = rows.iter().map(|(word, value)| format!("{INDENT}{word:<width$}{GAP}{value}"));
+    let line =
+        |(word, value): &(&str, String)| format!("{INDENT}{word:<width$}{GAP}{}", one_line(value));
+    let lines = rows.iter().map(line);
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Entries of a list, each on its own line.
 pub(crate) fn list(entries: &[String]) -> String {
-    let lines = entries.iter().map(|entry| format!("{INDENT}- {entry}"));
+    let lines = entries.iter().map(|entry| format!("{INDENT}- {}", one_line(entry)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -111,7 +125,7 @@ pub(crate) fn notes(notes: &[String]) -> String {
     if notes.is_empty() {
         return String::new();
     }
-    let lines = notes.iter().map(|note| format!("\n{INDENT}! {note}"));
+    let lines = notes.iter().map(|note| format!("\n{INDENT}! {}", one_line(note)));
     format!("\n\nTo note{}", lines.collect::<String>())
 }
 

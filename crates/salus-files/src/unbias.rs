@@ -331,10 +331,9 @@ fn predictions(args: &UnbiasArgs, table: &Table) -> Result<Option<Predictions>, 
             column.codes().iter().filter_map(|&c| numbers.get(c as usize).copied()).collect();
         if let Some(record) = scores.iter().position(|chance| !(0.0..=1.0).contains(chance)) {
             return Err(FilesError::option(format!(
-                "--score: column '{score}', record {}: {} is no chance; a model's predicted chances \
-                 lie between 0 and 1",
-                record + 1,
-                column.value(record).unwrap_or_default()
+                "--score: column '{score}', record {}: this is no chance; a model's \
+                 predicted chances lie between 0 and 1",
+                record + 1
             )));
         }
         return Ok(Some(Predictions { scores, threshold: args.threshold }));

@@ -140,6 +140,8 @@ fn insurance_numbers_streets_nurses_and_hospitals_are_found() {
             "Versichertennummer: [number], KV-Nr. [number].",
         ),
         ("Health insurance number 12 345 678 90.", "Health insurance number [number]."),
+        ("Insurance no. 1234 567890, seen.", "Insurance no. [number], seen."),
+        ("Verlegt in das Menden Krankenhaus.", "Verlegt in das [place]."),
         ("Subscriber no. W1234567, 500 mg.", "Subscriber no. [number], 500 mg."),
         ("Wohnt Hauptstraße 12 in Bonn.", "Wohnt [place] in Bonn."),
         (

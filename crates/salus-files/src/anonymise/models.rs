@@ -130,7 +130,8 @@ pub(super) fn agree(args: &AnonymiseArgs) -> Result<(), FilesError> {
     }
 }
 
-/// Refuses what no release of this table can satisfy.
+/// Refuses what no release of this table can satisfy. How many records and values there are is not
+/// told: of a site's dataset, this is free to ask.
 pub(super) fn within_reach(args: &AnonymiseArgs, source: &Source) -> Result<(), FilesError> {
     let (many, noun) = match &args.person {
         Some(person) => (person::people(&source.table, person)?, "people"),
@@ -138,7 +139,7 @@ pub(super) fn within_reach(args: &AnonymiseArgs, source: &Source) -> Result<(), 
     };
     if let Some(k) = args.k.filter(|k| u64::from(*k) > many) {
         return Err(FilesError::option(format!(
-            "--k {k} is more than the {many} {noun} of the table: no group can be so large"
+            "--k {k} is more than the {noun} of the table: no group can be so large"
         )));
     }
     person::in_population(args.population_size, many, noun)?;
@@ -148,8 +149,7 @@ pub(super) fn within_reach(args: &AnonymiseArgs, source: &Source) -> Result<(), 
             let values = counts.iter().filter(|n| **n > 0).count();
             if l > values as f64 {
                 return Err(FilesError::option(format!(
-                    "--l {l} is more than the {values} different values of the sensitive column \
-                     '{name}'"
+                    "--l {l} is more than the different values of the sensitive column '{name}'"
                 )));
             }
         }

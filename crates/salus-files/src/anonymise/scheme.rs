@@ -179,7 +179,7 @@ pub fn run(args: &RecodeArgs) -> Result<Answer, FilesError> {
     let mut fields = QuotedFields::new(&mut text, format);
     let counted = scheme.count(&mut fields, format);
     noted.extend(astray(&fields));
-    let total = text.total;
+    let seen = text.seen();
     let counts = counted.map_err(|error| text.misfit(error))?;
     if counts.records == 0 {
         return Err(no_record(&args.file));
@@ -191,7 +191,7 @@ pub fn run(args: &RecodeArgs) -> Result<Answer, FilesError> {
             Ok(suppressed) => suppressed,
             Err(error) => return Err(out.blame(&args.out, text, error)),
         };
-        if text.total != total {
+        if text.seen() != seen {
             return Err(FilesError::option(format!(
                 "{}: the file changed between its two readings; run again when it is whole",
                 args.file.display()

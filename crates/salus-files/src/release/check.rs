@@ -82,6 +82,16 @@ pub(super) fn check_columns(
         known("[unbias] favourable", std::slice::from_ref(outcome))?;
         known("[unbias] features", &unbias.features)?;
         known("[unbias] score", unbias.score.as_slice())?;
+        if let Some(score) = &unbias.score
+            && let Some(Stated::Number(bounds)) = given.stated.get(score)
+            && !(bounds.value(bounds.low().into()) >= 0.0
+                && bounds.value(bounds.high().into()) <= 1.0)
+        {
+            return Err(FilesError::option(format!(
+                "plan, [unbias] score: the bounds of '{score}' go beyond 0 and 1, and a model's \
+                 predicted chances do not"
+            )));
+        }
         if let Some(Stated::Category(domain)) = given.stated.get(outcome)
             && !domain.values().contains(value)
         {

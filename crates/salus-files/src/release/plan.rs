@@ -313,6 +313,7 @@ fn parsed<T: Args>(
         match value {
             toml::Value::Boolean(true) => words.push(option),
             toml::Value::Boolean(false) => {}
+            toml::Value::Array(values) if values.is_empty() => {}
             // Columns are one list; bounds and cohorts are said again for each.
             toml::Value::Array(values)
                 if matches!(

@@ -234,6 +234,10 @@ fn check(
     visits.require("--key", std::slice::from_ref(key))?;
     keyed(people, key)?;
     keyed(visits, key)?;
+    let many = crate::person::people(&people.table, key)?;
+    if let Some(words) = crate::numbers::too_large(args.delta, many) {
+        return Err(FilesError::option(words));
+    }
     people.require("--depends-on", &args.linked.depends_on)?;
     let in_either = |option: &'static str, name: &str| {
         let name = [name.to_owned()];

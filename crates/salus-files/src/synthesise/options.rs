@@ -152,17 +152,17 @@ impl Only {
                 self.column, self.wanted
             ))
         })?;
-        if low > high {
-            return Err(FilesError::option(format!(
-                "--only {}={}: the bounds are reversed; the lowest comes first",
-                self.column, self.wanted
-            )));
-        }
         let ends = [bounds.low(), bounds.high()].map(|end| bounds.value(end.into()));
         if high < ends[0] || low > ends[1] {
             let [first, last] = ends.map(|end| look.write(&end.to_string()));
             return Err(FilesError::option(format!(
                 "--only {}={}: the column has no such value; it lies between {first} and {last}",
+                self.column, self.wanted
+            )));
+        }
+        if low > high {
+            return Err(FilesError::option(format!(
+                "--only {}={}: the bounds are reversed; the lowest comes first",
                 self.column, self.wanted
             )));
         }

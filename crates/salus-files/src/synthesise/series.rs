@@ -122,6 +122,7 @@ pub(super) fn run(
     let source = args.source(&args.file)?;
     let names = [person.clone(), time.clone(), value.to_owned()];
     source.require("--person, --time, --series", &names)?;
+    super::check_delta(args, &source)?;
     let Look::Number { .. } = look_of(source.table.column(value)?) else {
         return Err(FilesError::option(format!("--series: column '{value}' holds no numbers")));
     };

@@ -74,10 +74,10 @@ fn contradictions_are_named_at_once() {
     let quasi = ["--quasi-identifiers", "sex,ward", "--no-attacks", "--out", text(&out)];
     for (more, parts) in [
         (&["--k", "2", "--local", "--suppression", "0.1"][..], ["--local", "--suppression"]),
-        (&["--k", "1000000"], ["--k 1000000", "more than the 600 records"]),
+        (&["--k", "1000000"], ["--k 1000000", "more than the records"]),
         (
             &["--k", "2", "--l", "100", "--sensitive", "outcome"],
-            ["--l 100", "the 2 different values of the sensitive column 'outcome'"],
+            ["--l 100", "the different values of the sensitive column 'outcome'"],
         ),
         (
             &["--k", "2", "--identifiers", "patient", "--sensitive", "patient"],
@@ -86,7 +86,7 @@ fn contradictions_are_named_at_once() {
         (&["--k", "2", "--sensitive", "outcome,outcome"], ["'outcome'", "named twice"]),
         (
             &["--population-unique", "0.1", "--population-size", "10"],
-            ["--population-size 10", "smaller than the table's 600 records"],
+            ["--population-size 10", "smaller than the table's records"],
         ),
     ] {
         let said = refusal(&[&["anonymise", text(&table)][..], more, &quasi].concat());
@@ -94,11 +94,11 @@ fn contradictions_are_named_at_once() {
         assert!(parts.iter().all(|part| said.contains(part)), "{more:?}: {said}");
     }
     let said = refusal(&["risk", text(&table), "--population-size", "10", "--no-attacks"]);
-    assert!(said.contains("smaller than the table's 600 records"), "{said}");
+    assert!(said.contains("smaller than the table's records"), "{said}");
     let unbias = ["unbias", text(&table), "--favourable", "outcome=good", "--sensitive"];
     for (more, parts) in [
         (&["sex,sex"][..], ["'sex'", "named twice"]),
-        (&["sex", "--score", "bmi"], ["'bmi', record 1: 18 is no chance", "between 0 and 1"]),
+        (&["sex", "--score", "bmi"], ["'bmi', record 1: this is no chance", "between 0 and 1"]),
     ] {
         let said = refusal(&[&unbias[..], more].concat());
         println!("{said}");

@@ -1,6 +1,7 @@
 //! A file of any size as text, decoded as it is read.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -31,8 +32,8 @@ pub(super) struct Text {
     lines: usize,
     bytes: usize,
     damaged: bool,
-    /// Bytes of text in all.
-    pub(super) total: u64,
+    /// All of the text so far.
+    seen: DefaultHasher,
 }
 
 impl Text {
@@ -60,7 +61,7 @@ impl Text {
             lines: 0,
             bytes: 0,
             damaged: false,
-            total: 0,
+            seen: DefaultHasher::new(),
         })
     }
 
@@ -88,7 +89,7 @@ impl Text {
                 self.decoder.decode_to_utf8_without_replacement(input, &mut self.piece, last);
             self.file.consume(read);
             self.piece.truncate(written);
-            self.total += written as u64;
+            self.seen.write(&self.piece);
             self.lines += self.piece.iter().filter(|byte| **byte == b'\n').count();
             self.bytes = match self.piece.iter().rposition(|byte| *byte == b'\n') {
                 Some(end) => written - end - 1,
@@ -106,6 +107,11 @@ impl Text {
             }
         }
         Ok(())
+    }
+
+    /// Tells two readings of other text apart; no more than that.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.finish()
     }
 
     /// What went wrong with reading.
