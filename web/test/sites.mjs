@@ -99,6 +99,7 @@ await seen(page, "proposals", false);
 await button(page, "Make the proposal").click();
 await heading(page, "What it would change");
 const changes = page.getByRole("region", { name: "What it would change" }).locator("tbody tr");
+await changes.first().waitFor();
 assert.equal(await changes.count(), 1);
 await changes.getByText("1234").waitFor();
 await button(page, "Hand it in…").click();
@@ -264,6 +265,7 @@ const ask = async (what) => {
 const first = await ask("none");
 await seen(page, "studio-answer");
 const rows = page.getByRole("region", { name: "Estimates" }).locator("tbody tr");
+await rows.nth(4).waitFor();
 assert.equal(await rows.count(), 5);
 const surgery = await rows.filter({ hasText: "surgery" }).locator("td").first().innerText();
 // 3,000 patients, of whom those of three remainders of seven are in surgery.
@@ -364,7 +366,7 @@ await seen(page, "studio-followed");
 
 await page.getByRole("link", { name: "My questions" }).click();
 await heading(page, "My questions");
-assert.ok((await page.getByRole("main").locator("tbody tr").count()) >= 5);
+await page.getByRole("main").locator("tbody tr").nth(4).waitFor();
 await seen(page, "questions");
 await page.goto("/console/accounts");
 await heading(page, "Not for your role");
