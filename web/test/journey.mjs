@@ -170,7 +170,7 @@ await page.getByText("does not verify").waitFor();
 await page.getByText("Do not rely on what this page says").waitFor();
 await accessible(page, "a proof that failed");
 await picture(page, "transaction-forged-light");
-await page.unroute("**/proof");
+await page.unrouteAll({ behavior: "wait" });
 
 // States that are no answer.
 await page.goto("/search?q=nothing-like-this");
